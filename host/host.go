@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/base/lock"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/deadletters"
@@ -51,7 +52,7 @@ type Host struct {
 	mode         mode
 	dataLock     *lock.Lock
 	lockouts     *lockouts.Store
-	targets      *config.TargetStates // nil in a run that ends by itself and in a group
+	stored       *configtopic.Store // what REST created; nil in a run that ends by itself and in a group
 	states       *targetstate.Store
 	samples      *sampling.Sampler
 	group        *group.Worker // nil for a worker without a group
@@ -123,12 +124,7 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 	if err != nil {
 		return nil, &SetupError{Cause: err}
 	}
-	targets, err := openStored(&c, m)
-	if err != nil {
-		dataLock.Release()
-		return nil, &SetupError{Cause: err}
-	}
-	h := &Host{mode: m, dataLock: dataLock, lockouts: store, targets: targets, states: targetstate.NewStore(targets)}
+	h := &Host{mode: m, dataLock: dataLock, lockouts: store}
 	problems, err := h.open(ctx, c)
 	if err == nil {
 		err = ctx.Err()
@@ -165,7 +161,7 @@ func (h *Host) logProblems(problems config.Problems) {
 func fatalProblems(installation *setup.Installation, problems config.Problems) config.Problems {
 	var files []*config.Connector
 	for _, c := range installation.Connectors {
-		if !installation.Config.Files.IsRESTConnector(c) {
+		if c.Version == "" {
 			files = append(files, c)
 		}
 	}
@@ -208,7 +204,7 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	var stored config.Store
 	var folder *group.Folder
 	if h.group == nil {
-		stored = reload.FolderStore(h.installation.Config.Files, h.installation.Connectors, h.targets,
+		stored = reload.FolderStore(h.installation.Config.Files, h.installation.Connectors, h.stored,
 			h.installation.Worker, h.installation.Log)
 	} else {
 		stored = h.group.Store()
@@ -254,20 +250,12 @@ func (h *Host) reloadOptions() reload.Options {
 	o := reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
 		Connectors: h.installation.Checker.Connectors, Hidden: h.installation.Shadowed,
 		Checker: *h.installation.Checker, Lockouts: h.lockouts,
-		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Remove: h.remove,
-		Lock: guard.NewCtxMutex(), Log: h.installation.Log}
+		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder),
+		Lock:    guard.NewCtxMutex(), Log: h.installation.Log}
 	if h.group != nil {
 		o.Group = h.group
 	}
 	return o
-}
-
-// remove removes a connector that was deleted from its folder or the group.
-func (h *Host) remove(name string) error {
-	if h.group != nil {
-		return h.parts.Herder().Remove(name)
-	}
-	return h.states.Remove(h.parts.Herder(), name)
 }
 
 // Reload scans the connector folders again. Before Run has opened everything it does nothing.

@@ -127,7 +127,7 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	expectStarting("connectors run", "Plugins that no connector needs")
 	files := h.installation.Config.Files
 	connectors := h.installation.Connectors
-	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.targets, h.installation.Worker,
+	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.stored, h.installation.Worker,
 		h.installation.Log))
 	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
 	expectStarting("no connector was checked", "Connectors are being checked")

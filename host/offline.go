@@ -31,7 +31,8 @@ func Import(ctx context.Context, c Config, startOver bool) (names []string, err 
 			return &SetupError{Cause: errors.New("expected the file of a worker that forms a group: with group.id, " +
 				"config.storage.topic and status.storage.topic, and brokers other than the embedded one")}
 		}
-		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.installation, Targets: h.targets,
+		stored, _ := h.stored.Snapshot()
+		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.installation, Stored: stored,
 			Herder: h.parts.Herder(), Group: h.group}, startOver)
 		return err
 	})

@@ -1,22 +1,22 @@
 package host
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
-	"github.com/culvert-project/culvert/internal/setup"
 )
 
 // A transform of another class does not get a stored password if the sender only repeats the mask.
 func TestStoredSecretIsNotUsedForAnotherTransform(t *testing.T) {
 	data := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(data, setup.ConnectorsFile), []byte(`{"last_version":1,"connectors":{"a":{
-		"version":1,"config":{"name":"a","connector.class":"None","transforms":"t","transforms.t.type":"T",
-		"transforms.t.password":"hush"}}}}`), 0o600))
+	worker, _ := config.NewWorker("", nil, nil, nil)
+	store, err := (&Config{Data: data, Logger: discardLogger()}).OpenStored(worker)
+	require.NoError(t, err)
+	require.NoError(t, store.Put(t.Context(), "a", config.Stored{Connector: config.NewRESTConnector("test",
+		map[string]string{"connector.class": "None", "transforms": "t", "transforms.t.type": "T",
+			"transforms.t.password": "hush"}, nil, nil)}))
 	h, err := New(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
 		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
 	require.NoError(t, err)

@@ -18,29 +18,25 @@ import (
 	"github.com/culvert-project/culvert/internal/sampling"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
-// openStored reads stored connectors into c.Files. A worker of a group rejects them; with Once they are ignored.
-func openStored(c *Config, m mode) (*config.TargetStates, error) {
-	worker, _, err := config.LoadWorker(c.Files.Worker, c.Environ, c.Settings)
-	if err == nil && m.inGroup(*c, worker) && !m.importing {
-		return nil, setup.RejectStored(*c)
+// openStored opens what REST created, and adds its connectors to the worker's. A worker of a group rejects them; with
+// Once they are ignored.
+func (h *Host) openStored() (err error) {
+	installation := h.installation
+	c := &installation.Config
+	switch {
+	case c.Once:
+		return nil
+	case h.mode.inGroup(*c, installation.Worker) && !h.mode.importing:
+		return c.RejectStored(installation.Worker)
 	}
-	if c.Once {
-		return nil, nil
+	if h.stored, err = c.OpenStored(installation.Worker); err == nil {
+		snapshot, _ := h.stored.Snapshot()
+		installation.AddStored(snapshot.Connectors)
 	}
-	targets, rejected, err := c.OpenStored()
-	if err == nil && m.importing {
-		err = rejected.Err() // these connectors would be lost once the group has the others
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range rejected {
-		c.Logger.Error("a connector that REST created with an earlier version does not run: correct its file, then "+
-			"restart the worker: "+p.String(), "file", p.File)
-	}
-	return targets, nil
+	return err
 }
 
 // open reads the configuration, opens REST, then the plugins. It returns the worker's own problems.
@@ -50,6 +46,10 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	}
 	installation := h.installation
 	defer func() { err = secret.RedactError(err, installation.Worker.Redact) }()
+	if err := h.openStored(); err != nil {
+		return nil, err
+	}
+	h.states = targetstate.NewStore(h.stored)
 	h.samples = sampling.New(installation.Registry, installation.Worker.Redact, installation.Memory.Spare())
 	if h.mode.inGroup(c, installation.Worker) {
 		if err := h.openGroup(); err != nil {

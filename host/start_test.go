@@ -19,38 +19,41 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// A connector file of the previous version that cannot be imported keeps a worker from joining a group, since the
-// connector would be lost.
-func TestUnimportableFilesKeepWorkerFromGroup(t *testing.T) {
+// Connectors of an earlier version stop the start of a worker alone and of a group, and their import, by the name of
+// their file. A run that ends by itself ignores them.
+func TestStoredConnectorsOfEarlierVersionStopTheStart(t *testing.T) {
 	data := t.TempDir()
-	bad := filepath.Join(data, "connectors", "bad.json")
-	require.NoError(t, os.Mkdir(filepath.Dir(bad), 0o755))
-	require.NoError(t, os.WriteFile(bad, []byte("{"), 0o600))
-	assert.Error(t, setup.RejectStored(Config{Data: data}), "found "+bad+": `culvert cluster adopt")
-	_, err := Import(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
-		Worker: write(t, "worker.properties", "bootstrap.servers=127.0.0.1:1\ngroup.id=g\n"+
-			"config.storage.topic=c\noffset.storage.topic=o\nstatus.storage.topic=s\n")}}, false)
-	assert.Error(t, err, bad+":1: invalid JSON")
+	require.NoError(t, os.WriteFile(filepath.Join(data, "connectors.states.json"), []byte(`{"a":"STOPPED"}`), 0o600))
+	group := write(t, "group.properties", "bootstrap.servers=127.0.0.1:1\ngroup.id=g\nconfig.storage.topic=c\n"+
+		"offset.storage.topic=o\nstatus.storage.topic=s\n")
+	c := Config{Data: data, Logger: discardLogger()}
+	for _, worker := range []string{group, ""} {
+		c.Files.Worker = worker
+		_, err := New(t.Context(), c)
+		assert.Error(t, err, "connectors.states.json: expected no file of an earlier version", worker)
+	}
+	c.Files.Worker = group
+	_, err := Import(t.Context(), c, false)
+	assert.Error(t, err, "connectors.states.json: expected no file of an earlier version")
+	c.Files.Worker = ""
+	c.Once = true
+	h, err := New(t.Context(), c)
+	require.NoError(t, err)
+	h.Close()
 }
 
 // Temporary files of killed writes in the data folder are removed at the next start: they may contain passwords.
 func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 	data := t.TempDir()
-	folder := filepath.Join(data, "connectors")
-	require.NoError(t, os.Mkdir(folder, 0o755))
 	old := time.Now().Add(-2 * time.Hour)
-	leftovers := []string{filepath.Join(data, ".culvert-new-1"), filepath.Join(folder, ".culvert-new-2")}
-	for _, path := range leftovers {
-		require.NoError(t, errors.Join(os.WriteFile(path, []byte("secret"), 0o600), os.Chtimes(path, old, old)))
-	}
+	path := filepath.Join(data, ".culvert-new-1")
+	require.NoError(t, errors.Join(os.WriteFile(path, []byte("secret"), 0o600), os.Chtimes(path, old, old)))
 	h, err := New(t.Context(), Config{Data: data, Logger: discardLogger(), Files: config.Files{
 		Worker: write(t, "worker.properties", "bootstrap.servers=embedded\nlisteners=http://127.0.0.1:0\n")}})
 	require.NoError(t, err)
 	h.Close()
-	for _, path := range leftovers {
-		_, err := os.Stat(path)
-		assert.True(t, err != nil, "expected %s to be removed", path)
-	}
+	_, err = os.Stat(path)
+	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
 // A worker that is starting has no herder, not even an interface with a nil value, standalone or in a group.

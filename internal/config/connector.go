@@ -20,7 +20,8 @@ type Connector struct {
 	Entries      []Entry  // in the order of the file, with unique keys
 	InitialState *Entry   // InitialState is the initial_state in the connector's file, nil if it has none
 	Problems     Problems // found so far. A connector with errors must not run.
-	// Version is the version in a [ConnectorsFile] or the offset of a record. Empty means that it was read from a file.
+	// Version is the offset of its record in a store of what REST created. Empty means that it was read from a file, or
+	// is part of a request.
 	Version string
 }
 

@@ -15,34 +15,9 @@ type Files struct {
 	// Folder is set if the files were found in a folder: an invalid file stops only its own connector. Of named files
 	// all run or none, as with Kafka's standalone worker.
 	Folder string
-	REST   *ConnectorsFile // REST has the connectors that REST created. Nil means no such file.
 }
 
 var workerNames = []string{"worker.properties", "worker.yaml", "worker.yml"}
-
-// UsesFolder reports whether connectors' files are in a folder, by whatever path or link. A worker's file counts if
-// [ListFolder] would return it as a connector's.
-func (f Files) UsesFolder(folder string) bool {
-	info, err := os.Stat(folder)
-	if err != nil {
-		return false
-	}
-	used := []string{f.Folder}
-	paths := slices.Clone(f.Connectors)
-	if f.Worker != "" && !slices.Contains(workerNames, filepath.Base(f.Worker)) {
-		paths = append(paths, f.Worker)
-	}
-	for _, path := range paths {
-		used = append(used, filepath.Dir(path))
-		if target, err := filepath.EvalSymlinks(path); err == nil {
-			used = append(used, filepath.Dir(target))
-		}
-	}
-	return slices.ContainsFunc(used, func(dir string) bool {
-		other, err := os.Stat(dir)
-		return err == nil && os.SameFile(info, other)
-	})
-}
 
 var fileExtensions = []string{".properties", ".json", ".yaml", ".yml"}
 
@@ -120,28 +95,13 @@ func Load(files Files, environ []string, flags map[string]string) (*Installation
 	if err != nil {
 		return nil, nil, err
 	}
-	in := &Installation{Worker: worker}
-	in.Connectors, in.Shadowed = LoadConnectors(files, worker.Providers)
-	return in, problems, nil
+	connectors := uniqueNames(loadAll(files.Connectors, worker.Providers))
+	return &Installation{Worker: worker, Connectors: connectors}, problems, nil
 }
 
-// LoadConnectors reads the connectors for a worker with these providers; shadowed is as in [Installation].
-func LoadConnectors(files Files, providers *Providers) (merged []*Connector, shadowed Problems) {
-	var fromREST []*Connector
-	connectors := loadAll(files.Connectors, providers)
-	if files.REST != nil {
-		for _, name := range files.REST.Names() {
-			fromREST = append(fromREST, files.REST.connector(name, providers))
-		}
-	}
-	return mergeConnectors(connectors, fromREST)
-}
-
-// IsRESTConnector reports whether REST created the connector, so that it has no file.
-func (f Files) IsRESTConnector(connector *Connector) bool { return f.REST.contains(connector) }
-
-func loadAny(file string, providers *Providers) *Connector {
-	return loadAll([]string{file}, providers)[0]
+// AddStored adds connectors that REST created, unless a file has their name.
+func (in *Installation) AddStored(connectors []*Connector) {
+	in.Connectors, in.Shadowed = mergeConnectors(in.Connectors, connectors)
 }
 
 // loadAll reads the files of connectors. A file of secrets to which several connectors refer is read once.

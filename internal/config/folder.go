@@ -14,7 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// FolderStore has the connectors of a folder, one file each, and those created by REST. It never writes to the folder.
+// FolderStore has the connectors of a folder, one file each, and those of another store, which REST created. It never
+// writes to the folder.
 //
 // A file counts when two scans find the same content, and as deleted when two scans do not find it: editors write
 // another file and rename it, copy in pieces, delete and write again. A changing file counts as before and delays no
@@ -31,8 +32,7 @@ type FolderStore struct {
 	mu               sync.Mutex
 	current          Snapshot // of the last scan; its Connectors are the previous ones if it has errors
 	refreshRequested bool     // by Refresh, for the next scan
-	revision         int      // counts changes: writes, scans with other results, and requests
-	written          bool     // something was written since the last scan
+	revision         int      // counts changes: scans with other results, and requests
 
 	state *scanState
 }
@@ -41,7 +41,6 @@ type FolderStore struct {
 type scanState struct {
 	mu             sync.Mutex
 	files          map[string]*watchedFile // the files of connectors, by path
-	rest           map[string]*Connector   // the connectors that REST created, by name
 	identity       fs.FileInfo             // of the folder
 	scanned        bool                    // at least once
 	graceScans     int                     // remaining scans before a missing file counts as deleted
@@ -51,30 +50,24 @@ type scanState struct {
 
 // Locations are the files of a [FolderStore].
 type Locations struct {
-	Folder       string       // watched. Empty means no folder.
-	Files        []*Connector // connectors whose files were named one by one. They are not read again.
-	REST         *ConnectorsFile
-	TargetStates *TargetStates // TargetStates has the target states. Nil keeps them in memory.
+	Folder string       // watched. Empty means no folder.
+	Files  []*Connector // connectors whose files were named one by one. They are not read again.
+	// Stored has the connectors that REST created, and the target states of all connectors. Nil means that there are
+	// none, and that nothing is written.
+	Stored Store
 }
 
 // NewFolderStore returns a store that resolves references with the worker's providers. It reads nothing before Watch.
 func NewFolderStore(locations Locations, w *Worker, log *slog.Logger) *FolderStore {
-	if locations.TargetStates == nil {
-		locations.TargetStates, _ = OpenTargetStates("") // cannot fail
-	}
-	if locations.REST == nil {
-		locations.REST, _ = OpenConnectorsFile("")
-	}
-	s := &FolderStore{locations: locations, worker: w, log: log, interval: scanInterval, settle: watch.Settle,
-		notify: guard.NewBell(), state: &scanState{files: map[string]*watchedFile{}, rest: map[string]*Connector{}}}
-	for _, name := range locations.REST.Names() {
-		s.state.rest[name] = locations.REST.connector(name, w.Providers)
-	}
-	return s
+	return &FolderStore{locations: locations, worker: w, log: log, interval: scanInterval, settle: watch.Settle,
+		notify: guard.NewBell(), state: &scanState{files: map[string]*watchedFile{}}}
 }
 
-// Refresh scans the folder now and reads all files again.
+// Refresh scans the folder now and reads everything again.
 func (s *FolderStore) Refresh() {
+	if s.locations.Stored != nil {
+		s.locations.Stored.Refresh()
+	}
 	s.mu.Lock()
 	s.refreshRequested = true
 	s.mu.Unlock()
@@ -94,13 +87,18 @@ func (s *FolderStore) Ready() bool { return s.ready.Load() }
 // IsStale reports whether something has changed after a snapshot, so that another one follows.
 func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return snapshot.Revision != s.revision
+	snapshot.Revision -= s.revision
+	s.mu.Unlock()
+	if s.locations.Stored == nil {
+		return snapshot.Revision != 0
+	}
+	return s.locations.Stored.IsStale(snapshot)
 }
 
-// snapshot merges the connectors of the last scan with the connectors of REST. The caller holds the lock of scanState.
+// snapshot merges the connectors of the last scan with the stored ones. Its revision is the sum of both, which only
+// grow. The caller holds the lock of scanState.
 func (s *FolderStore) snapshot(requested bool) Snapshot {
-	var connectors, fromREST []*Connector
+	var connectors []*Connector
 	for _, connector := range s.locations.Files {
 		connectors = append(connectors, connector.Clone())
 	}
@@ -109,20 +107,21 @@ func (s *FolderStore) snapshot(requested bool) Snapshot {
 			connectors = append(connectors, connector.Clone())
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.state.rest)) {
-		fromREST = append(fromREST, s.state.rest[name].Clone())
+	var stored Snapshot
+	if s.locations.Stored != nil {
+		stored, _ = s.locations.Stored.Snapshot()
 	}
-	merged, shadowed := mergeConnectors(connectors, fromREST)
+	merged, shadowed := mergeConnectors(connectors, stored.Connectors)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.current.Problems.Err() == nil {
 		s.current.Connectors = merged
 	}
-	s.current.Targets = s.locations.TargetStates.All()
 	snapshot := s.current
+	snapshot.Targets = stored.Targets
 	snapshot.Problems = append(slices.Clone(snapshot.Problems), shadowed...)
 	snapshot.Requested = requested
-	snapshot.Revision = s.revision
+	snapshot.Revision = s.revision + stored.Revision
 	return snapshot
 }
 

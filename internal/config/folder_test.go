@@ -262,11 +262,3 @@ func TestMissingFolderDeletesNothing(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "b.properties")))
 	folder.awaitSnapshot("", "a 2", "b 1")
 }
-
-// openTargetStates opens a file of target states, which need not exist.
-func openTargetStates(t *testing.T, path string) *TargetStates {
-	t.Helper()
-	targets, err := OpenTargetStates(path)
-	require.NoError(t, err)
-	return targets
-}

@@ -7,9 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/watch"
+	"github.com/culvert-project/culvert/internal/guard"
 )
 
 const (
@@ -35,6 +37,15 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 	defer w.timer.Stop()
 	periodic := time.NewTicker(s.interval)
 	defer periodic.Stop()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	stored := guard.NewBell()
+	if s.locations.Stored != nil {
+		watching.Go(func() {
+			defer guard.Recover(s.log, "following the connectors that REST created", nil)
+			s.locations.Stored.Watch(ctx, func(Snapshot) { stored.Ring() })
+		})
+	}
 	for {
 		listening.follow(s.symlinkDirs())
 		select {
@@ -44,8 +55,10 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			w.scheduleScan(0)
 		case <-s.notify:
 			w.scheduleScan(s.settle)
+		case <-stored:
+			w.retryFailed()
 		case <-periodic.C:
-			if !w.scanDue {
+			if s.locations.Stored == nil && !w.scanDue { // else its calls are as frequent
 				w.retryFailed()
 			}
 			w.scheduleScan(s.settle)
@@ -77,9 +90,9 @@ func (w *folderWatch) scanNow() {
 	w.state.mu.Lock()
 	different, unstable := w.scan()
 	w.ready.Store(true)
-	requested, written := w.consumeRequests(different)
+	requested := w.consumeRequest(different)
 	isFirst := !w.reported && !unstable
-	report := different || requested || written || isFirst
+	report := different || requested || isFirst
 	var snapshot Snapshot
 	if report {
 		snapshot = w.snapshot(requested)
@@ -94,7 +107,11 @@ func (w *folderWatch) scanNow() {
 	}
 }
 
+// retryFailed does nothing before the first report, when connectors with files would count as deleted.
 func (w *folderWatch) retryFailed() {
+	if !w.reported {
+		return
+	}
 	w.state.mu.Lock()
 	w.reload(func(connector *Connector) bool { return connector.Problems.Err() != nil })
 	snapshot := w.snapshot(false)
@@ -102,20 +119,19 @@ func (w *folderWatch) retryFailed() {
 	w.changed(snapshot)
 }
 
-// consumeRequests returns and resets what was requested or written since the last call. After a Refresh it also reads
-// all files again. different is set if the scan has found a change.
-func (s *FolderStore) consumeRequests(different bool) (requested, changed bool) {
+// consumeRequest returns whether Refresh was called since the last call. If so, it reads all files again. different is
+// set if the scan has found a change.
+func (s *FolderStore) consumeRequest(different bool) (requested bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	requested, s.refreshRequested = s.refreshRequested, false
-	changed, s.written = s.written, false
 	if different || requested {
 		s.revision++
 	}
 	if requested {
 		s.reload(func(*Connector) bool { return true })
 	}
-	return requested, changed
+	return requested
 }
 
 // reload reads the files of the connectors that filter selects again. The caller holds the lock of scanState.
@@ -128,11 +144,6 @@ func (s *FolderStore) reload(filter func(*Connector) bool) {
 	}
 	for i, connector := range loadAll(paths, s.worker.Providers) {
 		s.state.files[paths[i]].loaded = connector
-	}
-	for name, connector := range s.state.rest {
-		if filter(connector) {
-			s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
-		}
 	}
 }
 

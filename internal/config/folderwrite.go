@@ -2,57 +2,58 @@ package config
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
-// Put stores a connector created by REST; for one with a file it returns a [ReadOnlyError]. A target state is stored
-// first, so that a connector to be stopped never runs, and restored if the connector cannot be stored.
-func (s *FolderStore) Put(_ context.Context, name string, stored Stored) error {
-	undo := func() error { return nil }
-	if stored.Target != "" {
-		var err error
-		if undo, err = s.locations.TargetStates.setWithUndo(name, stored.Target); err != nil {
+// Put stores a connector created by REST, or a target state; for a connector with a file it returns a [ReadOnlyError].
+func (s *FolderStore) Put(ctx context.Context, name string, stored Stored) error {
+	if stored.Connector != nil {
+		if err := s.checkNoFile(name); err != nil {
 			return err
 		}
 	}
-	if stored.Connector == nil {
-		s.notify.Ring()
-		return nil
-	}
-	if err := s.put(name, stored); err != nil {
-		return errors.Join(err, undo())
-	}
-	return nil
+	return s.locations.Stored.Put(ctx, name, stored)
 }
 
-func (s *FolderStore) put(name string, stored Stored) error {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
+// Delete deletes a connector created by REST and its target state.
+func (s *FolderStore) Delete(ctx context.Context, name string) error {
 	if err := s.checkNoFile(name); err != nil {
 		return err
 	}
-	settings := stored.Connector.Raw()
-	settings["name"] = name
-	if err := s.locations.REST.put(name, settings, stored.IfMatch); err != nil {
-		return err
+	if s.stored(name) == nil {
+		return fmt.Errorf("expected connector %s to be one that was created by REST", name)
 	}
-	s.state.rest[name] = s.locations.REST.connector(name, s.worker.Providers)
-	s.markWritten()
-	return nil
+	return s.locations.Stored.Delete(ctx, name)
 }
 
 // CheckWritable implements [Store].
 func (s *FolderStore) CheckWritable(name, file string) error {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if err := s.checkNoFile(name); err != nil || file == "" || file == s.locations.REST.location(name) {
+	if err := s.checkNoFile(name); err != nil || file == "" {
 		return err
+	}
+	if stored := s.stored(name); stored != nil && stored.File == file {
+		return nil
 	}
 	return s.readOnly(name, file) // it continues unchanged while its file is missing or has another connector
 }
 
+// stored returns a connector that REST created, nil if there is none.
+func (s *FolderStore) stored(name string) *Connector {
+	if s.locations.Stored == nil {
+		return nil
+	}
+	snapshot, _ := s.locations.Stored.Snapshot()
+	for _, connector := range snapshot.Connectors {
+		if connector.Name == name {
+			return connector
+		}
+	}
+	return nil
+}
+
 func (s *FolderStore) checkNoFile(name string) error {
+	s.state.mu.Lock()
+	defer s.state.mu.Unlock()
 	for _, connector := range s.locations.Files {
 		if connector.Name == name {
 			return &ReadOnlyError{Connector: name, File: connector.File,
@@ -69,33 +70,6 @@ func (s *FolderStore) checkNoFile(name string) error {
 
 func (s *FolderStore) readOnly(name, file string) error {
 	return &ReadOnlyError{Connector: name, File: file, Reason: "in the folder of connectors (--config)"}
-}
-
-// Delete deletes a connector created by REST and its target state.
-func (s *FolderStore) Delete(_ context.Context, name string) error {
-	s.state.mu.Lock()
-	defer s.state.mu.Unlock()
-	if err := s.checkNoFile(name); err != nil {
-		return err
-	}
-	if s.state.rest[name] == nil {
-		return fmt.Errorf("expected connector %s to be one that was created by REST", name)
-	}
-	if err := s.locations.REST.remove(name); err != nil {
-		return err
-	}
-	delete(s.state.rest, name)
-	s.markWritten()
-	return s.locations.TargetStates.Forget(name)
-}
-
-// markWritten makes earlier snapshots stale and requests a scan. The caller does not hold mu.
-func (s *FolderStore) markWritten() {
-	s.mu.Lock()
-	s.revision++
-	s.written = true
-	s.mu.Unlock()
-	s.notify.Ring()
 }
 
 // ReadOnlyError is returned if REST changes a connector that has a file.

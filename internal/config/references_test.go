@@ -60,7 +60,7 @@ func TestFileOfManyReferencesIsReadOnceInAScan(t *testing.T) {
 
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	loaded, _ := LoadConnectors(files, worker.Providers)
+	loaded := loadAll(files.Connectors, worker.Providers)
 	runtime.ReadMemStats(&after)
 	checkReads("at the start", loaded)
 	assert.AtMost(t, maxAllocated, after.TotalAlloc-before.TotalAlloc, "bytes")

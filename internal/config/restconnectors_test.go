@@ -1,9 +1,12 @@
 package config
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -44,25 +47,54 @@ func describeStore(t *testing.T, s *FolderStore) string {
 	return strings.Join(texts, " ")
 }
 
+// memoryStore is a [Store] of connectors that REST created.
+type memoryStore struct {
+	Store
+	connectors []*Connector
+	revision   int
+}
+
+func (m *memoryStore) Snapshot() (Snapshot, bool) {
+	return Snapshot{Connectors: m.connectors, Revision: m.revision}, true
+}
+
+func (m *memoryStore) IsStale(s Snapshot) bool { return s.Revision != m.revision }
+
+func (m *memoryStore) Put(_ context.Context, name string, stored Stored) error {
+	m.connectors = append(m.connectors, &Connector{Name: name, File: "log: " + name, Version: "1",
+		Entries: stored.Connector.Entries})
+	m.revision++
+	return nil
+}
+
+func (m *memoryStore) Delete(_ context.Context, name string) error {
+	m.connectors = slices.DeleteFunc(m.connectors, func(c *Connector) bool { return c.Name == name })
+	m.revision++
+	return nil
+}
+
 // A file overrides a connector created by REST, which is back when the file is deleted.
 func TestFileOverridesRESTConnector(t *testing.T) {
-	dir := t.TempDir()
 	folder := t.TempDir()
-	fromREST := openTestFile(t, dir)
-	for _, name := range []string{"a", "b"} {
-		require.NoError(t, fromREST.put(name, map[string]string{"name": name, "x": "rest"}, nil))
-	}
 	path := filepath.Join(folder, "a.properties")
+	stored := &memoryStore{}
+	store := openFolderStore(t, Locations{Folder: folder, Stored: stored})
+	for _, name := range []string{"a", "b"} {
+		require.NoError(t, store.Put(t.Context(), name, Stored{Connector: settings(t, "request", "x=rest")}))
+	}
 	write(t, path, "name=a\nx=folder")
-	store := openFolderStore(t, Locations{Folder: folder, REST: fromREST})
+	for range 2 {
+		store.scan()
+	}
 	description := describeStore(t, store)
 	assert.True(t, strings.HasPrefix(description, "a=folder b=rest ") &&
 		strings.Contains(description, "warning: has no effect: "+path+" contains a connector of the same name, a"),
 		"expected the file's connector a, b and a warning, found %s", description)
-	in, problems, err := Load(Files{Connectors: []string{path}, REST: fromREST}, nil, nil)
-	assert.True(t, err == nil && problems.Err() == nil && len(in.Connectors) == 2 &&
-		in.Connectors[0].Text("x") == "folder" && len(in.Shadowed) == 1,
-		"expected the file's connector and one that it overrides, found %+v %v %v", in, problems, err)
+	in, problems, err := Load(Files{Connectors: []string{path}}, nil, nil)
+	require.NoError(t, errors.Join(err, problems.Err()))
+	in.AddStored(stored.connectors)
+	assert.True(t, len(in.Connectors) == 2 && in.Connectors[0].Text("x") == "folder" && len(in.Shadowed) == 1,
+		"expected the file's connector and one that it overrides, found %+v", in)
 	require.NoError(t, os.Remove(path))
 	for range 3 {
 		store.scan()
@@ -70,36 +102,49 @@ func TestFileOverridesRESTConnector(t *testing.T) {
 	assert.Equal(t, "a=rest b=rest", describeStore(t, store))
 }
 
-// Stored target states exist after a restart and precede initial states until they are forgotten.
-func TestTargetStatesSurviveRestart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "states.json")
-	first, err := OpenTargetStates(path)
-	require.NoError(t, err)
-	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted} {
-		require.NoError(t, first.Set(name, target))
+// A connector that has a file must be changed there, also while it runs with an earlier version of the file.
+func TestCheckWritable(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.properties")
+	write(t, path, "name=a\nx=1\n")
+	s := openFolderStore(t, Locations{Folder: dir, Files: []*Connector{{Name: "n", File: "n.properties"}},
+		Stored: &memoryStore{}})
+	message := "Connector a is kept in " + path + ", in the folder of connectors (--config): change it there"
+	put := func(name string) error {
+		return s.Put(t.Context(), name, Stored{Connector: settings(t, "request", "x=2")})
 	}
-	second, err := OpenTargetStates(path)
-	require.NoError(t, err)
-	for name, target := range map[string]string{"a": TargetPaused, "b": TargetStopped, "c": TargetStarted,
-		"d": TargetStarted} {
-		assert.Equal(t, target, second.Get(&Connector{Name: name}), name)
+	for _, err := range []error{s.CheckWritable("a", path), s.CheckWritable("a", ""), put("a"),
+		s.Delete(t.Context(), "a")} {
+		assert.Error(t, err, message)
 	}
-	require.NoError(t, second.Set("a", TargetStarted))
-	withInitialState := func(name, state string) *Connector {
-		return &Connector{Name: name, InitialState: &Entry{Raw: state}}
+	assert.Error(t, s.CheckWritable("old", path), "Connector old is kept in "+path)
+	require.NoError(t, s.CheckWritable("b", ""))
+	assert.Error(t, s.CheckWritable("n", "n.properties"),
+		"is kept in n.properties, which was named when the worker was started")
+	assert.Error(t, s.Delete(t.Context(), "b"), "expected connector b to be one that was created by REST")
+	require.NoError(t, put("b"))
+	require.NoError(t, s.CheckWritable("b", "log: b"))
+	assert.Error(t, s.CheckWritable("b", path), "is kept in "+path)
+	require.NoError(t, s.Delete(t.Context(), "b"))
+}
+
+// A snapshot is stale after a change of either store.
+func TestSnapshotOfTwoStoresIsStale(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stored := &memoryStore{}
+	s := openFolderStore(t, Locations{Folder: dir, Stored: stored})
+	current := func() Snapshot {
+		snapshot, _ := s.Snapshot()
+		assert.Equal(t, false, s.IsStale(snapshot))
+		return snapshot
 	}
-	third, err := OpenTargetStates(path)
-	assert.True(t, err == nil && third.Get(withInitialState("a", "PAUSED")) == TargetStarted &&
-		third.Get(&Connector{Name: "b"}) == TargetStopped && third.Get(withInitialState("d", "paused")) == TargetPaused,
-		"expected stored states to precede initial ones, found %+v %v", third, err)
-	err = second.Forget("b")
-	if target := second.Get(withInitialState("b", "PAUSED")); err != nil || target != TargetPaused {
-		t.Errorf("expected the initial state of b after Forget, found %s, %v", target, err)
-	}
-	// An unreadable file of states must not start stopped connectors.
-	for _, text := range []string{"", "[]", `{"a": "GONE"}`, `{"a": 1}`} {
-		write(t, path, text)
-		_, err := OpenTargetStates(path)
-		assert.Error(t, err, "without the file all connectors run", text, "with the consequence")
-	}
+	before := current()
+	require.NoError(t, s.Put(t.Context(), "b", Stored{Connector: settings(t, "request", "x=2")}))
+	assert.Equal(t, true, s.IsStale(before))
+	before = current()
+	s.consumeRequest(true) // a scan has found a change
+	assert.Equal(t, true, s.IsStale(before))
+	current()
 }

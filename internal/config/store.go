@@ -1,6 +1,16 @@
 package config
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
+
+// Target states by Kafka Connect's names in the config topic. The default is to run.
+const (
+	TargetStarted = "STARTED"
+	TargetPaused  = "PAUSED"
+	TargetStopped = "STOPPED"
+)
 
 // Store stores the configurations of connectors and reports changes: a [FolderStore], or a group's config topic.
 type Store interface {
@@ -59,6 +69,11 @@ type Snapshot struct {
 	Incomplete map[string]bool
 
 	Revision int // Revision counts the changes of the store before the snapshot
+}
+
+// Target returns a connector's target state: the one that was set, else its initial one.
+func (s Snapshot) Target(connector *Connector) string {
+	return cmp.Or(s.Targets[connector.Name], connector.InitialTarget())
 }
 
 // TaskConfigs returns the planned tasks of a connector, or nil if they must be planned: the settings have changed, the

@@ -32,8 +32,7 @@ type Options struct {
 	Lockouts   *lockouts.Store
 	Changes    ChangeChecker
 	Group      Group
-	Remove     func(name string) error // stops and deletes a connector with its stored data
-	Lock       guard.CtxMutex          // held while connectors are reconciled and while REST changes one
+	Lock       guard.CtxMutex // held while connectors are reconciled and while REST changes one
 	Log        *slog.Logger
 }
 
@@ -84,13 +83,14 @@ func New(o Options, store config.Store) *Reloader {
 	return r
 }
 
-// FolderStore returns the store of the worker's files, from which connectors were read at the start.
-func FolderStore(files config.Files, connectors []*config.Connector, targets *config.TargetStates, w *config.Worker,
+// FolderStore returns the store of the worker's files, from which connectors were read at the start, and of what REST
+// created, see [config.Locations].
+func FolderStore(files config.Files, connectors []*config.Connector, stored config.Store, w *config.Worker,
 	log *slog.Logger) *config.FolderStore {
-	locations := config.Locations{Folder: files.Folder, REST: files.REST, TargetStates: targets}
+	locations := config.Locations{Folder: files.Folder, Stored: stored}
 	if locations.Folder == "" {
 		for _, connector := range connectors {
-			if !files.IsRESTConnector(connector) {
+			if connector.Version == "" {
 				locations.Files = append(locations.Files, connector)
 			}
 		}
@@ -324,7 +324,7 @@ func (r *Reloader) apply(ctx context.Context, step resolved.Change, isNew bool) 
 	case resolved.Create, resolved.Restart:
 		r.herder.Put(step.Connector, r.Connectors())
 	case resolved.Remove:
-		err = r.Remove(step.Name)
+		err = r.herder.Remove(step.Name)
 	case resolved.Reject:
 		if step.KeepsRunning {
 			err = r.herder.RejectConfig(step.Name, step.Problems)

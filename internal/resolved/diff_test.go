@@ -132,11 +132,12 @@ func TestDiffRejectsNameInTwoFiles(t *testing.T) {
 	second := filepath.Join(dir, "b.properties")
 	require.NoError(t, os.WriteFile(first, []byte("name=a\nuser=u\nhost=h"), 0o600))
 	require.NoError(t, os.WriteFile(second, []byte("name=a"), 0o600))
-	loaded, _ := config.LoadConnectors(config.Files{Connectors: []string{first, second}}, nil)
+	in, _, err := config.Load(config.Files{Connectors: []string{first, second}}, nil, nil)
+	require.NoError(t, err)
 	c := diffCase{want: "a refuse, keeps running; b refuse, keeps running", running: []RunningConnector{
 		runningConnector(readConnector(first, "name=a", "user=u", "pwd=p", "host=h")),
 		runningConnector(readConnector(second, "x=1"))}}
-	for _, connector := range loaded {
+	for _, connector := range in.Connectors {
 		c.files = append(c.files, resolveDiffed(connector))
 	}
 	checkDiff(t, c)

@@ -222,7 +222,7 @@ func (b *Backend) view(herder *connect.Herder) rest.Herder {
 func (b *Backend) setTargetState(name string, state connect.TargetState) error {
 	herder := b.herder()
 	if b.Group == nil {
-		return b.Targets.Set(herder, name, state)
+		return b.Targets.Set(context.Background(), herder, name, state)
 	}
 	if _, err := herder.RunningConfig(name); err != nil {
 		return err

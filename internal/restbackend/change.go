@@ -99,7 +99,7 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 	switch {
 	case err != nil:
 		return nil, "", err
-	case b.Group != nil || b.Config.Files.IsRESTConnector(running.Config.Connector):
+	case running.Config.Version != "":
 		return nil, running.Config.Version, nil
 	case !withText:
 		return nil, "", nil

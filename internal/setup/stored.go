@@ -1,8 +1,10 @@
 package setup
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -10,56 +12,66 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/lock"
 	"github.com/culvert-project/culvert/internal/base/wholefile"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 )
 
-// StatesFile and ConnectorsFile are files of the data folder: target states, and connectors that REST created.
-const (
-	StatesFile     = "connectors.states.json"
-	ConnectorsFile = "connectors.json"
-)
+// StoredFile is the file of the data folder with the connectors that REST created on a worker without a group, and
+// with the target states of all its connectors.
+const StoredFile = "connectors.log"
 
-// OpenStored opens the connectors that REST created on a worker without a group, which it sets in c.Files, and the
-// target states of all connectors. It imports connectors of an earlier version from DATA/connectors, unless the user
-// named files in that folder. The problems describe files that cannot be imported.
-func (c *Config) OpenStored() (targets *config.TargetStates, problems config.Problems, err error) {
-	if targets, err = config.OpenTargetStates(filepath.Join(c.Data, StatesFile)); err != nil {
-		return nil, nil, err
-	}
-	if c.Files.REST, err = config.OpenConnectorsFile(filepath.Join(c.Data, ConnectorsFile)); err != nil {
-		return nil, nil, err
-	}
-	folder := filepath.Join(c.Data, "connectors")
-	if c.Files.UsesFolder(folder) {
-		if c.Files.Folder == "" {
-			c.Logger.Warn(
-				"named files are in the folder where an earlier version stored connectors created by REST: "+
-					"nothing in it is imported, and the connectors created by REST in it do not run",
-				"folder", folder)
+// OpenStored opens [StoredFile]. A file in which a version before it kept connectors or target states is an error.
+func (c *Config) OpenStored(w *config.Worker) (*configtopic.Store, error) {
+	for _, name := range []string{"connectors.json", "connectors.states.json"} {
+		if err := checkEmpty(filepath.Join(c.Data, name)); err != nil {
+			return nil, err
 		}
-		return targets, nil, nil
 	}
-	imported, problems, err := c.Files.REST.Import(folder, targets)
-	if len(imported) > 0 {
-		c.Logger.Info("connectors that REST created in an earlier version are now stored in one file",
-			"folder", folder, "file", filepath.Join(c.Data, ConnectorsFile), "connectors", imported)
+	store, err := configtopic.OpenFileStore(filepath.Join(c.Data, StoredFile), w, c.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("connectors created by REST: %w", err)
 	}
-	return targets, problems, err
+	return store, nil
+}
+
+const formerEmptySize = 1 << 10 // bytes; a file of an earlier version without connectors is smaller
+
+// checkEmpty returns an error if a file of an earlier version contains anything.
+func checkEmpty(path string) error {
+	content, err := wholefile.Read(path, formerEmptySize)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var members, connectors map[string]json.RawMessage
+	if err == nil {
+		err = json.Unmarshal(content, &members)
+	}
+	if stored, ok := members["connectors"]; ok { // of connectors.json; the other file has a member for each connector
+		members = nil
+		err = errors.Join(err, json.Unmarshal(stored, &connectors))
+	}
+	if err == nil && len(members)+len(connectors) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: expected no file of an earlier version, whose connectors and target states are not read: "+
+		"move it to another folder and start the worker; then create each of its connectors again by PUT "+
+		"/connectors/NAME/config with its `config`, and pause or stop those that connectors.states.json names. "+
+		"They continue from their offsets", path)
 }
 
 // RejectStored returns an error if a worker in a group has connectors or target states in its data folder, from the
 // time before it joined: the group would silently ignore the connectors, or run stopped ones.
-func RejectStored(stored Config) error {
-	stored.Logger = slog.New(slog.DiscardHandler)
-	targets, problems, err := stored.OpenStored()
+func (c *Config) RejectStored(w *config.Worker) error {
+	store, err := c.OpenStored(w)
 	if err != nil {
-		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
+		return fmt.Errorf("from before the worker formed a group: %w", err)
 	}
-	leftovers := stored.Files.REST.Names()
-	for _, p := range problems {
-		leftovers = append(leftovers, p.File)
+	snapshot, _ := store.Snapshot()
+	var leftovers []string
+	for _, connector := range snapshot.Connectors {
+		leftovers = append(leftovers, connector.Name)
 	}
-	for name, target := range targets.All() {
+	for name, target := range snapshot.Targets {
 		if target != config.TargetStarted {
 			leftovers = append(leftovers, target+" "+name)
 		}
@@ -68,11 +80,10 @@ func RejectStored(stored Config) error {
 		return nil
 	}
 	slices.Sort(leftovers)
-	leftovers = slices.Compact(leftovers)
 	return fmt.Errorf("expected no connectors in %s, as this worker forms a group (group.id, config.storage.topic and "+
 		"status.storage.topic are set) whose connectors are in config.storage.topic, found %s: `culvert cluster "+
 		"adopt --data %s WORKER-FILE` imports them, or remove status.storage.topic so that the worker "+
-		"continues alone", stored.Data, strings.Join(leftovers, ", "), stored.Data)
+		"continues alone", c.Data, strings.Join(leftovers, ", "), c.Data)
 }
 
 // LockData prevents a second worker on a data folder; the embedded broker has its own lock. If the file system has no

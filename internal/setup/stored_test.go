@@ -1,7 +1,6 @@
 package setup
 
 import (
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,63 +11,52 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 )
 
+func testConfig(t *testing.T) (*Config, *config.Worker) {
+	t.Helper()
+	worker, problems := config.NewWorker("", nil, nil, nil)
+	require.NoError(t, problems.Err())
+	return &Config{Data: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}, worker
+}
+
 // A worker of a group does not start with connectors that REST created on it before, or with stopped ones: they would
 // silently not run, or run.
 func TestNoneOfBefore(t *testing.T) {
-	data := t.TempDir()
-	reject := func() error { return RejectStored(Config{Data: data}) }
-	assert.NoError(t, reject(), "no folder")
-	require.NoError(t, os.Mkdir(filepath.Join(data, "connectors"), 0o755))
-	states := filepath.Join(data, StatesFile)
-	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED"}`), 0o600))
-	assert.NoError(t, reject(), "an empty folder and a started connector")
-	require.NoError(t, os.WriteFile(states, []byte(`{"a":"STARTED","b":"STOPPED"}`), 0o600))
-	assert.Error(t, reject(), "found STOPPED b: `culvert cluster adopt --data")
-	orders := filepath.Join(data, "connectors", "orders.properties")
-	require.NoError(t, os.MkdirAll(filepath.Dir(orders), 0o755)) // an empty folder was removed
-	require.NoError(t, os.WriteFile(orders, []byte("name=orders"), 0o600))
-	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt")
-	_, err := os.Stat(orders)
-	assert.True(t, err != nil, "expected orders.properties to be imported")
-	assert.Error(t, reject(), "found STOPPED b, orders: `culvert cluster adopt") // from connectors.json
-	require.NoError(t, os.WriteFile(states, []byte(`{`), 0o600))
-	assert.Error(t, reject(), "states of connectors")
+	c, worker := testConfig(t)
+	put := func(name string, stored config.Stored) {
+		t.Helper()
+		store, err := c.OpenStored(worker)
+		require.NoError(t, err)
+		require.NoError(t, store.Put(t.Context(), name, stored))
+	}
+	assert.NoError(t, c.RejectStored(worker), "no file")
+	put("a", config.Stored{Target: config.TargetStarted})
+	assert.NoError(t, c.RejectStored(worker), "a started connector")
+	put("b", config.Stored{Target: config.TargetStopped})
+	assert.Error(t, c.RejectStored(worker), "found STOPPED b: `culvert cluster adopt --data")
+	put("orders", config.Stored{Connector: &config.Connector{Name: "orders"}})
+	assert.Error(t, c.RejectStored(worker), "found STOPPED b, orders: `culvert cluster adopt")
+	require.NoError(t, os.WriteFile(filepath.Join(c.Data, StoredFile), []byte("{"), 0o600))
+	assert.Error(t, c.RejectStored(worker), "from before the worker formed a group: connectors created by REST: ")
 }
 
-// Files of users remain, even in the folder of connectors that REST created in earlier versions.
-func TestGivenFilesAreNotImported(t *testing.T) {
-	for name, files := range map[string]func(folder, file, link string) config.Files{
-		"nothing": func(string, string, string) config.Files { return config.Files{} },
-		"folder":  func(folder, _, _ string) config.Files { return config.Files{Folder: folder + "/../connectors/"} },
-		"linked folder": func(_, _, link string) config.Files {
-			return config.Files{Folder: filepath.Join(link, "folder")}
-		},
-		"file":   func(_, file, _ string) config.Files { return config.Files{Connectors: []string{file}} },
-		"worker": func(_, file, _ string) config.Files { return config.Files{Worker: file} },
-		"linked file": func(_, _, link string) config.Files {
-			return config.Files{Connectors: []string{link + "/file"}}
-		},
-		"others": func(_, _, link string) config.Files {
-			return config.Files{Folder: link, Worker: filepath.Join(link, "w"), Connectors: []string{link + "/other"}}
-		},
+// A file with connectors or target states of an earlier version stops the start by its name. An empty one does not.
+func TestFilesOfEarlierVersionsAreRejected(t *testing.T) {
+	for _, test := range []struct {
+		file    string
+		content string
+		want    string // part of the error; "" means no error
+	}{
+		{file: "connectors.json", content: `{"last_version":3,"connectors":{}}`},
+		{file: "connectors.json", content: `{"last_version":3,"connectors":{"a":{"version":1,"config":{}}}}`,
+			want: "connectors.json: expected no file of an earlier version"},
+		{file: "connectors.json", content: "{", want: "connectors.json: expected no file of an earlier version"},
+		{file: "connectors.states.json", content: `{}`},
+		{file: "connectors.states.json", content: `{"a":"STOPPED"}`, want: "pause or stop those that " +
+			"connectors.states.json names"},
 	} {
-		for _, isGroupWorker := range []bool{false, true} {
-			data := t.TempDir()
-			link := t.TempDir()
-			folder := filepath.Join(data, "connectors")
-			file := filepath.Join(folder, "mine.properties")
-			require.NoError(t, errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte("name=mine"), 0o600),
-				os.Symlink(folder, filepath.Join(link, "folder")), os.Symlink(file, filepath.Join(link, "file"))))
-			c := Config{Data: data, Logger: slog.New(slog.DiscardHandler), Files: files(folder, file, link)}
-			if isGroupWorker {
-				_ = RejectStored(c)
-			} else {
-				_, _, err := c.OpenStored()
-				require.NoError(t, err)
-			}
-			_, err := os.Stat(file)
-			isNamed := name != "nothing" && name != "others"
-			assert.Equal(t, isNamed, err == nil, name, isGroupWorker)
-		}
+		c, worker := testConfig(t)
+		require.NoError(t, os.WriteFile(filepath.Join(c.Data, test.file), []byte(test.content), 0o600))
+		_, err := c.OpenStored(worker)
+		assert.ErrorOrNone(t, err, test.want, test)
 	}
 }

@@ -22,9 +22,9 @@ import (
 // Source is a worker without a group whose connectors are imported.
 type Source struct {
 	*setup.Installation
-	Targets *config.TargetStates
-	Herder  *connect.Herder
-	Group   *group.Worker
+	Stored config.Snapshot // what REST created, and the target states
+	Herder *connect.Herder
+	Group  *group.Worker
 }
 
 // ImportIntoGroup writes the connectors that REST created in a data folder, and all target states, to the group's
@@ -37,7 +37,7 @@ func ImportIntoGroup(ctx context.Context, source Source, startOver bool) (names 
 			source.Worker.SharedProblems(connector, resolved.Passwords(source.Plugins)))
 	}
 	folder := filepath.Join(source.Config.Data, "connectors.adopted")
-	adoptedFile := filepath.Join(folder, setup.ConnectorsFile)
+	adoptedFile := filepath.Join(folder, setup.StoredFile)
 	if _, err := os.Stat(adoptedFile); err == nil && len(source.Connectors) > 0 {
 		problems = append(problems, config.Problem{File: adoptedFile,
 			Text: "expected no such file, because the adopted connectors' files are moved here: move it elsewhere"})
@@ -64,7 +64,7 @@ func importRecords(ctx context.Context, source Source,
 	startOver bool) (names []string, records []configtopic.Record, err error) {
 	topic, _ := source.Group.Store().Snapshot()
 	var differing, withoutOffsets []string
-	targets := source.Targets.All()
+	targets := maps.Clone(source.Stored.Targets)
 	for _, connector := range source.Connectors {
 		delete(targets, connector.Name)
 		hasName := func(c *config.Connector) bool { return c.Name == connector.Name }
@@ -82,7 +82,7 @@ func importRecords(ctx context.Context, source Source,
 			withoutOffsets = append(withoutOffsets, connector.Name)
 		}
 		names = append(names, connector.Name)
-		records = append(records, configtopic.TargetRecord(connector.Name, source.Targets.Get(connector)),
+		records = append(records, configtopic.TargetRecord(connector.Name, source.Stored.Target(connector)),
 			configtopic.ConnectorRecord(connector.Name, connector.Raw()))
 	}
 	for _, name := range slices.Sorted(maps.Keys(targets)) { // of connectors in a folder, which are not imported
@@ -105,14 +105,9 @@ func importRecords(ctx context.Context, source Source,
 }
 
 func moveTo(folder, data string) error {
-	for _, name := range []string{setup.ConnectorsFile, setup.StatesFile} {
-		from := filepath.Join(data, name)
-		if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := errors.Join(os.MkdirAll(folder, 0o700), os.Rename(from, filepath.Join(folder, name))); err != nil {
-			return err
-		}
+	from := filepath.Join(data, setup.StoredFile)
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return errors.Join(os.MkdirAll(folder, 0o700), os.Rename(from, filepath.Join(folder, setup.StoredFile)))
 }

@@ -2,9 +2,11 @@
 package targetstate
 
 import (
-	"errors"
+	"cmp"
+	"context"
 	"sync"
 
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 )
@@ -39,36 +41,29 @@ func Apply(herder *connect.Herder, name string, state connect.TargetState) error
 // Store keeps the target states of a worker without a group. A lock covers a state and its connector.
 type Store struct {
 	mu     sync.Mutex
-	states *config.TargetStates
+	stored *configtopic.Store
 }
 
-// NewStore returns a store for a worker. Nil states mean that all connectors run and their states cannot be changed.
-func NewStore(states *config.TargetStates) *Store { return &Store{states: states} }
+// NewStore returns a store for a worker. Nil means that all connectors run and their states cannot be changed.
+func NewStore(stored *configtopic.Store) *Store { return &Store{stored: stored} }
 
 // Get returns the target state of a connector.
 func (s *Store) Get(c *config.Connector) connect.TargetState {
-	if s.states == nil {
+	if s.stored == nil {
 		return connect.Running
 	}
-	return Parse(s.states.Get(c))
+	return Parse(cmp.Or(s.stored.Target(c.Name), c.InitialTarget()))
 }
 
 // Set stores the target state of a connector that exists, then applies it.
-func (s *Store) Set(herder *connect.Herder, name string, state connect.TargetState) error {
+func (s *Store) Set(ctx context.Context, herder *connect.Herder, name string, state connect.TargetState) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, err := herder.RunningConfig(name); err != nil {
 		return err
 	}
-	if err := s.states.Set(name, Name(state)); err != nil {
+	if err := s.stored.Put(ctx, name, config.Stored{Target: Name(state)}); err != nil {
 		return err
 	}
 	return Apply(herder, name, state)
-}
-
-// Remove removes a connector, then its target state.
-func (s *Store) Remove(herder *connect.Herder, name string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Join(herder.Remove(name), s.states.Forget(name))
 }

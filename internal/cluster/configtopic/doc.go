@@ -3,7 +3,7 @@
 //
 // A [Record] is encoded and decoded exactly as Kafka Connect 4.3 does. [State] applies records in order. [Store]
 // is the [config.Store] of a group: it applies what package cluster reads, resolves references, and passes what is
-// written to a [RecordWriter].
+// written to a [RecordWriter]. [FileLog] is the writer of a worker without a group, with a file instead of the topic.
 //
 // Invariants: the tasks of a connector come from one commit, or there are none. A damaged record changes nothing. The
 // leader alone writes connectors and tasks, see [Record.LeaderOnly].

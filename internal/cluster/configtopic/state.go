@@ -248,6 +248,13 @@ func (s *State) connectorOf(name string) (c topicConnector) {
 	return c
 }
 
+// Target returns the target state that was set for a connector, "" if none was.
+func (s *State) Target(name string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.targets[name]
+}
+
 // ConfigOffset returns the offset of a connector's settings. ok is false if there is no such connector.
 func (s *State) ConfigOffset(name string) (offset int64, ok bool) {
 	c := s.connectorOf(name)

@@ -31,11 +31,12 @@ type ClusterState interface {
 	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
 
-// Store is the [config.Store] and the [ClusterState] of a group. Secrets are stored as written. References are resolved
-// only by providers in `config.providers`, because any may come from REST. Methods may be called at any time.
+// Store is the [config.Store] and the [ClusterState] of a group. A worker without a group has one for what REST created
+// and for target states. Secrets are stored as written. References are resolved only by providers in
+// `config.providers`, because any may come from REST. Methods may be called at any time.
 type Store struct {
 	*State
-	topic    string
+	topic    string // or the file of a FileLog
 	worker   *config.Worker
 	log      *slog.Logger
 	writer   RecordWriter
@@ -269,7 +270,7 @@ func (s *Store) Write(ctx context.Context, records ...Record) (last int64, err e
 	for _, r := range records {
 		if len(r.Value) > maxTopicValue {
 			return 0, &config.TooLargeError{Text: fmt.Sprintf("expected at most %d bytes in the record %s of "+
-				"topic %s, found %d", maxTopicValue, r.Key, s.topic, len(r.Value))}
+				"%s, found %d", maxTopicValue, r.Key, s.topic, len(r.Value))}
 		}
 	}
 	return s.writer.Write(ctx, slices.ContainsFunc(records, Record.LeaderOnly), records...)

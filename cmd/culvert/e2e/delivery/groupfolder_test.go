@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,10 +11,13 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
+	"github.com/culvert-project/culvert/internal/setup"
 )
 
 // writeToFolders writes a file into the folders of some workers of a group.
@@ -254,25 +258,27 @@ func TestAdoptedByAGroup(t *testing.T) {
 func checkAdoptAfterKill(t *testing.T, data string, adopt func() e2etest.Result) {
 	t.Helper()
 	adoptedFolder := filepath.Join(data, "connectors.adopted")
-	restoreFiles := func() {
-		for _, name := range []string{"connectors.json", "connectors.states.json"} {
-			require.NoError(t, os.Rename(filepath.Join(adoptedFolder, name), filepath.Join(data, name)))
-		}
-		require.NoError(t, os.Remove(adoptedFolder))
-	}
-	restoreFiles()
-	adopt().WantCode(0).WantStdout("no connectors to move")
-	restoreFiles()
-	require.NoError(t, os.Mkdir(adoptedFolder, 0o700)) // a kill after this folder was made
-	file := filepath.Join(data, "connectors.json")
+	file := filepath.Join(data, setup.StoredFile)
+	require.NoError(t, os.Rename(filepath.Join(adoptedFolder, setup.StoredFile), file))
+	require.NoError(t, os.Remove(adoptedFolder))
 	content := ReadFile(t, file)
-	withHalted := func(from, to string) []byte {
-		pos := strings.Index(content, `"halted"`)
-		return []byte(content[:pos] + strings.Replace(content[pos:], from, to, 1))
+	adopt().WantCode(0).WantStdout("no connectors to move")
+	require.NoError(t, os.Remove(filepath.Join(adoptedFolder, setup.StoredFile))) // a kill after this folder was made
+	writeWithHalted := func(key, value string) {
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		worker, _ := config.NewWorker("", nil, nil, nil)
+		store, err := configtopic.OpenFileStore(file, worker, slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		snapshot, _ := store.Snapshot()
+		i := slices.IndexFunc(snapshot.Connectors, func(c *config.Connector) bool { return c.Name == "halted" })
+		settings := snapshot.Connectors[i].Raw()
+		settings[key] = value
+		require.NoError(t, store.Put(t.Context(), "halted",
+			config.Stored{Connector: config.NewRESTConnector("", settings, nil, worker.Providers)}))
 	}
-	require.NoError(t, os.WriteFile(file, withHalted(`"2"`, `"1"`), 0o600))
+	writeWithHalted("tasks.max", "7")
 	adopt().WantCode(1).WantStderr("same names and other settings in topic configs, found halted")
-	require.NoError(t, os.WriteFile(file, withHalted(`"ODataSource"`, `"${env:HOME}"`), 0o600))
+	writeWithHalted("connector.class", "${env:HOME}")
 	adopt().WantCode(2).WantStderr("config.providers=env")
 	require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
 	adopt().WantCode(0).WantStdout("no connectors to move")

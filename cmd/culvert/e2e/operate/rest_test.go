@@ -108,7 +108,7 @@ func TestConnectorsAreWritten(t *testing.T) {
 	f.Await("customers", "runs", e2etest.IsRunning)
 	answer := f.MustCall(200, "PATCH", "/connectors/customers/config", `{"transforms": null, "tasks.max": 1}`)
 	e2etest.MustNotContain(t, "what is changed", answer, "transforms")
-	file := filepath.Join(p.Data, "connectors.json")
+	file := filepath.Join(p.Data, "connectors.log")
 	if data, err := os.ReadFile(file); err != nil || !strings.Contains(string(data), `"geheim"`) {
 		t.Errorf("expected the password in the file, found %s %v", data, err)
 	}
@@ -241,9 +241,10 @@ func TestConnectorsWithoutAFolder(t *testing.T) {
 	f.MustCall(204, "DELETE", "/connectors/still", "")
 	f.MustCall(204, "DELETE", "/connectors/made", "")
 	f.MustStop().WantNo("an internal error of culvert")
-	content, err := os.ReadFile(filepath.Join(p.Data, "connectors.json"))
-	assert.True(t, err == nil && strings.Contains(string(content), `"connectors": {}`),
-		"expected no connector to be left, found %s %v", content, err)
+	f = begin()
+	f.Await("named", "runs", e2etest.IsRunning)
+	assert.Equal(t, []string{"named"}, f.ConnectorNames())
+	f.MustStop()
 	p.CheckRecordCount("Customers", 91)
 }
 
