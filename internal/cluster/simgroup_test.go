@@ -461,12 +461,14 @@ func (g herderGroup) CheckLease(ctx context.Context) error       { return g.work
 func (g herderGroup) StatusChanged(name string)                  { g.worker.StatusChanged(name) }
 func (herderGroup) OwnersLost(string) func(context.Context) bool { return nil }
 func (herderGroup) RecordTopic(string, string, int)              {}
+func (herderGroup) HasOthers() bool                              { return true }
 func (herderGroup) Forward(context.Context, string, wit.Notification) (h connect.ForwardResult) {
 	return h
 }
 
 // Fence requests fencing from the leader, as in the host.
-func (w *simWorker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error {
+func (w *simWorker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts,
+	_ kafka.Config) error {
 	return w.worker.RetryWithLeader(ctx, func() error {
 		return w.atLeader(ctx, func(leader *simWorker) error {
 			producers, err := leader.herder.TransactionalConfig(ctx, connector)

@@ -141,7 +141,7 @@ func TestAssignmentStartsAndStopsTasks(t *testing.T) {
 	if tasks := tasksOf(ctl); !slices.Equal(tasks, slices.Concat(initialTasks[:revoked], initialTasks[revoked+1:])) {
 		t.Errorf("expected the tasks %v without task %d, found %v", initialTasks, revoked, tasks)
 	}
-	require.NoError(t, h.Assign("c", Assignment{Standalone: true}))
+	require.NoError(t, h.Assign("c", Assignment{Tasks: append(others, revoked)}))
 	<-service.requested[revoked]
 	require.Until(t, func() bool { return len(tasksOf(ctl)) == 8 }, func() string { return b.Log.String() })
 	for n := range service.permits {

@@ -64,7 +64,10 @@ func (g *group) CheckLease(context.Context) error {
 	return g.checkLease()
 }
 
-func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts) error {
+func (*group) HasOthers() bool { return true }
+
+func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts,
+	_ kafka.Config) error {
 	if g.fence == nil {
 		return nil
 	}

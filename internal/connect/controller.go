@@ -231,7 +231,7 @@ func (ctl *controller) markDeleting() {
 	claimErr := desired.options.claims.acquire(ctl.name, desired.assignment.claims())
 	ctl.enqueue(event{kind: evShutdown, apply: func(context.Context) {
 		var ownersLost func(context.Context) bool
-		if desired.options.Group != nil && claimErr == nil {
+		if claimErr == nil {
 			ownersLost = desired.options.Group.OwnersLost(ctl.name)
 		}
 		ctl.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
@@ -488,9 +488,7 @@ func (ctl *controller) isStopped() bool {
 
 // reportStatus notifies the group of a change of the status. ctl.mu must not be held: the group queries the status.
 func (ctl *controller) reportStatus() {
-	if group := ctl.desiredSpec().options.Group; group != nil {
-		group.StatusChanged(ctl.name)
-	}
+	ctl.desiredSpec().options.Group.StatusChanged(ctl.name)
 }
 
 type connectorError struct {

@@ -46,7 +46,7 @@ func (ctl *controller) deadLetterTopic() (topic string, isCounted bool) {
 	desired := ctl.desiredSpec()
 	hasHeaders, _ := config.Boolean(desired.config.Setting(deadletters.HeadersSetting))
 	return setting.Trim(desired.config.Text(deadletters.TopicSetting)),
-		hasHeaders && (desired.assignment.Standalone || desired.assignment.OwnsConnector)
+		hasHeaders && desired.assignment.OwnsConnector
 }
 
 // OpenTask implements [deadletters.Connectors].

@@ -131,11 +131,7 @@ func (t *task) transactionalIDs(feeds int) []string {
 // checkLease returns an error unless the worker is still a member of its group: only a member may fence. It is called
 // before and after producers are opened, because the worker may be suspended in between.
 func (t *task) checkLease(ctx context.Context) error {
-	group := t.run.options.Group
-	if group == nil {
-		return nil
-	}
-	if err := group.CheckLease(ctx); err != nil {
+	if err := t.run.options.Group.CheckLease(ctx); err != nil {
 		return &wit.Error{Kind: wit.ErrorTransient,
 			Message: "the task's producers are not opened, because the worker may have left its group: " + err.Error()}
 	}
@@ -148,7 +144,7 @@ func (t *task) checkLease(ctx context.Context) error {
 // workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
 	id := kafka.FencedTransactionalID(err)
-	if t.run.options.Group == nil || id == "" {
+	if !t.run.options.Group.HasOthers() || id == "" {
 		return err
 	}
 	return &wit.Error{Kind: wit.ErrorTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+

@@ -133,7 +133,7 @@ func (ctl *controller) updateEndpoint() {
 	desired := ctl.desiredSpec()
 	e := ctl.endpoint
 	switch {
-	case desired.options.Group == nil:
+	case !desired.options.Group.HasOthers():
 		return
 	case desired.deleted || desired.target != Running:
 		ctl.closeEndpoint()
@@ -162,7 +162,7 @@ func (ctl *controller) updateEndpoint() {
 
 // closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
 func (ctl *controller) closeEndpoint() {
-	if ctl.desiredSpec().options.Group != nil {
+	if ctl.desiredSpec().options.Group.HasOthers() {
 		ctl.endpoint.appliedConfig = nil
 		ctl.endpoint.shutDown()
 	}
@@ -173,11 +173,11 @@ func (ctl *controller) closeEndpoint() {
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	result, isKnown, err := ctl.deliver(ctx, n)
 	switch group := ctl.desiredSpec().options.Group; {
-	case result.Found && group == nil:
+	case result.Found && !group.HasOthers():
 		return err
 	case result.Found:
 		ctl.logDeliveryError(err)
-	case group != nil:
+	case group.HasOthers():
 		result = group.Forward(ctx, ctl.name, n)
 	case !isKnown:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}

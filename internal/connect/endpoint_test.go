@@ -33,7 +33,7 @@ func TestNotificationIsDeliveredByItsPath(t *testing.T) {
 	if err := deliver("/a/other"); !errors.As(err, &witError) || witError.Kind != wit.ErrorNotFound {
 		t.Errorf("an unknown feed: expected the kind not-found, found %v", err)
 	}
-	ctl.spec.options = &Options{Group: &group{}}
+	ctl.spec.options.Group = &group{}
 	assert.ErrorIs(t, deliver("/a/other"), notify.ErrBusy, "an unknown feed in a group")
 }
 

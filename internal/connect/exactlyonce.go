@@ -10,7 +10,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/run/fencing"
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -49,7 +48,7 @@ func (run *connectorRun) producersFor(claims []string) int {
 	switch {
 	case run.isExactlyOnce():
 		return concurrentProducers
-	case run.options.Group != nil && !run.isSink() && len(claims) > 0:
+	case run.options.Group.HasOthers() && !run.isSink() && len(claims) > 0:
 		return 1
 	}
 	return 0
@@ -71,16 +70,8 @@ func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []stri
 // fence blocks until the producers of earlier tasks are fenced and their transactions are aborted.
 func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: run.clients.producersPerTask}
-	if run.options.Group != nil {
-		return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts)
-	}
-	worker := run.options.Worker
-	fencer := fencing.Fencer{
-		Worker: run.options.Kafka, Group: worker.Text("group.id"), Log: run.log,
-		Topic: kafka.InternalTopic{Name: worker.ConfigTopic(), Setting: "config.storage.topic", Partitions: 1,
-			Replication: int16(worker.Int("config.storage.replication.factor"))},
-	}
-	return fencer.Fence(ctx, run.transactionalConfig(), run.config.Name, counts)
+	return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts,
+		run.transactionalConfig())
 }
 
 func (run *connectorRun) transactionalConfig() kafka.Config {

@@ -71,7 +71,7 @@ func (v *view) metrics() Metrics {
 	result := v.restStatus()
 	metrics := Metrics{Name: v.name, Type: result.Type, Class: v.currentRun.component().Name,
 		Version: result.Connector.Version, ConnectState: v.state, Tasks: []TaskMetrics{},
-		OwnsConnector: v.assignment.Standalone || v.assignment.OwnsConnector}
+		OwnsConnector: v.assignment.OwnsConnector}
 	if v.client != nil {
 		metrics.HTTP = new(v.client.Counters())
 	}

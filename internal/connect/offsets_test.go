@@ -44,7 +44,7 @@ func TestRejectedOffsetWithURLHasAHint(t *testing.T) {
 	}
 }
 
-// A group receives each use of a topic. Without a group the worker itself records the topics.
+// The worker records the topics that it has used, and its group receives each use.
 func TestTopicsAreTracked(t *testing.T) {
 	var calls []string
 	options := &Options{Group: &group{recordTopic: func(connector, topic string, task int) {
@@ -59,8 +59,9 @@ func TestTopicsAreTracked(t *testing.T) {
 	h := &Herder{controllers: map[string]*controller{"orders": run.controller}}
 	topics, err := h.Topics("orders")
 	assert.NoError(t, err)
-	assert.Equal(t, 0, len(topics))
-	options.Group = nil
+	assert.Equal(t, []string{"a"}, topics)
+	options.Group = alone{}
+	assert.NoError(t, h.ResetTopics("orders"))
 	var wg sync.WaitGroup
 	for _, topic := range []string{"b", "a", "b", "c"} {
 		wg.Go(func() { sourceTask.recordTopic(topic) })

@@ -35,9 +35,8 @@ type Options struct {
 	WorkerID     string         // host:port of this worker
 	Version      string         // reported as the version of converters
 	// Target returns the initial target state of a connector. Default: Running.
-	Target func(*config.Connector) TargetState
-	// Group is the worker's group. Nil means standalone: the worker runs all connectors.
-	Group    Group
+	Target   func(*config.Connector) TargetState
+	Group    Group                                 // the worker's group. Nil means that the worker is alone.
 	Tracer   *tracing.Tracer                       // may be nil
 	Observer func(connector string) *core.Observer // returns the row observer of a connector. It may be nil.
 	Logger   *slog.Logger
@@ -58,6 +57,8 @@ type sharedResources struct {
 
 // Group is the group of a worker. No lock is held during a call, except connectorRun's openLock during Fence.
 type Group interface {
+	// HasOthers reports whether other workers may run tasks: false for a worker alone.
+	HasOthers() bool
 	// PutTaskConfigs stores the task configs of a connector. The group assigns them by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error
 	// Forward sends a notification to the worker that runs the task with its feed.
@@ -73,8 +74,10 @@ type Group interface {
 type Membership interface {
 	// CheckLease returns nil for a member. After the end of the context it answers from the last known state.
 	CheckLease(ctx context.Context) error
-	// Fence fences the producers of earlier versions and stores the new counts. 0 is for a change of offsets.
-	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error
+	// Fence fences the producers of earlier versions and stores the new counts. Version 0 is for a change of offsets.
+	// A leader on another worker uses its own configuration of the producers.
+	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts,
+		producers kafka.Config) error
 }
 
 // StatusListener receives what other workers must know of this one. Its methods must not block.
@@ -85,4 +88,7 @@ type StatusListener interface {
 	RecordTopic(connector, topic string, task int)
 }
 
-func (o *Options) initialAssignment() Assignment { return Assignment{Standalone: o.Group == nil} }
+// initialAssignment returns what the worker runs of a new or changed connector until the group assigns something.
+func (o *Options) initialAssignment() Assignment {
+	return Assignment{OwnsConnector: !o.Group.HasOthers()}
+}

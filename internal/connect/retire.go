@@ -68,7 +68,7 @@ func (ctl *controller) retire(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, retireTimeout)
 	defer cancel()
 	err := run.options.claims.acquire(ctl.name, desired.lastAssignment.claims())
-	if err == nil && run.options.Group != nil {
+	if err == nil {
 		err = run.options.Group.CheckLease(ctx)
 	}
 	description := ""

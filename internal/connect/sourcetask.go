@@ -95,11 +95,12 @@ func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
 
 func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {
 	run := t.run
-	options := source.Options{
+	return source.Options{
 		Connector: run.config.Name, Task: t.number, Component: run.component().Name, Settings: t.settings,
 		Versions: source.BoundVersions(binding, t.visibleSettings), Client: run.clients.client,
 		Registry: run.registry(), Answered: &run.taskSet.answered,
 		Offsets: source.Offsets{
+			CheckLease: run.options.Group.CheckLease,
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
 				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // may be absolute URLs
@@ -135,10 +136,6 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 		Telemetry: source.Telemetry{Metrics: t.metrics, Tracer: run.options.Tracer,
 			TraceHeaders: run.boolean(config.TraceHeaders), Logger: run.options.Logger},
 	}
-	if run.options.Group != nil {
-		options.CheckLease = run.options.Group.CheckLease
-	}
-	return options
 }
 
 // clientConfig returns the Kafka configuration for settings with a prefix, and the key under which clients are shared.

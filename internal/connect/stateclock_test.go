@@ -19,8 +19,7 @@ func TestUnstartedTasksArePaused(t *testing.T) {
 		ctl.spec.config = run.accepted
 		ctl.status.state = Unassigned
 		ctl.status.currentRun = run
-		run.taskSet.configs = make([][]wit.Setting, 2)
-		ctl.update(func(*spec, *status) { run.matchTasks() })
+		run.createTasks(make([][]wit.Setting, 2))
 		run.taskSet.tasks[1].setState(Failed)
 		taskStates := func() (states []State) {
 			snapshot := ctl.observe()

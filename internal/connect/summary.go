@@ -118,10 +118,10 @@ func (v *view) summary() Summary {
 // ownStatus returns the status of the connector itself. While it runs, it is idle: the conditions of its tasks count.
 func (v *view) ownStatus() ComponentStatus {
 	component := ComponentStatus{Task: -1, WorkerID: v.options.WorkerID, State: v.state, Since: v.stateSince,
-		Local: v.assignment.Standalone || v.assignment.OwnsConnector}
+		Local: v.assignment.OwnsConnector}
 	isPlanned := len(v.tasks) > 0 || v.assignment.TaskConfigs != nil // other workers may run the tasks
 	facts := evidence{target: v.target, hasStarted: isPlanned, isCaughtUp: true}
-	if !v.assignment.Standalone {
+	if !v.assignment.OwnsConnector {
 		facts.state = v.state
 	}
 	if v.currentRun.isSink() {

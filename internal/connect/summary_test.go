@@ -368,7 +368,7 @@ func newTestView(t *testing.T) *view {
 	run := newEmptyRun(&Options{Worker: &config.Worker{}}, slog.New(slog.DiscardHandler))
 	run.controller.status.currentRun = run
 	v := run.controller.observe()
-	v.assignment.Standalone = true
+	v.assignment.OwnsConnector = true
 	v.config = run.config
 	return v
 }

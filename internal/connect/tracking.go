@@ -13,10 +13,7 @@ import (
 
 func (t *task) recordTopic(topic string) {
 	run := t.run
-	if run.options.Group != nil {
-		run.options.Group.RecordTopic(run.accepted.Name, topic, t.number)
-		return
-	}
+	run.options.Group.RecordTopic(run.accepted.Name, topic, t.number)
 	if _, ok := run.controller.topics.Load(topic); !ok {
 		run.controller.topics.Store(topic, true)
 	}

@@ -430,8 +430,12 @@ type fenceRequest struct {
 	Counts  config.FencingCounts `json:"now"`
 }
 
+// HasOthers implements [connect.Group].
+func (w *Worker) HasOthers() bool { return true }
+
 // Fence implements [connect.Group]. It blocks and retries until there is a leader.
-func (w *Worker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts) error {
+func (w *Worker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts,
+	_ kafka.Config) error {
 	return w.RetryWithLeader(ctx, func() error {
 		return w.CallLeader(ctx, fenceCall, connector, fenceRequest{version, counts}, nil)
 	})
