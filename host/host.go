@@ -14,14 +14,11 @@ import (
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/reload"
-	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/restbackend"
 	"github.com/culvert-project/culvert/internal/sampling"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
-	"github.com/culvert-project/culvert/internal/targetstate"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
@@ -53,11 +50,10 @@ type Host struct {
 	dataLock     *lock.Lock
 	lockouts     *lockouts.Store
 	stored       *configtopic.Store // what REST created; nil in a run that ends by itself and in a group
-	states       *targetstate.Store
 	samples      *sampling.Sampler
-	group        *group.Worker // nil for a worker without a group
+	group        group.Member
 	backend      *restbackend.Backend
-	parts        parts
+	parts        setup.Parts
 }
 
 // mode specifies how a host differs from a worker that runs connectors. The zero mode is such a worker.
@@ -70,38 +66,6 @@ type mode struct {
 // inGroup reports whether the host is a worker of a group.
 func (m mode) inGroup(c Config, w *config.Worker) bool {
 	return w.InGroup() && !c.Once && !m.standalone
-}
-
-// parts holds the parts that New and Run have opened so far. REST and the group read it at any time.
-type parts struct {
-	mu     sync.Mutex
-	opened restbackend.Parts
-	rest   *rest.Server // nil without listeners
-}
-
-func (p *parts) get() restbackend.Parts {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.opened
-}
-
-func (p *parts) set(change func(*restbackend.Parts)) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	change(&p.opened)
-}
-
-// Herder returns the herder, nil before Run has created it.
-func (p *parts) Herder() *connect.Herder { return p.get().Herder }
-
-// Plugins returns the plugins, nil before they are open.
-func (p *parts) Plugins() *plugin.Manager { return p.get().Plugins }
-
-// REST returns the server of the REST API, nil without listeners.
-func (p *parts) REST() *rest.Server {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.rest
 }
 
 // New opens everything that sends nothing: configuration, REST's listeners, and the plugins that the connectors need,
@@ -152,7 +116,7 @@ func (h *Host) logProblems(problems config.Problems) {
 			h.installation.Log.Error("a connector's file is rejected; the other connectors run: " + p.String())
 		}
 	}
-	if files := h.installation.Config.Files; len(files.Connectors) == 0 && h.group == nil {
+	if files := h.installation.Config.Files; len(files.Connectors) == 0 && !h.group.HasOthers() {
 		h.installation.Log.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
 	}
 }
@@ -192,78 +156,48 @@ func (h *Host) Run(ctx context.Context) (err error) {
 	case err != nil:
 		return err
 	case h.installation.Config.Once:
-		err := h.parts.Herder().RunOnce(ctx) // also if ctx has ended: earlier errors count
+		err := h.parts.Get().Herder.RunOnce(ctx) // also if ctx has ended: earlier errors count
 		if h.installation.Problems().Err() != nil {
 			return &SetupError{Cause: err}
 		}
 		return err
 	}
-	var watching sync.WaitGroup
-	watchContext, end := context.WithCancel(ctx)
-	o := h.reloadOptions()
-	var stored config.Store
-	var folder *group.Folder
-	if h.group == nil {
-		stored = reload.FolderStore(h.installation.Config.Files, h.installation.Connectors, h.stored,
-			h.installation.Worker, h.installation.Log)
-	} else {
-		stored = h.group.Store()
-		folder = h.group.OpenFolder(o)
-		watching.Go(func() { folder.Watch(watchContext) })
-	}
-	r := reload.New(o, stored)
-	h.parts.set(func(p *restbackend.Parts) {
-		p.Reloader = r
-		p.Folder = folder
+	connectors, files, watch := h.group.Follow(h.reloadOptions())
+	h.parts.Set(func(o *setup.Opened) {
+		o.Reloader = connectors
+		o.Files = files
 	})
-	watching.Go(func() { r.Watch(watchContext, r.Reload) })
+	watchContext, end := context.WithCancel(ctx)
+	var watching sync.WaitGroup
 	defer watching.Wait()
 	defer end()
-	if h.group == nil {
-		h.parts.Herder().Run(ctx)
-		return nil
-	}
-	return h.runInGroup(ctx)
-}
-
-// runInGroup leaves the group before the tasks stop, so that other workers take them over by then.
-func (h *Host) runInGroup(ctx context.Context) error {
-	herderContext, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() {
-		defer guard.Vital("the connectors")
-		h.parts.Herder().Run(herderContext)
+	watching.Go(func() {
+		defer guard.Vital("following the connectors' configurations")
+		watch(watchContext)
 	})
 	var resume func(context.Context) (int, error)
 	if h.installation.Config.ResumeLogons {
 		resume = h.lockouts.Resume
 	}
-	err := h.group.Serve(ctx, resume)
-	stop()
-	running.Wait()
-	return err
+	return h.group.Run(ctx, h.parts.Get().Herder, resume)
 }
 
 // reloadOptions are the same for all reloaders of the worker, which share a lock.
 func (h *Host) reloadOptions() reload.Options {
-	parts := h.parts.get()
-	o := reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
+	parts := h.parts.Get()
+	return reload.Options{Worker: h.installation.Worker, Folder: h.installation.Config.Files.Folder,
 		Connectors: h.installation.Checker.Connectors, Hidden: h.installation.Shadowed,
 		Checker: *h.installation.Checker, Lockouts: h.lockouts,
-		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder),
-		Lock:    guard.NewCtxMutex(), Log: h.installation.Log}
-	if h.group != nil {
-		o.Group = h.group
-	}
-	return o
+		Changes: h.backend.ChangeChecker(parts.Plugins, parts.Herder), Group: h.group,
+		Lock: guard.NewCtxMutex(), Log: h.installation.Log}
 }
 
 // Reload scans the connector folders again. Before Run has opened everything it does nothing.
-func (h *Host) Reload() { h.parts.get().Rescan() }
+func (h *Host) Reload() { h.parts.Get().Rescan() }
 
 // Progress returns the progress of each connector. It is empty before Run has opened everything.
 func (h *Host) Progress() []Progress {
-	if herder := h.parts.Herder(); herder != nil {
+	if herder := h.parts.Get().Herder; herder != nil {
 		return herder.Progress()
 	}
 	return nil
@@ -273,7 +207,7 @@ func (h *Host) Progress() []Progress {
 func (h *Host) Close() error {
 	defer h.dataLock.Release()
 	h.closeListeners()
-	if plugins := h.parts.Plugins(); plugins != nil {
+	if plugins := h.parts.Get().Plugins; plugins != nil {
 		return plugins.Close()
 	}
 	return nil

@@ -23,8 +23,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configcheck"
-	"github.com/culvert-project/culvert/internal/reload"
-	"github.com/culvert-project/culvert/internal/restbackend"
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
@@ -121,18 +119,15 @@ func TestHealthWhileStartingWorker(t *testing.T) {
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
-	herder := h.parts.Herder()
+	herder := h.parts.Get().Herder
 	running.Go(func() { herder.Run(ctx) })
 	until("connectors are started", func() bool { return herder.WaitIdle(t.Context()) == nil })
 	expectStarting("connectors run", "Plugins that no connector needs")
-	files := h.installation.Config.Files
-	connectors := h.installation.Connectors
-	r := reload.New(h.reloadOptions(), reload.FolderStore(files, connectors, h.stored, h.installation.Worker,
-		h.installation.Log))
-	h.parts.set(func(p *restbackend.Parts) { p.Reloader = r })
+	r, _, watch := h.group.Follow(h.reloadOptions())
+	h.parts.Set(func(o *setup.Opened) { o.Reloader = r })
 	expectStarting("no connector was checked", "Connectors are being checked")
 	started.Store(true)
-	running.Go(func() { r.Watch(ctx, r.Reload) })
+	running.Go(func() { watch(ctx) })
 	waiting.Wait()
 	until("health", func() bool {
 		status, _ := call("GET", "/health", "")
@@ -291,7 +286,7 @@ func TestWorkerProblemsAreReportedOnce(t *testing.T) {
 
 // addresses returns host:port of the REST listeners, once Run has opened them.
 func (h *Host) addresses() []string {
-	if server := h.parts.REST(); server != nil {
+	if server := h.parts.Get().REST; server != nil {
 		return server.Addresses()
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 
+	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/takeover"
 )
@@ -18,7 +19,7 @@ func Offline(ctx context.Context, c Config, do func(http.Handler) error) error {
 // Replay replays dead letters without running connectors.
 func Replay(ctx context.Context, c Config, r ReplayRequest) (result ReplayResult, err error) {
 	err = offline(ctx, c, mode{}, func(h *Host) error {
-		result, err = h.parts.Herder().Replay(ctx, r)
+		result, err = h.parts.Get().Herder.Replay(ctx, r)
 		return err
 	})
 	return result, err
@@ -27,13 +28,14 @@ func Replay(ctx context.Context, c Config, r ReplayRequest) (result ReplayResult
 // Import writes the connectors of a data folder to the config topic of a group, see [takeover.ImportIntoGroup].
 func Import(ctx context.Context, c Config, startOver bool) (names []string, err error) {
 	err = offline(ctx, c, mode{importing: true}, func(h *Host) error {
-		if h.group == nil {
+		worker, ok := h.group.(*group.Worker)
+		if !ok {
 			return &SetupError{Cause: errors.New("expected the file of a worker that forms a group: with group.id, " +
 				"config.storage.topic and status.storage.topic, and brokers other than the embedded one")}
 		}
 		stored, _ := h.stored.Snapshot()
 		names, err = takeover.ImportIntoGroup(ctx, takeover.Source{Installation: h.installation, Stored: stored,
-			Herder: h.parts.Herder(), Group: h.group}, startOver)
+			Herder: h.parts.Get().Herder, Group: worker}, startOver)
 		return err
 	})
 	return names, err

@@ -18,7 +18,6 @@ import (
 	"github.com/culvert-project/culvert/internal/sampling"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
-	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
 // openStored opens what REST created, and adds its connectors to the worker's. A worker of a group rejects them; with
@@ -49,16 +48,12 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	if err := h.openStored(); err != nil {
 		return nil, err
 	}
-	h.states = targetstate.NewStore(h.stored)
 	h.samples = sampling.New(installation.Registry, installation.Worker.Redact, installation.Memory.Spare())
-	if h.mode.inGroup(c, installation.Worker) {
-		if err := h.openGroup(); err != nil {
-			problems = append(problems, installation.Worker.Locate(err))
-		}
+	if err := h.openGroup(); err != nil {
+		problems = append(problems, installation.Worker.Locate(err))
 	}
 	h.backend = restbackend.New(restbackend.Options{Installation: installation, Offline: h.mode.offline,
-		Lockouts: h.lockouts, Targets: h.states, Samples: h.samples, Group: h.group, Parts: h.parts.get,
-		WorkerID: h.workerID})
+		Lockouts: h.lockouts, Samples: h.samples, Group: h.group, Parts: &h.parts, WorkerID: h.workerID})
 	problems = installation.ReadSettings(ctx, problems, setup.ToRun)
 	needed := setup.Needed(installation.Connectors)
 	if problems.Err() == nil {
@@ -69,10 +64,8 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	if err := installation.OpenPlugins(ctx, needed, c.Once && !installation.Worker.IsSet("listeners")); err != nil {
 		return nil, err
 	}
-	h.parts.set(func(p *restbackend.Parts) { p.Plugins = installation.Plugins })
-	if h.group != nil {
-		installation.Checker.Destinations = h.group.Destinations()
-	}
+	h.parts.Set(func(o *setup.Opened) { o.Plugins = installation.Plugins })
+	installation.Checker.Destinations = h.group.Destinations()
 	installation.Examine(setup.ToRun, func(connector *resolved.Connector) config.Problems {
 		problems := installation.Checker.Check(ctx, connector)
 		if c.Once {
@@ -83,24 +76,28 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	return problems, nil
 }
 
-// openGroup creates the worker's group, which runs the connectors of its config topic, not of the worker's files.
-func (h *Host) openGroup() (err error) {
+// openGroup makes the worker a member: of its group, which runs the connectors of its config topic, not of the worker's
+// files; or of none.
+func (h *Host) openGroup() error {
 	installation := h.installation
+	h.group = &group.Alone{Installation: installation, Stored: h.stored, Parts: &h.parts}
+	if !h.mode.inGroup(installation.Config, installation.Worker) {
+		return nil
+	}
 	o := group.Options{Settings: installation.Worker, Files: installation.Config.Files, Levels: installation.Levels,
-		Log: installation.Log, Parts: &h.parts, URL: h.advertisedURL,
+		Log: installation.Log, Parts: &h.parts, Lockouts: h.lockouts, URL: h.advertisedURL,
 		Check: func(ctx context.Context, c *resolved.Connector) config.Problems {
 			return h.backend.Check(ctx, c)
 		}}
 	if !h.mode.importing {
 		o.Connectors = installation.Connectors
-	}
-	if h.group, err = group.New(o); err != nil {
-		return err
-	}
-	if !h.mode.importing {
 		installation.Connectors = nil
 	}
-	h.group.ShareLockouts(h.lockouts)
+	worker, err := group.New(o)
+	if err != nil {
+		return err
+	}
+	h.group = worker
 	return nil
 }
 
@@ -121,7 +118,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 	if err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
-	h.parts.set(func(p *restbackend.Parts) { p.Tracer = tracer })
+	h.parts.Set(func(o *setup.Opened) { o.Tracer = tracer })
 	if err := installation.OpenBroker(ctx, &cleanup); err != nil {
 		return cleanup, &SetupError{Cause: err}
 	}
@@ -147,25 +144,16 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 		return cleanup, err
 	}
 	cleanup.Add(stored.Close)
-	o := connect.Options{Worker: installation.Worker, Plugins: installation.Plugins, Registry: installation.Registry,
-		Memory: installation.Memory, Kafka: installation.Kafka, Offsets: stored, Lockouts: h.lockouts,
-		WorkerID: h.workerID(), Version: buildinfo.REST(), Target: h.states.Get, Tracer: tracer,
-		Observer: h.samples.Observer, Logger: installation.Log}
-	if g := h.group; g != nil {
-		if err := g.Open(ctx, installation.Kafka, &cleanup); err != nil {
-			return cleanup, err
-		}
-		o.Destinations = g.Destinations()
-		o.Group = g
-		o.Target = func(c *config.Connector) connect.TargetState { return g.Target(c.Name) }
+	herder, err := h.group.NewHerder(ctx, connect.Options{Worker: installation.Worker, Plugins: installation.Plugins,
+		Registry: installation.Registry, Memory: installation.Memory, Kafka: installation.Kafka, Offsets: stored,
+		Lockouts: h.lockouts, WorkerID: h.workerID(), Version: buildinfo.REST(), Tracer: tracer,
+		Observer: h.samples.Observer, Logger: installation.Log}, installation.Checker.Connectors, &cleanup)
+	if err != nil {
+		return cleanup, err
 	}
-	herder := connect.New(o, installation.Checker.Connectors)
-	if h.group != nil {
-		h.group.Begin(herder, installation.Kafka)
-	}
-	h.parts.set(func(p *restbackend.Parts) {
-		p.Herder = herder
-		p.Cluster = cluster
+	h.parts.Set(func(o *setup.Opened) {
+		o.Herder = herder
+		o.Cluster = cluster
 	})
 	return cleanup, nil
 }
@@ -178,10 +166,7 @@ func (h *Host) listen() error {
 		return nil
 	}
 	o := setup.RESTOptions(w)
-	if h.group != nil {
-		o.Cluster = h.group
-		o.Session = h.group.Session()
-	}
+	h.group.ConfigureREST(&o)
 	if w.Boolean("console.enable") {
 		o.Console = console.Environment{Title: w.Text("console.title"), Accent: w.Text("console.accent")}.New
 	}
@@ -189,9 +174,7 @@ func (h *Host) listen() error {
 	if err != nil {
 		return fmt.Errorf("%s%w", w.ErrorPrefix("listeners"), err)
 	}
-	h.parts.mu.Lock()
-	h.parts.rest = server
-	h.parts.mu.Unlock()
+	h.parts.Set(func(o *setup.Opened) { o.REST = server })
 	server.Serve(h.backend.REST())
 	for _, url := range server.URLs() {
 		scheme, address, _ := strings.Cut(url, "://")
@@ -207,14 +190,14 @@ func (h *Host) listen() error {
 }
 
 func (h *Host) closeListeners() {
-	if server := h.parts.REST(); server != nil {
+	if server := h.parts.Get().REST; server != nil {
 		server.Close()
 	}
 }
 
 // advertisedURL returns the URL at which other workers reach this one.
 func (h *Host) advertisedURL() string {
-	if server := h.parts.REST(); server != nil {
+	if server := h.parts.Get().REST; server != nil {
 		return server.Advertised()
 	}
 	o := setup.RESTOptions(h.installation.Worker)

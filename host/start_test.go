@@ -59,8 +59,8 @@ func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 // A worker that is starting has no herder, not even an interface with a nil value, standalone or in a group.
 func TestStartingWorkerHasNoHerder(t *testing.T) {
 	settings, _ := config.NewWorker("", nil, nil, nil)
-	for _, g := range []*group.Worker{nil, {}} {
-		b := restbackend.New(restbackend.Options{Group: g, Parts: new(parts).get, WorkerID: func() string { return "" },
+	for _, g := range []group.Member{&group.Alone{}, &group.Worker{}} {
+		b := restbackend.New(restbackend.Options{Group: g, Parts: new(setup.Parts), WorkerID: func() string { return "" },
 			Installation: &setup.Installation{Installation: &config.Installation{Worker: settings}}})
 		parts := b.REST().Now()
 		assert.Error(t, parts.Starting, "Plugins are being loaded.")
@@ -132,7 +132,8 @@ func TestAdvertisedURL(t *testing.T) {
 		w, problems := config.NewWorker("w.properties", entries, nil, nil)
 		require.NoError(t, problems.Err())
 		in := &setup.Installation{Log: discardLogger(), Installation: &config.Installation{Worker: w}}
-		h := &Host{installation: in, backend: restbackend.New(restbackend.Options{Installation: in})}
+		h := &Host{installation: in, group: &group.Alone{},
+			backend: restbackend.New(restbackend.Options{Installation: in, Group: &group.Alone{}})}
 		require.NoError(t, h.listen())
 		want := c.want
 		for n, address := range h.addresses() {

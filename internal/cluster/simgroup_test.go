@@ -410,16 +410,8 @@ func (w *simWorker) applySnapshot(s config.Snapshot) {
 	w.targets = s.Targets
 	w.mu.Unlock()
 	for _, c := range s.Connectors {
-		if oldTargets[c.Name] == s.Targets[c.Name] {
-			continue
-		}
-		switch w.target(c.Name) {
-		case connect.Paused:
-			_ = w.herder.Pause(c.Name)
-		case connect.Stopped:
-			_ = w.herder.Stop(c.Name)
-		default:
-			_ = w.herder.Resume(c.Name)
+		if oldTargets[c.Name] != s.Targets[c.Name] {
+			_ = w.herder.SetTarget(c.Name, w.target(c.Name))
 		}
 	}
 	w.worker.ApplySnapshot(s)

@@ -37,8 +37,8 @@ func (alone) OwnersLost(string) func(context.Context) bool { return nil }
 // CheckLease implements [Membership].
 func (alone) CheckLease(context.Context) error { return nil }
 
-// Fence implements [Membership]. The counts are in Kafka's config topic as in a group: a lost data folder must not leave
-// producers unfenced.
+// Fence implements [Membership]. The counts are in Kafka's config topic as in a group: a lost data folder must not
+// leave producers unfenced.
 func (a alone) Fence(ctx context.Context, connector string, _ int64, counts config.FencingCounts,
 	producers kafka.Config) error {
 	fencer := fencing.Fencer{

@@ -220,8 +220,9 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	taskConfigs := storedTaskConfigs(t, h.Herder, "a", 7)
 	require.NoError(t, h.Assign("a", Assignment{}))
 	h.await("a", Unassigned)
-	for _, action := range []func(string) error{func(name string) error { return h.Restart(name) }, h.Pause, h.Resume} {
-		require.NoError(t, action("a"))
+	for _, action := range []func() error{func() error { return h.Restart("a") },
+		func() error { return h.SetTarget("a", Paused) }, func() error { return h.SetTarget("a", Running) }} {
+		require.NoError(t, action())
 		require.NoError(t, h.WaitIdle(t.Context()))
 		if result, _ := h.Status("a"); result.Connector.State != Unassigned || h.controllers["a"].activity != nil {
 			t.Errorf("expected UNASSIGNED, and nothing that runs, found %+v", result)
@@ -229,12 +230,12 @@ func TestEmptyAssignmentRunsNothing(t *testing.T) {
 	}
 	// Offsets can be changed if the connector is stopped, even if it is not assigned.
 	assert.ErrorIs(t, h.ResetOffsets(t.Context(), "a"), ErrNotStopped, "an error because the connector is not stopped")
-	require.NoError(t, h.Stop("a"))
+	require.NoError(t, h.SetTarget("a", Stopped))
 	require.NoError(t, h.ResetOffsets(t.Context(), "a"))
-	require.NoError(t, h.Pause("a"))
+	require.NoError(t, h.SetTarget("a", Paused))
 	require.NoError(t, h.Assign("a", Assignment{Tasks: []int{0}, TaskConfigs: taskConfigs}))
 	h.await("a", Paused)
-	require.NoError(t, h.Resume("a"))
+	require.NoError(t, h.SetTarget("a", Running))
 	h.await("a", Running, hasRunningTask)
 }
 
@@ -324,7 +325,7 @@ func TestStatusChangedIsCalledWithoutLock(t *testing.T) {
 	require.NoError(t, h.Assign("a", Assignment{TaskConfigs: set, Tasks: []int{0}}))
 	h.await("a", Running, hasRunningTask)
 	require.NoError(t, h.Restart("a", 0))
-	require.NoError(t, h.Pause("a"))
+	require.NoError(t, h.SetTarget("a", Paused))
 	h.await("a", Paused)
 	for _, state := range []State{Unassigned, Running, Paused} {
 		_, ok := states.Load(state)

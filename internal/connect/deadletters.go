@@ -45,8 +45,7 @@ func (l letterConnectors) Topic(connector string) (topic string, isCounted bool,
 func (ctl *controller) deadLetterTopic() (topic string, isCounted bool) {
 	desired := ctl.desiredSpec()
 	hasHeaders, _ := config.Boolean(desired.config.Setting(deadletters.HeadersSetting))
-	return setting.Trim(desired.config.Text(deadletters.TopicSetting)),
-		hasHeaders && desired.assignment.OwnsConnector
+	return setting.Trim(desired.config.Text(deadletters.TopicSetting)), hasHeaders && desired.assignment.OwnsConnector
 }
 
 // OpenTask implements [deadletters.Connectors].

@@ -95,11 +95,11 @@ func TestLettersOfASourceAreSent(t *testing.T) {
 		assert.Equal(t, want, result)
 	}
 	const isDryRun = true
-	h.must(h.Pause("c"))
+	h.must(h.SetTarget("c", Paused))
 	replay(deadletters.Result{Sent: 2, Delivered: 2}, isDryRun)
 	_, err := h.ReplayConnector(kafkatest.Context(t), "c", deadletters.Request{})
 	assert.Equal(t, true, errors.Is(err, ErrNotRunning))
-	h.must(h.Resume("c"))
+	h.must(h.SetTarget("c", Running))
 	replay(deadletters.Result{Sent: 2, Delivered: 2}, !isDryRun)
 	assert.Equal(t, 2, len(kafkatest.Values(t, h.bench.options.Kafka.Bootstrap[0], "orders")))
 	replay(deadletters.Result{}, !isDryRun)

@@ -8,8 +8,9 @@
 //
 // Where to look:
 //
-//   - herder.go, options.go: the API. controller.go: the loop. state.go: spec, status, events. transitions.go: the
-//     table. view.go: snapshots for everything that is shown; stateclock.go: time of tasks in states.
+//   - herder.go, options.go, alone.go: the API. controller.go: the loop. state.go: spec, status, events.
+//     transitions.go: the table. view.go: snapshots for everything that is shown; stateclock.go: time of tasks in
+//     states.
 //   - run.go: a run. plan.go, taskconfig.go: task configs. taskset.go: the tasks of a run. startretry.go: waiting after
 //     a failed start. retire.go: cleanup of deleted connectors. claims.go: exclusive resources.
 //   - task.go, restart.go: tasks. sourcetask.go, sinktask.go: their options. transforms.go, topic.go, tracking.go,

@@ -70,8 +70,7 @@ func (run *connectorRun) transactionalClaims(plan wit.PlanResult) (claims []stri
 // fence blocks until the producers of earlier tasks are fenced and their transactions are aborted.
 func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	counts := config.FencingCounts{Tasks: tasks, Producers: run.clients.producersPerTask}
-	return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts,
-		run.transactionalConfig())
+	return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts, run.transactionalConfig())
 }
 
 func (run *connectorRun) transactionalConfig() kafka.Config {

@@ -226,7 +226,7 @@ func testClaimsRequireTransactions(t *testing.T, base *checktest.Bench) {
 func testChangeOfOffsetsFences(t *testing.T, base *checktest.Bench) {
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	m := newMember(t, base, cluster, newChangingService(t), withChanges)
-	require.NoError(t, m.Stop("c"))
+	require.NoError(t, m.SetTarget("c", Stopped))
 	require.Until(t, func() bool { return m.ResetOffsets(t.Context(), "c") == nil }, m.Log.String)
 	assert.Equal(t, "c version 0: 0 tasks, 0 producers", m.fenceCalls[0])
 	m.mu.Lock()

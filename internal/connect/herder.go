@@ -236,19 +236,10 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 	return nil
 }
 
-// Pause stops the tasks of a connector until Resume.
-func (h *Herder) Pause(name string) error {
-	return h.withController(name, func(ctl *controller) { ctl.setTarget(Paused, evPause) })
-}
-
-// Stop removes the tasks of a connector until Resume.
-func (h *Herder) Stop(name string) error {
-	return h.withController(name, func(ctl *controller) { ctl.setTarget(Stopped, evStop) })
-}
-
-// Resume runs a paused or stopped connector.
-func (h *Herder) Resume(name string) error {
-	return h.withController(name, func(ctl *controller) { ctl.setTarget(Running, evResume) })
+// SetTarget moves a connector to a target state: a stopped connector has no tasks.
+func (h *Herder) SetTarget(name string, target TargetState) error {
+	kinds := map[TargetState]eventKind{Running: evResume, Paused: evPause, Stopped: evStop}
+	return h.withController(name, func(ctl *controller) { ctl.setTarget(target, kinds[target]) })
 }
 
 // Restart restarts a connector, or only the given tasks. A paused or stopped connector remains so. If none of its tasks

@@ -146,14 +146,14 @@ func TestBlockedConnectors(t *testing.T) {
 	checkLoops("testWorkerRestartWithBlockInConnectorStart")
 	putBlocked("start", "tasks.max=2")
 	checkLoops("testBlockInConnectorConfig")
-	h.must(h.Pause("start"))
+	h.must(h.SetTarget("start", Paused))
 	h.await("start", Paused)
-	h.must(h.Resume("start"))
+	h.must(h.SetTarget("start", Running))
 	<-requests
-	h.must(h.Stop("start"))
+	h.must(h.SetTarget("start", Stopped))
 	h.await("start", Stopped)
 	checkLoops("testBlockInConnectorStop")
-	h.must(h.Resume("start"))
+	h.must(h.SetTarget("start", Running))
 	<-requests
 	h.must(h.Remove("start"))
 	checkLoops("testBlockInSourceTaskStop")
@@ -240,36 +240,36 @@ func TestPauseStopResumeRestart(t *testing.T) {
 	}
 	h.await("a", Running, hasStarted("a", 1))
 	h.await("b", Running, hasStarted("b", 1))
-	h.must(h.Pause("a"))
+	h.must(h.SetTarget("a", Paused))
 	result := h.await("a", Paused)
 	assert.True(t, len(result.Tasks) == 1 && (result.Tasks[0].State == Paused || result.Tasks[0].State == Failed),
 		"paused: expected one task, PAUSED or FAILED, found %+v", result)
 	h.must(h.Restart("a")) // it remains paused
-	h.must(h.Stop("a"))
+	h.must(h.SetTarget("a", Stopped))
 	result = h.await("a", Stopped)
 	assert.True(t, len(result.Tasks) == 0, "stopped: expected no tasks, found %+v", result)
 	tasks, err := h.Tasks("a")
 	assert.True(t, err == nil && len(tasks) == 0, "stopped: expected no tasks, found %v, %v", tasks, err)
-	h.must(h.Pause("a"))
+	h.must(h.SetTarget("a", Paused))
 	h.await("a", Paused)
-	h.must(h.Resume("a"))
+	h.must(h.SetTarget("a", Running))
 	h.await("a", Running, func(result Status) bool { return len(result.Tasks) == 1 }, hasStarted("a", 2))
 	h.must(h.Restart("a"))
 	h.await("a", Running, hasStarted("a", 3))
 	for range 20 {
-		h.must(h.Pause("a"))
+		h.must(h.SetTarget("a", Paused))
 		h.must(h.Restart("a"))
-		h.must(h.Resume("a"))
-		h.must(h.Stop("a"))
+		h.must(h.SetTarget("a", Running))
+		h.must(h.SetTarget("a", Stopped))
 	}
 	h.await("a", Stopped)
-	h.must(h.Resume("a"))
+	h.must(h.SetTarget("a", Running))
 	h.await("a", Running)
 	n := h.countStarts("b")
 	assert.True(t, n == 1, "expected the other connector to keep running, found it started %d times", n)
-	restart := func(name string) error { return h.Restart(name) }
-	for _, do := range []func(string) error{h.Pause, h.Stop, h.Resume, restart, h.Remove} {
-		assert.ErrorIs(t, do("nobody"), ErrUnknownConnector)
+	for _, err := range []error{h.SetTarget("nobody", Paused), h.SetTarget("nobody", Stopped),
+		h.SetTarget("nobody", Running), h.Restart("nobody"), h.Remove("nobody")} {
+		assert.ErrorIs(t, err, ErrUnknownConnector)
 	}
 }
 
@@ -366,10 +366,10 @@ func TestExclusiveActionWaitsForTheEndOfTasks(t *testing.T) {
 	doNothing := func(context.Context) error { return nil }
 	err := ctl.runWhenStopped(t.Context(), time.Minute, waitForAction, doNothing)
 	assert.ErrorIs(t, err, ErrNotStopped, "of a connector that runs")
-	h.must(h.Stop("a"))
+	h.must(h.SetTarget("a", Stopped))
 	endAction, done := startExclusive(t, ctl)
 	assert.NoError(t, h.WaitIdle(t.Context()))
-	h.must(h.Resume("a"))
+	h.must(h.SetTarget("a", Running))
 	assert.NoError(t, h.WaitIdle(t.Context()))
 	result, _ := h.Status("a")
 	assert.True(t, result.Connector.State != Running, "expected the connector not to resume during the action")
@@ -415,13 +415,13 @@ func TestTasksOfAPausedConnector(t *testing.T) {
 		tasks, _ = h.Tasks("a")
 		return len(tasks) == 1 && tasks[0].Config["spy.user"] == "other"
 	}, func() string { return fmt.Sprintf("expected the task with its other user, found %+v", tasks) })
-	h.must(h.Stop("a"))
+	h.must(h.SetTarget("a", Stopped))
 	h.await("a", Stopped, func(result Status) bool { return len(result.Tasks) == 0 })
 	assert.Equal(t, 0, len(requests), "request to the service")
 	assert.Len(t, 0, h.await("created", Paused).Tasks, "task of a connector created as paused")
 	h.service = responsive
 	h.Put(h.spyConnector("a"), nil)
-	h.must(h.Resume("a"))
+	h.must(h.SetTarget("a", Running))
 	h.await("a", Running, hasRunningTask)
 }
 
@@ -469,7 +469,7 @@ func TestTaskClocksContinueAfterAPause(t *testing.T) {
 		return time.Time{}
 	}
 	beforePause := createdAt()
-	h.must(h.Pause("a"))
+	h.must(h.SetTarget("a", Paused))
 	h.await("a", Paused)
 	assert.Equal(t, 0, h.RunningTasks())
 	pausedRun := ctl.currentRun()
@@ -488,7 +488,7 @@ func TestTaskClocksContinueAfterAPause(t *testing.T) {
 	ctl.mu.Lock()
 	ctl.status.currentRun = pausedRun
 	ctl.mu.Unlock()
-	h.must(h.Resume("a"))
+	h.must(h.SetTarget("a", Running))
 	h.await("a", Running, hasRunningTask)
 	if afterPause := createdAt(); !afterPause.Equal(beforePause) {
 		t.Errorf("expected the same task after a pause, since %v, found one since %v", beforePause, afterPause)

@@ -163,7 +163,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 		"version", module.Version, "file", module.Path, "tasks", len(configs))
 	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
-		if !run.options.Group.HasOthers() { // a group's worker keeps its endpoint, to forward notifications to the owner
+		if !run.options.Group.HasOthers() { // else the endpoint stays, to forward notifications to the owner
 			run.controller.endpoint.shutDown()
 		}
 		unwatch()

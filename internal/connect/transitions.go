@@ -1,5 +1,7 @@
 package connect
 
+import "github.com/culvert-project/culvert/internal/config"
+
 // State is the state of a connector or task, with Kafka Connect's names.
 type State string
 
@@ -14,6 +16,22 @@ const (
 
 // TargetState is the state that a user wants: Running, Paused or Stopped.
 type TargetState = State
+
+// ParseTarget returns the target state with a name in a store ([config.TargetStarted]). Other names mean running.
+func ParseTarget(name string) TargetState {
+	if name == config.TargetPaused || name == config.TargetStopped {
+		return TargetState(name)
+	}
+	return Running
+}
+
+// StoredName returns the name of a target state in a store.
+func (s State) StoredName() string {
+	if s == Paused || s == Stopped {
+		return string(s)
+	}
+	return config.TargetStarted
+}
 
 type eventKind string
 

@@ -30,8 +30,8 @@ type Folder struct {
 	conflicting string // the workers whose folders differ from this leader's; "" also means no leader
 }
 
-// OpenFolder opens the folder of the worker with the options for a reloader of its files.
-func (w *Worker) OpenFolder(o reload.Options) *Folder {
+// openFolder opens the folder of the worker with the options for a reloader of its files.
+func (w *Worker) openFolder(o reload.Options) *Folder {
 	o.Checker.Plans = &check.Plans{} // apart from the topic's, because a file has its settings in another order
 	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
 	if w.Files.Folder != "" || len(w.Connectors) > 0 {
@@ -42,12 +42,6 @@ func (w *Worker) OpenFolder(o reload.Options) *Folder {
 	w.mu.Unlock()
 	return f
 }
-
-// Watch applies changes of the folder. It blocks until ctx ends.
-func (f *Folder) Watch(ctx context.Context) { f.files.Watch(ctx, f.apply) }
-
-// Files returns the reloader of the folder's files.
-func (f *Folder) Files() *reload.Reloader { return f.files }
 
 func (f *Folder) publishedDigest() string {
 	f.mu.Lock()
@@ -169,11 +163,21 @@ func (f *Folder) check(s config.Snapshot, annotations map[string]json.RawMessage
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}
 	}
-	return f.worker.Settings.SharedProblems(c.Connector, resolved.Passwords(f.worker.Parts.Plugins()))
+	return f.worker.Settings.SharedProblems(c.Connector, resolved.Passwords(f.worker.Parts.Get().Plugins))
 }
 
-// Connectors returns the connectors of the folder, and why it is not applied.
-func (f *Folder) Connectors() (connectors []resolved.RunningConnector, problems []string) {
+// FolderConnectors implements [View].
+func (w *Worker) FolderConnectors() (connectors []resolved.RunningConnector, problems []string) {
+	return w.openedFolder().connectors()
+}
+
+func (w *Worker) openedFolder() *Folder {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.folder
+}
+
+func (f *Folder) connectors() (connectors []resolved.RunningConnector, problems []string) {
 	for _, c := range f.files.Connectors() {
 		connectors = append(connectors, resolved.RunningConnector{Name: c.Name, File: c.File})
 	}
@@ -186,10 +190,10 @@ func (f *Folder) Connectors() (connectors []resolved.RunningConnector, problems 
 	return connectors, problems
 }
 
-// CheckOwnership returns an error if the connector belongs to a folder, which would undo a change by REST.
-func (f *Folder) CheckOwnership(name string) error {
-	annotation := f.worker.store.Annotations(configtopic.FolderAnnotation)[name]
-	group, _ := f.worker.Overview()
+// CheckOwnership implements [View].
+func (w *Worker) CheckOwnership(name string) error {
+	annotation := w.store.Annotations(configtopic.FolderAnnotation)[name]
+	group, _ := w.Overview()
 	hasFolder := slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" })
 	if annotation == nil || !hasFolder {
 		return nil

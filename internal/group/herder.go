@@ -14,10 +14,9 @@ import (
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/run/offset"
-	"github.com/culvert-project/culvert/internal/targetstate"
 )
 
-// Herder returns a view of a herder that includes the connectors and tasks of other workers of the group.
+// Herder implements [View].
 func (w *Worker) Herder(herder *connect.Herder) rest.Herder { return groupHerder{herder, w} }
 
 type groupHerder struct {
@@ -114,7 +113,7 @@ func (g groupHerder) whenStopped(ctx context.Context, name string, change func()
 	return AsRESTError(g.group.WhenStopped(ctx, name, change))
 }
 
-// SetTargetState writes the target state of a connector to the config topic.
+// SetTargetState implements [Member].
 func (w *Worker) SetTargetState(ctx context.Context, name string, target connect.TargetState) error {
 	w.targetMu.Lock()
 	defer w.targetMu.Unlock()
@@ -126,7 +125,7 @@ func (w *Worker) SetTargetState(ctx context.Context, name string, target connect
 			configtopic.CommitRecord(name, 0))
 		return AsRESTError(err)
 	}
-	return AsRESTError(w.store.Put(ctx, name, config.Stored{Target: targetstate.Name(target)}))
+	return AsRESTError(w.store.Put(ctx, name, config.Stored{Target: target.StoredName()}))
 }
 
 // AsRESTError converts an error of the group for REST. It returns other errors unchanged.

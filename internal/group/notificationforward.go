@@ -31,7 +31,7 @@ func (w *Worker) handleNotification(ctx context.Context, _ string, body []byte) 
 	if err := json.Unmarshal(body, &forwarded); err != nil {
 		return nil, err
 	}
-	herder := w.Parts.Herder()
+	herder := w.Parts.Get().Herder
 	if herder == nil {
 		return nil, rest.ErrStarting
 	}

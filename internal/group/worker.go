@@ -22,10 +22,10 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/setup"
-	"github.com/culvert-project/culvert/internal/targetstate"
 	"github.com/culvert-project/culvert/internal/transport"
 	"github.com/culvert-project/culvert/internal/transport/limits"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
@@ -39,16 +39,10 @@ type Options struct {
 	Connectors []*config.Connector // from Files
 	Levels     *logging.Levels
 	Log        *slog.Logger
-	Parts      Parts
-	URL        func() string // URL of this worker
+	Parts      *setup.Parts
+	Lockouts   *lockouts.Store // shared with the other workers
+	URL        func() string   // URL of this worker
 	Check      func(context.Context, *resolved.Connector) config.Problems
-}
-
-// Parts returns the open parts of a worker, nil for parts that are not open yet.
-type Parts interface {
-	Herder() *connect.Herder
-	Plugins() *plugin.Manager
-	REST() *rest.Server
 }
 
 // Worker connects a worker with its group. It can be used before Begin configures its membership.
@@ -63,7 +57,7 @@ type Worker struct {
 	fencer       *cluster.Fencer
 	log          *cluster.Log
 	status       *cluster.StatusTopic
-	folder       *Folder    // nil until OpenFolder
+	folder       *Folder    // nil until Follow
 	tracksTopics bool       // topic.tracking.enable
 	readErr      chan error // receives why the config topic cannot be read any more
 
@@ -91,28 +85,34 @@ func New(o Options) (*Worker, error) {
 	w.addHandler(fenceCall, w.fenceAsLeader)
 	w.addHandler(notificationCall, w.handleNotification)
 	w.addHandler(cluster.OwnedCall, func(context.Context, string, []byte) (any, error) {
-		if herder := w.Parts.Herder(); herder != nil {
+		if herder := w.Parts.Get().Herder; herder != nil {
 			return herder.Owned(), nil
 		}
 		return nil, rest.ErrStarting
 	})
 	w.divideLimits(nil) // before the worker has joined it has no tasks
+	w.lockouts = cluster.NewLockouts(o.Lockouts, w.store, func(ctx context.Context, call, result any) error {
+		return w.CallLeader(ctx, cluster.LockoutsCall, "", call, result)
+	}, w.MemberID, w.Log)
 	return w, nil
 }
 
-// Session returns the session that signs requests between workers.
-func (w *Worker) Session() *rest.Session { return w.session }
+// ConfigureREST implements [Opener].
+func (w *Worker) ConfigureREST(o *rest.Options) {
+	o.Cluster = w
+	o.Session = w.session
+}
 
-// Destinations returns the registry of limits that the worker's clients share.
+// Destinations implements [Opener].
 func (w *Worker) Destinations() *transport.OriginRegistry { return w.destinations }
 
 // Store returns the store of the config topic.
 func (w *Worker) Store() *configtopic.Store { return w.store }
 
-// Refresh waits until the current end of the config topic was read.
+// Refresh implements [View].
 func (w *Worker) Refresh(ctx context.Context) error { return w.log.Refresh(ctx) }
 
-// AwaitStatuses waits until this worker has read back what it has written about a connector's status and topics.
+// AwaitStatuses implements [View].
 func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
 	return w.status.AwaitWritten(ctx, connector)
 }
@@ -126,13 +126,6 @@ func (w *Worker) addHandler(call string, handler rest.Call) {
 		result, err := handler(ctx, connector, body)
 		return result, asHTTPError(err)
 	})
-}
-
-// ShareLockouts shares the rejected logons of a store with the other workers. Call it before the store is used.
-func (w *Worker) ShareLockouts(store *lockouts.Store) {
-	w.lockouts = cluster.NewLockouts(store, w.store, func(ctx context.Context, call, result any) error {
-		return w.CallLeader(ctx, cluster.LockoutsCall, "", call, result)
-	}, w.MemberID, w.Log)
 }
 
 // asHTTPError converts an error for another worker: a status of 409 or 503 means that a repeated call may succeed.
@@ -185,8 +178,22 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	return AsRESTError(w.Worker.Choose(ctx, name, hash))
 }
 
-// Open opens the topics of the group and blocks until they were read. cleanup receives the functions that close them.
-func (w *Worker) Open(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
+// NewHerder implements [Opener]: it opens the topics of the group and blocks until they were read. cleanup receives the
+// functions that close them.
+func (w *Worker) NewHerder(ctx context.Context, o connect.Options, connectors []*resolved.Connector,
+	cleanup *setup.Cleanup) (*connect.Herder, error) {
+	if err := w.openTopics(ctx, o.Kafka, cleanup); err != nil {
+		return nil, err
+	}
+	o.Destinations = w.destinations
+	o.Group = w
+	o.Target = func(c *config.Connector) connect.TargetState { return w.target(c.Name) }
+	herder := connect.New(o, connectors)
+	w.configure(herder, o.Kafka)
+	return herder, nil
+}
+
+func (w *Worker) openTopics(ctx context.Context, k kafka.Config, cleanup *setup.Cleanup) error {
 	workerConfig := w.Settings
 	settings := workerConfig.All()
 	delete(settings, config.SecretsSetting) // not a setting of the topic
@@ -256,7 +263,7 @@ func (w *Worker) handleChange(change configtopic.Change) {
 	case configtopic.KindRestart:
 		w.restart(change.Restart)
 	}
-	if w.Parts.Herder() != nil { // a herder that is opened later starts with this change applied
+	if w.Parts.Get().Herder != nil { // a herder that is opened later starts with this change applied
 		w.ConfigChanged(change)
 	}
 }
@@ -271,7 +278,7 @@ func (w *Worker) setSigningKey() {
 
 // restart restarts the parts of a connector that run here, as far as the request selects them.
 func (w *Worker) restart(r configtopic.RestartRequest) {
-	herder := w.Parts.Herder()
+	herder := w.Parts.Get().Herder
 	if herder == nil {
 		return
 	}
@@ -291,8 +298,8 @@ func (w *Worker) restart(r configtopic.RestartRequest) {
 	}
 }
 
-// Begin configures the membership. The herder runs the connectors and tasks that the group assigns.
-func (w *Worker) Begin(herder *connect.Herder, k kafka.Config) {
+// configure configures the membership. The herder runs the connectors and tasks that the group assigns.
+func (w *Worker) configure(herder *connect.Herder, k kafka.Config) {
 	settings := w.Settings
 	w.Worker.Configure(cluster.WorkerOptions{
 		Group: cluster.GroupOptions{
@@ -310,7 +317,7 @@ func (w *Worker) Begin(herder *connect.Herder, k kafka.Config) {
 		SyncTimeout:      settings.Duration("worker.sync.timeout.ms"),
 		Herder:           herder,
 		Topics:           cluster.Topics{Log: w.log, Store: w.store, Status: w.status},
-		Plugins:          w.Parts.Plugins(),
+		Plugins:          w.Parts.Get().Plugins,
 		Classes:          w.classes,
 		ResolveClass:     w.resolveClass,
 		EnsureSessionKey: w.rotateSessionKey,
@@ -328,10 +335,7 @@ func (w *Worker) workerID() string {
 }
 
 func (w *Worker) folderDigest() string {
-	w.mu.Lock()
-	f := w.folder
-	w.mu.Unlock()
-	return f.publishedDigest()
+	return w.openedFolder().publishedDigest()
 }
 
 // divideLimits sets this worker's share of each origin's limits: a service sees one client (RATIONALE.md P16).
@@ -353,7 +357,7 @@ func (w *Worker) callWorker(ctx context.Context, receiver, call, connector strin
 }
 
 func (w *Worker) send(ctx context.Context, receiver, call, connector string, body []byte) ([]byte, error) {
-	server := w.Parts.REST()
+	server := w.Parts.Get().REST
 	switch {
 	case receiver == "":
 		result, err := w.handlers[call](ctx, connector, body)
@@ -369,7 +373,7 @@ func (w *Worker) send(ctx context.Context, receiver, call, connector string, bod
 }
 
 func (w *Worker) classes() (names []string) {
-	for _, info := range w.Parts.Plugins().Modules() {
+	for _, info := range w.Parts.Get().Plugins.Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
 			for _, component := range info.Components {
 				names = append(names, component.Name)
@@ -381,12 +385,12 @@ func (w *Worker) classes() (names []string) {
 
 // resolveClass returns the declared name of a class and its plugin, also of versions that the group does not run.
 func (w *Worker) resolveClass(class string) (name, pluginName string) {
-	info, component, err := resolved.Find(w.Parts.Plugins(), class, "", wit.ComponentSource, wit.ComponentSink,
+	info, component, err := resolved.Find(w.Parts.Get().Plugins, class, "", wit.ComponentSource, wit.ComponentSink,
 		wit.ComponentTransformation, wit.ComponentPredicate)
 	if err == nil {
 		return component.Name, info.Name
 	}
-	for _, info := range w.Parts.Plugins().Modules() {
+	for _, info := range w.Parts.Get().Plugins.Modules() {
 		for _, component := range info.Components {
 			if slices.Contains(plugin.Names(component), class) {
 				return component.Name, info.Name
@@ -415,7 +419,7 @@ func (w *Worker) rotateSessionKey(ctx context.Context) error {
 
 // PutTaskConfigs implements [connect.Group]: it checks the connector, then stores its task configurations.
 func (w *Worker) PutTaskConfigs(ctx context.Context, name string, p config.TaskPlan) error {
-	running, err := w.Parts.Herder().RunningConfig(name)
+	running, err := w.Parts.Get().Herder.RunningConfig(name)
 	if err != nil {
 		return err
 	}
@@ -455,18 +459,18 @@ func (w *Worker) fenceAsLeader(ctx context.Context, connector string, body []byt
 	if err := json.Unmarshal(body, &request); err != nil {
 		return nil, err
 	}
-	producers, err := w.Parts.Herder().TransactionalConfig(ctx, connector)
+	producers, err := w.Parts.Get().Herder.TransactionalConfig(ctx, connector)
 	if err != nil {
 		return nil, err
 	}
 	return nil, w.fencer.Fence(ctx, producers, connector, request.Version, request.Counts)
 }
 
-// Target returns the target state of a connector in the config topic.
-func (w *Worker) Target(name string) connect.TargetState {
+// target returns the target state of a connector in the config topic.
+func (w *Worker) target(name string) connect.TargetState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return targetstate.Parse(w.targets[name])
+	return connect.ParseTarget(w.targets[name])
 }
 
 // Applied implements [reload.Group]: it applies the target states of a snapshot.
@@ -476,16 +480,41 @@ func (w *Worker) Applied(s config.Snapshot) {
 	w.targets = s.Targets
 	w.mu.Unlock()
 	for _, c := range s.Connectors {
-		if target := targetstate.Parse(s.Targets[c.Name]); target != targetstate.Parse(previous[c.Name]) {
-			_ = targetstate.Apply(w.Parts.Herder(), c.Name, target)
+		if target := connect.ParseTarget(s.Targets[c.Name]); target != connect.ParseTarget(previous[c.Name]) {
+			_ = w.Parts.Get().Herder.SetTarget(c.Name, target)
 		}
 	}
 	w.ApplySnapshot(s)
 }
 
-// Serve joins the group and stays a member until ctx ends, then hands over its assignment. resume, if not nil, retries
-// refused logons. An error means that the config topic cannot be read any more.
-func (w *Worker) Serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
+// Follow implements [Opener].
+func (w *Worker) Follow(o reload.Options) (connectors, files *reload.Reloader, watch func(context.Context)) {
+	folder := w.openFolder(o)
+	r := reload.New(o, w.store)
+	return r, folder.files, func(ctx context.Context) {
+		var watching sync.WaitGroup
+		defer watching.Wait()
+		watching.Go(func() { folder.files.Watch(ctx, folder.apply) })
+		r.Watch(ctx, r.Reload)
+	}
+}
+
+// Run implements [Opener]: it leaves the group before the tasks stop, so that other workers take them over by then.
+func (w *Worker) Run(ctx context.Context, herder *connect.Herder, resume func(context.Context) (int, error)) error {
+	herderContext, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() {
+		defer guard.Vital("the connectors")
+		herder.Run(herderContext)
+	})
+	err := w.serve(ctx, resume)
+	stop()
+	running.Wait()
+	return err
+}
+
+// serve joins the group and stays a member until ctx ends, then hands over its assignment.
+func (w *Worker) serve(ctx context.Context, resume func(context.Context) (int, error)) (err error) {
 	log := w.Log
 	for err := w.Join(ctx); err != nil; err = w.Join(ctx) {
 		if ctx.Err() == nil {
@@ -499,7 +528,7 @@ func (w *Worker) Serve(ctx context.Context, resume func(context.Context) (int, e
 	var loops sync.WaitGroup
 	loops.Go(func() {
 		defer guard.Vital("the worker's part in its group")
-		w.Run(memberCtx)
+		w.Worker.Run(memberCtx)
 	})
 	if resume != nil {
 		loops.Go(func() {

@@ -17,6 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
+	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // fakeStore is a store whose snapshots the test passes to the reloader.
@@ -41,8 +42,8 @@ func newReloader(t *testing.T) (*Reloader, *fakeStore, config.Snapshot) {
 	herder := connect.New(connect.Options{Worker: worker, Plugins: plugins, Logger: log}, nil)
 	store := &fakeStore{}
 	r := New(Options{Worker: worker, Checker: check.Checker{Worker: worker, Plugins: plugins, Plans: &check.Plans{}},
-		Changes: ChangeChecker{Plugins: plugins, Herder: herder}, Lock: guard.NewCtxMutex(), Log: log},
-		store)
+		Changes: ChangeChecker{Plugins: plugins, Herder: herder}, Lock: guard.NewCtxMutex(), Log: log,
+		Group: noOthers{}}, store)
 	var snapshot config.Snapshot
 	for _, name := range []string{"z", "y", "x"} {
 		file := name + ".properties"
@@ -53,6 +54,13 @@ func newReloader(t *testing.T) (*Reloader, *fakeStore, config.Snapshot) {
 	}
 	return r, store, snapshot
 }
+
+// noOthers is the group of a worker alone.
+type noOthers struct{}
+
+func (noOthers) HasOthers() bool             { return false }
+func (noOthers) Membership() rest.Membership { return rest.Membership{IsLeader: true} }
+func (noOthers) Applied(config.Snapshot)     {}
 
 // names returns the connectors of the worker, and the progress in its report.
 func (r *Reloader) names() string {

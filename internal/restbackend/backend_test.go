@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -34,8 +35,12 @@ func TestTopicTrackingDisabled(t *testing.T) {
 		in := &setup.Installation{Config: setup.Config{Once: true}, Levels: levels, Log: log,
 			Installation: &config.Installation{Worker: settings}}
 		herder := connect.New(connect.Options{Worker: settings, Logger: log}, nil)
-		b := New(Options{Installation: in, WorkerID: func() string { return "" },
-			Parts: func() Parts { return Parts{Plugins: new(plugin.Manager), Herder: herder} }})
+		var parts setup.Parts
+		parts.Set(func(o *setup.Opened) {
+			o.Plugins = new(plugin.Manager)
+			o.Herder = herder
+		})
+		b := New(Options{Installation: in, WorkerID: func() string { return "" }, Parts: &parts, Group: &group.Alone{}})
 		handler := rest.Handler(b.REST())
 		for call, want := range wants {
 			method, path, _ := strings.Cut(call, " ")

@@ -15,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/rest"
-	"github.com/culvert-project/culvert/internal/targetstate"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
@@ -25,7 +24,7 @@ func (b *Backend) lockForChange(ctx context.Context) (*reload.Reloader, error) {
 		return nil, &rest.Refusal{Status: http.StatusMethodNotAllowed,
 			Message: "A run with --once does not allow REST to create, change or delete connectors"}
 	}
-	r := b.Parts().Reloader
+	r := b.Parts.Get().Reloader
 	if r.Lock.Lock(ctx) != nil {
 		return nil, &rest.Refusal{Status: http.StatusInternalServerError, Message: "Request timed out. The worker is " +
 			"currently checking or changing other connectors; this request had no effect"}
@@ -53,10 +52,8 @@ func asRESTError(err error) error {
 }
 
 func (b *Backend) checkOwnership(r *reload.Reloader, running resolved.RunningConnector) error {
-	if f := b.Parts().Folder; f != nil {
-		if err := f.CheckOwnership(running.Name); err != nil {
-			return asRESTError(err)
-		}
+	if err := b.Group.CheckOwnership(running.Name); err != nil {
+		return asRESTError(err)
 	}
 	return asRESTError(r.Store().CheckWritable(running.Name, running.File))
 }
@@ -113,7 +110,7 @@ func (b *Backend) source(name string, withText bool) (text []byte, version strin
 // counts.
 func (b *Backend) checkAhead(ctx context.Context, name string,
 	request rest.ConfigRequest) (checked checkedConfig, err error) {
-	r := b.Parts().Reloader
+	r := b.Parts.Get().Reloader
 	if r == nil || b.herder() == nil || b.Config.Once {
 		return checked, nil
 	}
@@ -121,10 +118,8 @@ func (b *Backend) checkAhead(ctx context.Context, name string,
 		return checked, nil // nothing of it runs, or it must not change
 	}
 	if request.Precondition != nil { // reject a change of a configuration that has changed since
-		if workers := b.Group; workers != nil {
-			if err := workers.Refresh(ctx); err != nil {
-				return checked, group.AsRESTError(err)
-			}
+		if err := b.Group.Refresh(ctx); err != nil {
+			return checked, group.AsRESTError(err)
 		}
 		if !request.Precondition(r.Stored(name).Version) {
 			return checked, asRESTError(&config.ChangedError{Connector: name})
@@ -232,12 +227,12 @@ func (b *Backend) write(ctx context.Context, r *reload.Reloader, name string, re
 	case request.New != nil && checked.unknown == nil:
 		return &rest.Refusal{Status: http.StatusConflict, Message: "Connector " + name + " already exists"}
 	case request.New != nil:
-		stored.Target = targetstate.Name(*request.New)
+		stored.Target = request.New.StoredName()
 	case checked.unknown != nil: // not the target state of an earlier connector of the name
 		stored.Target = config.TargetStarted
 	}
-	if workers := b.Group; workers != nil && request.Precondition != nil { // read what others have written
-		if err := workers.Refresh(ctx); err != nil {
+	if request.Precondition != nil { // read what others have written
+		if err := b.Group.Refresh(ctx); err != nil {
 			return group.AsRESTError(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/connect"
+	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -22,8 +23,12 @@ func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 	require.NoError(t, r.Lock.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	backend := New(Options{Installation: &setup.Installation{},
-		Parts: func() Parts { return Parts{Reloader: r, Herder: new(connect.Herder)} }})
+	var parts setup.Parts
+	parts.Set(func(o *setup.Opened) {
+		o.Reloader = r
+		o.Herder = new(connect.Herder)
+	})
+	backend := New(Options{Installation: &setup.Installation{}, Parts: &parts, Group: &group.Alone{}})
 	running := connect.Running
 	const masked = false
 	_, createErr := backend.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}, New: &running})

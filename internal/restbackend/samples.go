@@ -177,7 +177,7 @@ func (b *Backend) runCommand(ctx context.Context, name, command string,
 // peek runs the command peek with a received configuration.
 func (b *Backend) peek(ctx context.Context, settings map[string]string,
 	request rest.ToolRequest) (answer rest.ToolAnswer, err error) {
-	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+	if err := b.Parts.Get().Plugins.Loaded(ctx); err != nil {
 		return answer, err
 	}
 	c, err := b.restoreMasked(settings)

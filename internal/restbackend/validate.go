@@ -17,7 +17,7 @@ import (
 
 func (b *Backend) validate(ctx context.Context, class string, settings map[string]string,
 	logon bool) (*check.Validation, error) {
-	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+	if err := b.Parts.Get().Plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
 	c, err := b.restoreMasked(settings)
@@ -73,7 +73,7 @@ func (b *Backend) canContactService(ctx context.Context, c *resolved.Connector) 
 }
 
 func (b *Backend) definitions(ctx context.Context, class string, pluginVersion *string) ([]check.Definition, error) {
-	if err := b.Parts().Plugins.Loaded(ctx); err != nil {
+	if err := b.Parts.Get().Plugins.Loaded(ctx); err != nil {
 		return nil, err
 	}
 	return b.checker().Definitions(class, pluginVersion, buildinfo.REST())
@@ -139,7 +139,7 @@ func (b *Backend) restoreMasked(settings map[string]string) (*resolved.Connector
 
 // checker returns a checker for one check, which sees the connectors of this moment.
 func (b *Backend) checker() *check.Checker {
-	parts := b.Parts()
+	parts := b.Parts.Get()
 	checker := *b.Checker
 	checker.Lockouts = b.Lockouts
 	checker.Version = buildinfo.REST()

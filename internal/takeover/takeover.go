@@ -21,7 +21,6 @@ import (
 	"github.com/culvert-project/culvert/internal/run/offset"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/setup"
-	"github.com/culvert-project/culvert/internal/targetstate"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -193,7 +192,7 @@ func Check(ctx context.Context, c setup.Config) (report Report, err error) {
 		checker := reader.Checker.WithConnectors(reader.resolved)
 		for _, connector := range reader.resolved {
 			entry := Connector{Name: connector.Name, Class: connector.Text("connector.class"),
-				State: string(targetstate.Parse(reader.snapshot.Targets[connector.Name])),
+				State: string(connect.ParseTarget(reader.snapshot.Targets[connector.Name])),
 				Tasks: len(reader.snapshot.Tasks[connector.Name].Settings)}
 			reader.addProblemsOf(ctx, &checker, connector)
 			if entry.Offsets, err = reader.countOffsets(ctx, connector, stored); err != nil {

@@ -11,9 +11,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/culvert-project/culvert/internal/base/assert"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Span is a received span. IDs are in hexadecimal.

@@ -106,8 +106,7 @@ func OpenFileLog(path string) (*FileLog, error) {
 // not reach the disk.
 func (l *FileLog) read(content []byte) error {
 	if !bytes.HasPrefix(content, []byte(logHeader)) {
-		return fmt.Errorf("expected a file that begins with %q, found something else",
-			logHeader[:len(logHeader)-1])
+		return fmt.Errorf("expected a file that begins with %q, found something else", logHeader[:len(logHeader)-1])
 	}
 	l.size = int64(len(logHeader))
 	for number := 2; l.size < int64(len(content)); number++ {

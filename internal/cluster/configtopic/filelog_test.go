@@ -117,10 +117,12 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 		assert.Equal(t, before, describe(store), c.name)
 		assert.Equal(t, before, describe(openFileStore(t, path)), c.name, "after a restart")
 		l.intercept = works
-		if err := put(store, "b", "1"); c.unknown {
+		err = put(store, "b", "1")
+		if c.unknown {
 			assert.ErrorIs(t, err, ErrOutcomeUnknown, c.name)
 			continue
 		}
+		require.NoError(t, err)
 		assert.Equal(t, describe(store), describe(openFileStore(t, path)), c.name)
 		assert.Contains(t, describe(store), "b@")
 	}
@@ -304,7 +306,8 @@ func changeUntilKilled(t *testing.T, argument string) {
 	store := openFileStore(t, path)
 	store.writer.(*FileLog).compactMin = 600
 	store.writer.(*FileLog).intercept = func(step logStep, content []byte) error {
-		if killAt--; killAt > 0 {
+		killAt--
+		if killAt > 0 {
 			return nil
 		}
 		if step == stepAppend {

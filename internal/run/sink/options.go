@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/culvert-project/culvert/internal/base/memory"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/kafka"
@@ -13,7 +15,6 @@ import (
 	"github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/internal/run/tracing"
 	"github.com/culvert-project/culvert/wit"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Options configure a task. Fields without a default are required.

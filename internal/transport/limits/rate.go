@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/base/pause"
 	"golang.org/x/time/rate"
+
+	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
 // WaitToSend blocks during maintenance windows, and until the rate allows one more request. Call it after Acquire.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"os"
 
-	"github.com/culvert-project/culvert/sdk/go"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
 )
