@@ -9,7 +9,7 @@
 // can fail that were in flight when a session ended, or whose worker had not read yet that another one rechecks.
 //
 // gate.go, recheck.go: gates; lookups.go: when a gate reads refusals. store.go, file.go: refusals and their files;
-// legacy.go: refusals of older versions; owner_unix.go, owner_other.go: whose files count.
+// owner_unix.go, owner_other.go: whose files count.
 //
 // Lock order, outermost first: Gate.exclusive (the service's, then the proxy's), the group's permission, the lock file,
 // Gate.mu, Store.mu. A request that waits for a recheck holds none of them.

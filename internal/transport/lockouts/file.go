@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,13 @@ const (
 	// maxFile bounds a file, in bytes, maxRefusals its refusals. The older half is removed at the limit.
 	maxFile, maxRefusals = 1 << 18, 1000
 )
+
+// errFormat is the end of each error of a file that this version cannot have written.
+var errFormat = errors.New("a format that this version does not know: delete the file if no logon is refused at " +
+	"present")
+
+// refusalPattern matches a line of a file, also one whose write was interrupted.
+var refusalPattern = regexp.MustCompile(`^[0-9]*( [0-9a-f]*)?$`)
 
 // file stores refusals: a line with a salt, then lines with a time (ms) and a digest, which are appended so that
 // processes can share it. Without a path it is in memory. Guarded by Store.mu.
@@ -82,18 +90,23 @@ func (f *file) read() error {
 	saltLine, lines, _ := strings.Cut(string(content), "\n")
 	salt, err := hex.DecodeString(strings.TrimPrefix(saltLine, "salt "))
 	if err != nil || len(salt) != sha256.Size {
-		return fmt.Errorf("%s: expected a salt in the first line, found something else: delete the file if no logon "+
-			"is refused at present", f.path)
+		return fmt.Errorf("%s: expected a salt in the first line, found %w", f.path, errFormat)
+	}
+	refusals := map[string]time.Time{}
+	for line := range strings.Lines(lines) {
+		line = strings.TrimSpace(line)
+		if !refusalPattern.MatchString(line) {
+			return fmt.Errorf("%s: expected a time and a digest in each line, found %.100q, %w", f.path, line,
+				errFormat)
+		}
+		since, digest, _ := strings.Cut(line, " ")
+		if ms, err := strconv.ParseInt(since, 10, 64); err == nil && digest != "" {
+			refusals[digest] = time.UnixMilli(ms)
+		}
 	}
 	f.lastRead = info
 	f.salt = salt
-	f.refusals = map[string]time.Time{}
-	for line := range strings.Lines(lines) {
-		since, digest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if ms, err := strconv.ParseInt(since, 10, 64); err == nil && digest != "" {
-			f.refusals[digest] = time.UnixMilli(ms)
-		}
-	}
+	f.refusals = refusals
 	return nil
 }
 
@@ -104,10 +117,11 @@ func (f *file) digest(s Secret) string {
 	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// find returns when a secret was refused, or zero. Of files with errors the last content counts.
+// find returns when a secret was refused, or zero. If the file of another process or user cannot be read, its last
+// content counts, but no secret is sent if its format is unknown.
 func (f *file) find(s Secret) (at time.Time, err error) {
 	err = f.read()
-	if f.isForeign || f.ownerErr != nil {
+	if (f.isForeign || f.ownerErr != nil) && !errors.Is(err, errFormat) {
 		err = nil
 	}
 	if len(f.refusals) == 0 && len(f.unwritten) == 0 {

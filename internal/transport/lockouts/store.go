@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,12 +24,11 @@ type Store struct {
 	// resumeCommand is the command for operators who have unlocked a user.
 	resumeCommand string
 
-	mu            guard.Mutex
-	files         []*file  // this process's own first
-	legacyFolders []string // with refusals of older versions
-	gates         map[[sha256.Size]byte]*Gate
-	locks         map[string]guard.CtxMutex // by [Identity.place]
-	resumedAt     time.Time                 // the last known resume in the group
+	mu        guard.Mutex
+	files     []*file // this process's own first
+	gates     map[[sha256.Size]byte]*Gate
+	locks     map[string]guard.CtxMutex // by [Identity.place]
+	resumedAt time.Time                 // the last known resume in the group
 }
 
 // New returns a store that keeps refusals in memory only.
@@ -59,14 +57,6 @@ func Open(lockFolder, ownFolder string, others ...string) (*Store, error) {
 	store := New()
 	store.lockFolder = lockFolder
 	store.files = []*file{ownFile}
-	for _, folder := range append([]string{ownFolder}, others...) {
-		legacy := filepath.Join(folder, legacyFolder)
-		entries, _ := os.ReadDir(legacy)
-		isRefusal := func(e os.DirEntry) bool { return strings.HasSuffix(e.Name(), legacySuffix) }
-		if slices.ContainsFunc(entries, isRefusal) {
-			store.legacyFolders = append(store.legacyFolders, legacy)
-		}
-	}
 	for _, folder := range others {
 		if path := filepath.Join(folder, fileName); path != ownFile.path {
 			store.files = append(store.files, &file{path: path, isForeign: true})
@@ -155,7 +145,6 @@ func (st *Store) gate(id Identity, routeWait time.Duration) *Gate {
 	g := &Gate{Identity: id, secret: id.toSecret(), store: st, exclusive: exclusive, routeWait: routeWait}
 	g.Secret = ""
 	st.gates[key] = g
-	st.importLegacy(id, g.secret)
 	return g
 }
 
@@ -164,9 +153,6 @@ func (st *Store) Status(id Identity) (wasAccepted, isRefused bool) {
 	s := id.toSecret()
 	st.mu.Lock()
 	g := st.gates[id.key()]
-	if g == nil {
-		st.importLegacy(id, s)
-	}
 	st.mu.Unlock()
 	if g != nil { // without the lock, because the gate takes it under Gate.mu
 		s = g.secret
@@ -235,12 +221,6 @@ func (st *Store) save(s Secret, at time.Time) {
 
 // forget removes refusals up to a time, or all if it is zero, and returns their number; st.mu is held.
 func (st *Store) forget(until time.Time) (forgotten int, err error) {
-	if until.IsZero() {
-		for _, folder := range st.legacyFolders {
-			err = errors.Join(err, os.RemoveAll(folder))
-		}
-		st.legacyFolders = nil
-	}
 	for _, f := range st.files {
 		n, forgetErr := f.forget(until)
 		forgotten += n

@@ -2,10 +2,9 @@ package lockouts
 
 import (
 	"context"
-	"crypto/pbkdf2"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -183,18 +182,18 @@ func expectNothingReadable(t *testing.T, path string) {
 	}
 }
 
-// Beyond the bound the oldest lockouts are removed. Damaged lines are skipped.
+// Beyond the bound the oldest lockouts are removed. Lines whose write was interrupted are skipped.
 func TestLockoutFileIsBounded(t *testing.T) {
 	folder := t.TempDir()
 	l := open(t, folder)
 	var lines strings.Builder
 	for i := range maxRefusals {
-		lines.WriteString(slog.IntValue(i).String() + " digest" + slog.IntValue(i).String() + "\n")
+		fmt.Fprintf(&lines, "%d %032x\n", i, i)
 	}
 	path := filepath.Join(folder, fileName)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(string(content)+"what\n\n"+lines.String()), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(string(content)+"17\n\n"+lines.String()), 0o600))
 	try(t, l, alice, 401)
 	_, others := open(t, folder).List()
 	assert.Equal(t, maxRefusals/2, others)
@@ -432,32 +431,22 @@ func TestDamagedLockoutFile(t *testing.T) {
 	bob.User = "BOB"
 	_, err = try(t, l, bob, 200)
 	wantRefusal(t, err, `"BOB" in client 100 is not sent to http://sap.example:8000`,
-		"expected a salt in the first line")
+		"expected a salt in the first line", "a format that this version does not know")
 }
 
-// Lockouts stored by older versions apply until an operator resumes.
-func TestLockoutsOfOlderVersions(t *testing.T) {
-	folder := t.TempDir()
-	user := t.TempDir()
-	legacyDir := filepath.Join(user, "logons")
-	require.NoError(t, os.Mkdir(legacyDir, 0o700))
-	salt := []byte("0123456789abcdef0123456789abcdef")
-	require.NoError(t, os.WriteFile(filepath.Join(legacyDir, "salt"), salt, 0o600))
-	hash, err := pbkdf2.Key(sha256.New, "http://sap.example:8000\x00100\x00ALICE\x00Secr3t", salt, 100_000, 16)
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(legacyDir, hex.EncodeToString(hash)+".refused"), nil, 0o600))
-
-	l := open(t, folder, user)
-	_, refused := l.Status(alice)
-	assert.Equal(t, true, refused)
-	_, err = try(t, open(t, user, folder), alice, 200)
-	wantRefusal(t, err, "ALICE")
-	other := alice
-	other.Secret = "another"
-	sent, err := try(t, l, other, 200)
-	assert.True(t, sent, "expected another secret to be sent, found %v", err)
-	_, err = l.Resume(t.Context())
-	require.NoError(t, err)
-	sent, err = try(t, open(t, folder, user), alice, 200)
-	assert.True(t, sent, "expected the secret to be sent after a resume, found %v", err)
+// A file in an unknown format never counts as one without refusals: no secret is sent, whoever owns the file.
+func TestLockoutFileInUnknownFormat(t *testing.T) {
+	for name, content := range map[string]string{
+		"first line":    "salt2 " + strings.Repeat("00", 32) + "\n",
+		"another line":  "salt " + strings.Repeat("00", 32) + "\n12345 abc\nrefused 12345 abc\n",
+		"another field": "salt " + strings.Repeat("00", 32) + "\n12345 abc ALICE\n",
+	} {
+		worker := t.TempDir()
+		path := filepath.Join(worker, fileName)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		_, err := Open(worker, worker)
+		assert.Error(t, err, path+": expected", name)
+		_, err = try(t, open(t, t.TempDir(), worker), alice, 200)
+		wantRefusal(t, err, path+": expected", "a format that this version does not know")
+	}
 }
