@@ -26,7 +26,7 @@ func TestWorkerSecretsAreNotShown(t *testing.T) {
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
 		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol",
 		"listeners.https.ssl.protocol", "value.converter.schemas.enable", "key.converter.schema.registry.url",
-		"plugin.smt.limits.call.ms", "plugin.smt.accept", "config.providers.x.class", "nobody.knows"}
+		"plugin.smt.limits.call.ms", "config.providers.x.class", "nobody.knows"}
 	for _, spec := range config.WorkerSettings() {
 		settings = append(settings, spec.Name)
 	}

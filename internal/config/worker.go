@@ -183,7 +183,7 @@ func (w *Worker) exactlyOnceProblem() string {
 func isPluginSetting(key string) bool {
 	hasSuffix := func(suffix string) bool { return strings.HasSuffix(key, suffix) }
 	return strings.HasPrefix(key, "plugin.") && (strings.Contains(key, ".limits.") ||
-		slices.ContainsFunc([]string{".accept", ".reveal", ".replace"}, hasSuffix))
+		slices.ContainsFunc([]string{".reveal", ".replace"}, hasSuffix))
 }
 
 // IsConnectorSetting reports whether a key is one of Kafka Connect's settings of connectors, or of a transform or

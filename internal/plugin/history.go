@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,6 @@ import (
 // setting would send credentials elsewhere. So a version from a folder is compared with all versions that ran.
 
 const (
-	acceptSuffix  = ".accept"
 	revealSuffix  = ".reveal"
 	replaceSuffix = ".replace"
 )
@@ -35,28 +35,25 @@ var RevealSetting = setting.Define("reveal", wit.KindList, wit.Low, nil, "Settin
 var ReplaceSetting = setting.Define("replace", wit.KindBoolean, wit.Low, setting.Default("false"), "Whether a file "+
 	"may replace the built-in plugin of this name, if that has transforms: these see the records of all connectors.")
 
-// isTrustSetting reports whether a key is plugin.NAME.accept, plugin.NAME.reveal or plugin.NAME.replace.
-func isTrustSetting(key string) bool {
-	name, ok := strings.CutPrefix(key, "plugin.")
-	return ok && slices.ContainsFunc([]string{acceptSuffix, revealSuffix, replaceSuffix}, func(suffix string) bool {
-		return len(name) > len(suffix) && strings.HasSuffix(name, suffix)
-	})
+// trustSetting returns NAME of plugin.NAME.reveal or plugin.NAME.replace, depending on the suffix.
+func trustSetting(key, suffix string) (name string, ok bool) {
+	if name, ok = strings.CutPrefix(key, "plugin."); ok {
+		name, ok = strings.CutSuffix(name, suffix)
+	}
+	return name, ok && name != ""
 }
 
-// parseReveal returns the lists of [RevealSetting] by plugin, and warns of plugin.NAME.accept, which has no effect.
-func parseReveal(settings map[string]string, log *slog.Logger) map[string][]string {
+// parseReveal returns the lists of [RevealSetting] by plugin.
+func parseReveal(settings map[string]string) map[string][]string {
 	reveal := map[string][]string{}
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		switch name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), revealSuffix); {
-		case !isTrustSetting(key), strings.HasSuffix(key, replaceSuffix): // see parseReplace
-		case !ok:
-			log.Warn("the setting has no effect: every version of a plugin is used unless it moves the role of an "+
-				"address to another setting", "setting", key)
-		default:
-			for item := range strings.SplitSeq(settings[key], ",") {
-				if item = strings.TrimSpace(item); item != "" {
-					reveal[name] = append(reveal[name], item)
-				}
+	for key, value := range settings {
+		name, ok := trustSetting(key, revealSuffix)
+		if !ok {
+			continue
+		}
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				reveal[name] = append(reveal[name], item)
 			}
 		}
 	}
@@ -67,8 +64,8 @@ func parseReveal(settings map[string]string, log *slog.Logger) map[string][]stri
 func parseReplace(settings map[string]string) (map[string]bool, error) {
 	replace := map[string]bool{}
 	for key, value := range settings {
-		name, ok := strings.CutSuffix(strings.TrimPrefix(key, "plugin."), replaceSuffix)
-		if !ok || !isTrustSetting(key) {
+		name, ok := trustSetting(key, replaceSuffix)
+		if !ok {
 			continue
 		}
 		declaration := ReplaceSetting
@@ -189,9 +186,6 @@ func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 		for name, joined := range roles {
 			d.add(component, []string{name}, splitRoles(joined), slices.Contains(other.Secrets[component], name))
 		}
-		for _, name := range other.Secrets[component] { // older files may have them without roles
-			d.add(component, []string{name}, nil, true)
-		}
 	}
 	return d
 }
@@ -301,13 +295,12 @@ type history struct {
 type pluginHistory struct {
 	Base *roleDeclarations `json:",omitempty"` // of the version that ran last
 	All  *roleDeclarations `json:",omitempty"` // of all versions that ran
-	// Accepted is only in files of older versions of this program.
-	Accepted map[string]*roleDeclarations `json:",omitempty"`
 }
 
 const historyFileLimit = 16 << 20
 
-// readHistory returns an error for an unreadable file: without it any version would be accepted as the first.
+// readHistory returns an error for a file that is unreadable or has unknown fields: without them any version would be
+// accepted as the first.
 func readHistory(path string, log *slog.Logger) (*history, error) {
 	history := &history{path: path, logger: log, builtIn: map[string]*roleDeclarations{}, recorded: map[string]bool{},
 		Plugins: map[string]*pluginHistory{}}
@@ -319,7 +312,9 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 		return history, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(file, history)
+		decoder := json.NewDecoder(bytes.NewReader(file))
+		decoder.DisallowUnknownFields()
+		err = decoder.Decode(history)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, the record of plugin versions that ran: %w; check the plugins in the "+
@@ -331,10 +326,6 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 			continue
 		}
 		entry.All = (&roleDeclarations{}).merge(entry.All).merge(entry.Base)
-		for _, d := range entry.Accepted {
-			entry.All.merge(d)
-		}
-		entry.Accepted = nil
 	}
 	return history, nil
 }
@@ -393,7 +384,8 @@ func (h *history) recordRun(info *Info) (isNew bool) {
 		return false
 	}
 	h.recorded[info.Hash] = true
-	if other, err := readHistory(h.path, h.logger); err == nil { // it was readable at the start
+	other, err := readHistory(h.path, h.logger) // it was readable at the start
+	if err == nil {
 		for name, theirs := range other.Plugins {
 			h.entry(name).All.merge(theirs.All)
 		}
@@ -402,7 +394,10 @@ func (h *history) recordRun(info *Info) (isNew bool) {
 	if h.path == "" {
 		return true
 	}
-	b, err := json.Marshal(h)
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(h)
+	}
 	if err == nil {
 		err = wholefile.WriteSynced(h.path, b)
 	}

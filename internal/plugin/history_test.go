@@ -236,12 +236,12 @@ func TestWarningsCompareWithLastActiveVersion(t *testing.T) {
 }
 
 // Settings that were passwords in a version that ran are known after a restart, for plugins of folders and for built-in
-// plugins. Versions that never ran do not count. Files of older programs are read.
+// plugins. Versions that never ran do not count.
 func TestPasswordsOfEarlierVersions(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(t.TempDir(), "plugins.adopted.json")
-	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"Accepted":{"00":{"Roles":{"source x":
-		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}},"Operators":["00"]}}}`), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(`{"Plugins":{"till":{"All":{"Roles":{"source x":
+		{"till.pwd":"http.password"}},"Secrets":{"source x":["till.pwd"]}}}}}`), 0o600))
 	options := plugin.Options{History: path}
 	put(t, folder, "shop.wasm", shop("shop", "1.0.0", honest...))
 	put(t, folder, "idle.wasm", shop("shop", "0.9.0", "shop.address http.address", "shop.note!"))
@@ -256,6 +256,20 @@ func TestPasswordsOfEarlierVersions(t *testing.T) {
 	m = manager(t, options, folder)
 	assert.Equal(t, "shop 2.0.0", selectedVersion(m))
 	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, secretNames(m))
+}
+
+// A record in a format that this version does not know never counts as none: the manager does not start.
+func TestRecordOfVersionsInUnknownFormat(t *testing.T) {
+	for _, content := range []string{
+		`{"Plugins":{"till":{"Accepted":{"00":{"Secrets":{"source x":["till.pwd"]}}}}}}`,
+		`{"Version":2}`,
+		`[]`,
+	} {
+		path := filepath.Join(t.TempDir(), "plugins.adopted.json")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		_, err := plugin.New(t.Context(), plugin.Options{Registry: record.NewRegistry(), History: path})
+		assert.Error(t, err, path+", the record of plugin versions that ran: json: ", content)
+	}
 }
 
 // secretNames returns the settings that count as secrets for a plugin of a folder.

@@ -117,7 +117,9 @@ func limitsOf(base Limits, settings map[string]string) (map[string]Limits, error
 	byPlugin := map[string]Limits{}
 	for key, value := range settings {
 		path, ok := strings.CutPrefix(key, "plugin.")
-		if !ok || !strings.Contains(path, ".") || isTrustSetting(key) {
+		_, isReveal := trustSetting(key, revealSuffix)
+		_, isReplace := trustSetting(key, replaceSuffix)
+		if !ok || !strings.Contains(path, ".") || isReveal || isReplace {
 			continue // plugin.path and plugin.discovery are the worker's
 		}
 		nameEnd := strings.LastIndex(path, ".limits.")

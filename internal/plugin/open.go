@@ -31,7 +31,7 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		return nil, err
 	}
 	manager := &Manager{
-		trusted:  trust{reveal: parseReveal(options.Settings, options.logger()), replace: replace},
+		trusted:  trust{reveal: parseReveal(options.Settings), replace: replace},
 		history:  history,
 		folders:  folders{paths: options.Folders},
 		trimming: trimming{after: options.CodeIdle},
