@@ -17,8 +17,11 @@ import (
 )
 
 // metadataPrefix begins the metadata: `culvert@17:qkW… settled=2-4` was written for offset 17 of the topic with that ID
-// (no ID before Kafka 2.8). legacyPrefix belongs to versions that stored neither offset nor topic.
-const metadataPrefix, legacyPrefix = "culvert@", "culvert:"
+// (no ID before Kafka 2.8). Other metadata with programPrefix are of a version with another format.
+const (
+	programPrefix  = "culvert"
+	metadataPrefix = programPrefix + "@"
+)
 
 // MaxCommitMetadata bounds metadata without the prefix, in bytes; by default brokers allow 4,096. If the first commit
 // finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is the part for the text.
@@ -45,23 +48,20 @@ func formatTopicID(id kadm.TopicID) string {
 func decodeMetadata(next int64, topic kadm.TopicID, stored string) (metadata CommitMetadata) {
 	metadata.WrittenFor = next
 	metadata.TopicID = formatTopicID(topic)
-	if legacy, ok := strings.CutPrefix(stored, legacyPrefix); ok {
-		metadata.Text = strings.TrimRight(legacy, " ")
+	if !strings.HasPrefix(stored, programPrefix) {
 		return metadata
 	}
-	stored, ok := strings.CutPrefix(stored, metadataPrefix)
-	if !ok {
-		return metadata
-	}
-	identity, text, _ := strings.Cut(stored, " ")
+	content, ok := strings.CutPrefix(stored, metadataPrefix)
+	identity, text, _ := strings.Cut(content, " ")
 	offset, id, _ := strings.Cut(identity, ":")
-	metadata.Text = strings.TrimRight(text, " ")
-	var err error
-	if metadata.WrittenFor, err = strconv.ParseInt(offset, 10, 64); err != nil || metadata.WrittenFor < 0 {
-		metadata.WrittenFor = next
-		metadata.Mismatch = fmt.Sprintf("it is unreadable for which offset they were written: %.50q", identity)
+	writtenFor, err := strconv.ParseInt(offset, 10, 64)
+	if !ok || !strings.Contains(identity, ":") || err != nil || writtenFor < 0 {
+		metadata.Unreadable = fmt.Errorf("expected %sOFFSET:TOPIC-ID and lists, found %.100q, a format that this "+
+			"version does not know", metadataPrefix, stored)
 		return metadata
 	}
+	metadata.WrittenFor = writtenFor
+	metadata.Text = strings.TrimRight(text, " ")
 	canVerify := id != "" && metadata.TopicID != ""
 	metadata.OtherTopic = canVerify && id != metadata.TopicID
 	switch {

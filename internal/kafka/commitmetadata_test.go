@@ -3,6 +3,7 @@ package kafka
 import (
 	"cmp"
 	"errors"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -96,8 +97,8 @@ func TestRejectedMetadataIsDetected(t *testing.T) {
 }
 
 // Metadata applies only to what it was written for. Another offset, or another topic of the same name, is detected, and
-// so is an offset after the end of the log. Metadata of earlier versions, which lack both, and of other programs are
-// read as those versions read them. Earlier versions ignore the current metadata.
+// so is an offset after the end of the log. Metadata of other programs count as none, our own in an unknown format
+// never do.
 func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	b := openTestBroker(t, t.TempDir())
 	kafkatest.Put(t, b.Addr(), "orders", "1", "2", "3", "4")
@@ -132,8 +133,6 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 	committed, err := admin.FetchOffsets(kafkatest.Context(t), "connect-test")
 	require.NoError(t, err)
 	found, _ := committed.Lookup("orders", 0)
-	_, ok := strings.CutPrefix(found.Metadata, legacyPrefix)
-	assert.True(t, !ok, "expected earlier versions to ignore %q", found.Metadata)
 	identity, _, _ := strings.Cut(found.Metadata, " ")
 	anonymous, _, _ := strings.Cut(identity, ":")
 	other := encodeMetadata(1, kadm.TopicID{1}, "settled=1")
@@ -145,19 +144,21 @@ func TestMetadataIdentifiesTopicAndOffset(t *testing.T) {
 		anonymous + ": sent=0": {Text: "sent=0", Mismatch: otherOffset, WrittenFor: 2, End: 4},
 		other:                  {Text: "settled=1", Mismatch: otherTopic, OtherTopic: true, WrittenFor: 1, End: 4},
 		"culvert@1: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4},
-		"culvert:settled=1":    {Text: "settled=1", WrittenFor: 1, End: 4},
-		"culvert@x:y settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Mismatch: `it is unreadable for which offset they were written: "x:y"`},
-		"culvert@1:":          {WrittenFor: 1},
-		"culvert:":            {WrittenFor: 1},
-		"of another client's": {WrittenFor: 1},
-		"culvert@-5: settled=1": {Text: "settled=1", WrittenFor: 1, End: 4,
-			Mismatch: `it is unreadable for which offset they were written: "-5:"`},
+		"culvert@1:":           {WrittenFor: 1},
+		"of another client's":  {WrittenFor: 1},
 	} {
 		commit(1, metadata)
 		readRecords(3)
 		want.TopicID = id
 		assert.Equal(t, want, stored, metadata)
+	}
+	for _, unknown := range []string{"culvert:settled=1", "culvert:", "culvert", "culvert2@1: settled=1",
+		"culvert@x:y settled=1", "culvert@-5: settled=1", "culvert@1 settled=1"} {
+		commit(1, unknown)
+		readRecords(3)
+		assert.Error(t, stored.Unreadable, "expected culvert@OFFSET:TOPIC-ID and lists, found "+strconv.Quote(unknown))
+		stored.Unreadable = nil
+		assert.Equal(t, CommitMetadata{WrittenFor: 1, TopicID: id}, stored, unknown)
 	}
 	// The topic is created again with as many records, and the group's offsets are restored.
 	deleted, err := admin.DeleteTopics(kafkatest.Context(t), "orders")

@@ -51,6 +51,8 @@ type Rebalances struct {
 // CommitMetadata is the text that was committed with an offset. The zero value means none.
 type CommitMetadata struct {
 	Text string
+	// Unreadable is why metadata of this program cannot be read. Metadata of other programs count as none.
+	Unreadable error
 	// Mismatch is why the text belongs to another offset or topic, or "": offsets are copied, topics created again.
 	Mismatch   string
 	Verified   bool // Verified reports that offset and topic ID match.

@@ -35,8 +35,6 @@ const (
 	settledName   = "settled"
 	relocatedName = "moved"
 	knownName     = "known"
-	// reachName is from earlier versions: requests were sent up to there, so unsettled records before it are in doubt.
-	reachName = "reach"
 )
 
 const listOnlyLength = 64 // the length of lists up to which a bitmap is not tried
@@ -137,18 +135,12 @@ const (
 )
 
 func parseMetadata(next int64, text string) (metadata, error) {
-	p := metadataParser{next: next, text: text, budget: maxInDoubt, reach: next - 1}
+	p := metadataParser{next: next, text: text, budget: maxInDoubt}
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
 		if err := p.parsePart(name, list); err != nil {
 			return metadata{}, err
 		}
-	}
-	for _, offsets := range gaps(offsetRange{next, p.reach}, slices.Concat(p.settled, p.inDoubt, p.inFlight)) {
-		if err := p.spend(offsets); err != nil {
-			return metadata{}, err
-		}
-		p.inFlight = append(p.inFlight, offsets)
 	}
 	return p.metadata, nil
 }
@@ -158,7 +150,6 @@ type metadataParser struct {
 	next   int64
 	text   string
 	budget int64 // how many more offsets may be in doubt or in flight
-	reach  int64 // see reachName
 }
 
 func (p *metadataParser) parsePart(name, list string) error {
@@ -198,8 +189,6 @@ func (p *metadataParser) add(name string, offsets offsetRange) error {
 	case inFlightName:
 		p.inFlight = append(p.inFlight, offsets)
 		return p.spend(offsets)
-	case reachName:
-		p.reach = max(p.reach, offsets.last)
 	case relocatedName:
 		p.relocated = append(p.relocated[:0], offsets)
 	case decidedName:

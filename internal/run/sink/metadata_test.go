@@ -35,34 +35,14 @@ func TestMetadataIsReadAsWritten(t *testing.T) {
 	}
 	for _, text := range []string{"settled", "settled=", "settled=1-", "settled=3-1", "settled=-1", "other=1",
 		"settled=1;2", "uncertain=0-9000000000000", "known=12345678901234567", "moved=x", "moved=",
-		"uncertain=0-9223372036854775807", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
+		"uncertain=0-9223372036854775807", "reach=9", "settled=9223372036854775807", "sent=x", "sent=0-100001"} {
 		_, err := parseMetadata(7, text)
 		assert.True(t, err != nil, "%q: expected an error", text)
 	}
 }
 
-// Metadata of versions that stored only the offset up to which requests were sent is read: records that are not settled
-// may have been sent.
-func TestMetadataOfEarlierVersions(t *testing.T) {
-	for text, want := range map[string]string{
-		"reach=0":               "sent=0",
-		"settled=1-3,7 reach=9": "sent=0,4-6,8-9 settled=1-3,7",
-		"uncertain=0 decided=0 settled=2-4 reach=3":  "uncertain=0 decided=0 sent=1 settled=2-4",
-		"settled=2-4,6 uncertain=0,1 reach=4":        "uncertain=0,1 settled=2-4,6",
-		"uncertain=4 settled=0-3,5-9 reach=12":       "uncertain=4 sent=10-12 settled=0-3,5-9",
-		"uncertain=4 settled=0-3,5-9,20-30 reach=12": "uncertain=4 sent=10-12 settled=0-3,5-9,20-30",
-	} {
-		if n, err := parseMetadata(100, text); err != nil || n.encode(100) != want {
-			t.Errorf("%s: expected %s, found %s, %v", text, want, n.encode(100), err)
-		}
-	}
-	_, err := parseMetadata(100, "reach=100001")
-	assert.True(t, err != nil, "expected an error for more records than may be in doubt")
-}
-
 func FuzzMetadata(f *testing.F) {
 	f.Add(int64(3), "uncertain=0,5 decided=5 settled=1-4,6-90000 sent=7")
-	f.Add(int64(3), "uncertain=0 settled=2-4,6 reach=9")
 	f.Add(int64(3), "uncertain=0 near=2:BI-_ settled=90-100,107,109,112,114,117,119,120,122,124,127,129,131,134,137")
 	f.Fuzz(func(t *testing.T, next int64, text string) {
 		n, err := parseMetadata(max(next, 0), text)

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -91,7 +92,7 @@ var copiedCases = []copiedCase{
 		metadata: kafka.CommitMetadata{WrittenFor: 5, Verified: true, End: 15}, doubts: offsetRange{5, 6},
 	},
 	{
-		name: "of the version before", records: 20, next: 5, text: "sent=0-1 settled=2-9",
+		name: "without a topic ID", records: 20, next: 5, text: "sent=0-1 settled=2-9",
 		metadata: kafka.CommitMetadata{WrittenFor: 5, End: 20}, doubts: offsetRange{5, 6},
 	},
 	{
@@ -115,7 +116,7 @@ var copiedCases = []copiedCase{
 		warned: true,
 	},
 	{
-		name: "beyond the end, of the version before", records: 14, next: 5, text: "sent=0-1 settled=2-9",
+		name: "beyond the end, without a topic ID", records: 14, next: 5, text: "sent=0-1 settled=2-9",
 		metadata: kafka.CommitMetadata{WrittenFor: 5, End: 14}, doubts: offsetRange{5, 14}, warned: true,
 	},
 	{
@@ -315,6 +316,36 @@ func TestUsedDecisionAfterTruncation(t *testing.T) {
 		x.o.Send = []string{"t-0@0"}
 		x.mustFail(t, "errors.uncertain.send=t-0@0", "was used up for t-0@0")
 		assert.Equal(t, 0, len(x.service.bodies()), "requests")
+	})
+}
+
+// Metadata of this program in an unknown format never count as none: the task fails before it writes anything. Metadata
+// of other programs do.
+func TestMetadataInUnknownFormatStopTheTask(t *testing.T) {
+	runtest.Bubble(t, "metadata", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			text       string
+			unreadable error
+			want       string
+		}{
+			"format":     {unreadable: errors.New("expected culvert@OFFSET, found culvert2"), want: "found culvert2"},
+			"list":       {text: "reach=3", want: `found "reach" in "reach=3"`},
+			"of another": {},
+		} {
+			x := newWorld(&writer{})
+			x.group.put("t", 0, "a=1", "b=1")
+			tp := topicPartition{"t", 0}
+			x.group.committed[tp] = 0
+			x.group.metadata[tp] = c.text
+			x.group.nextMetadata = map[topicPartition]kafka.CommitMetadata{tp: {Unreadable: c.unreadable, End: 2}}
+			if c.want == "" {
+				x.mustRun(t)
+				assert.Equal(t, 2, len(x.service.bodies()), name)
+				continue
+			}
+			x.mustFail(t, "topic t, partition 0: the metadata of the group's offset 0 cannot be read", c.want)
+			assert.Equal(t, 0, len(x.service.bodies()), name)
+		}
 	})
 }
 

@@ -58,7 +58,10 @@ type priorProgress struct {
 
 func (t *Task) readPriorProgress(tp topicPartition, next int64,
 	stored kafka.CommitMetadata) (p priorProgress, err error) {
-	if p.metadata, err = parseMetadata(next, stored.Text); err != nil {
+	if err = stored.Unreadable; err == nil {
+		p.metadata, err = parseMetadata(next, stored.Text)
+	}
+	if err != nil {
 		return p, fmt.Errorf("the metadata of the group's offset %d cannot be read, so it is unknown which records "+
 			"after it were written: %w; check the service, then set the group's offset again with Kafka's tools", next,
 			err)
