@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -30,12 +31,8 @@ const (
 	maxRejected = 16
 )
 
-const (
-	// inDoubt is an outcome that only earlier versions report. It counts as a rejection.
-	inDoubt lockouts.Outcome = "doubted"
-	// resumeLogons is the request of an operator to forget all rejections.
-	resumeLogons lockouts.Outcome = "resume"
-)
+// resumeLogons is the request of an operator to forget all rejections.
+const resumeLogons lockouts.Outcome = "resume"
 
 // lockoutCall is a call to the leader. Without Outcome it requests a turn to send the secret, without User a key.
 //
@@ -125,7 +122,7 @@ func (l *lockout) recordOutcome(call lockoutCall, now time.Time) (changed bool) 
 	current := l.Attempt
 	isOwn := current != nil && current.Secret == call.Secret && call.Turn != "" && current.Turn == call.Turn
 	switch {
-	case (call.Outcome == lockouts.Rejected || call.Outcome == inDoubt) && l.indexOf(call.Secret) < 0:
+	case call.Outcome == lockouts.Rejected && l.indexOf(call.Secret) < 0:
 		l.reject(call.Secret, now)
 	case call.Outcome == lockouts.Accepted && isOwn:
 		l.Attempt = nil
@@ -190,14 +187,14 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 	defer a.lock.Unlock()
 	members := a.memberIDs()
 	var settings lockoutSettings
-	if raw := a.state.Annotations(lockoutPrefix + lockoutKey)[""]; raw != nil {
-		_ = json.Unmarshal(raw, &settings) // a damaged one is replaced
-	}
+	err = a.read(lockoutKey, &settings)
 	switch {
 	case members == nil:
 		return nil, ErrNotLeader
 	case call.Outcome == resumeLogons:
 		return a.resume(ctx, settings)
+	case err != nil:
+		return nil, err
 	case call.User == "":
 		return lockoutAnswer{Wait: true}, a.ensureKey(ctx, settings)
 	case len(call.User) != digestLength:
@@ -211,11 +208,8 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
 	members map[string]bool) (answer lockoutAnswer, err error) {
 	var state lockout
-	if raw := a.state.Annotations(lockoutPrefix + call.User)[""]; raw != nil {
-		if err := json.Unmarshal(raw, &state); err != nil {
-			return answer, fmt.Errorf("the annotation %s%s, which resuming logons deletes: %w", lockoutPrefix,
-				call.User, err)
-		}
+	if err := a.read(call.User, &state); err != nil {
+		return answer, err
 	}
 	changed := false
 	if call.Outcome == "" {
@@ -227,6 +221,22 @@ func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
 		err = a.write(ctx, nil, call.User, &state)
 	}
 	return answer, err
+}
+
+// read reads an annotation, unless there is none. One in an unknown format never counts as none: its secrets would be
+// tried again.
+func (a *AttemptArbiter) read(name string, into any) error {
+	raw := a.state.Annotations(lockoutPrefix + name)[""]
+	if raw == nil {
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("the annotation %s%s in the config topic, which resuming logons replaces, has an unknown "+
+			"format: %w", lockoutPrefix, name, err)
+	}
+	return nil
 }
 
 // lockoutSettings is the annotation that all users share.

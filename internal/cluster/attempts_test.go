@@ -122,9 +122,6 @@ func TestLockoutTransitions(t *testing.T) {
 		"a refusal after success": {
 			"a/1:x; a/1:x accepted; b/9:x refused; c/1:x",
 			"permit; heard; heard; refused"},
-		"a worker of the version before": {
-			"a/1:x; a/1:x doubted; b/1:x; b/1:y",
-			"permit; heard; refused; permit"},
 		"an unknown outcome": {
 			"a/1:x; a/1:x guessed",
 			"permit; -"},

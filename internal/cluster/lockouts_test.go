@@ -391,6 +391,37 @@ func TestResumeAcrossClocks(t *testing.T) {
 	})
 }
 
+// Annotations in an unknown format never count as none: nobody may send a secret until logons are resumed.
+func TestAnnotationsInUnknownFormatGrantNothing(t *testing.T) {
+	const key = `"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
+	user := strings.Repeat("0a", digestLength/2)
+	for name, annotations := range map[string][2]string{ // key, user
+		lockoutKey: {`{` + key + `,"salt":1}`, `{}`},
+		user:       {`{` + key + `}`, `{"refused":[],"until":5}`},
+	} {
+		inLogonCluster(t, 1, "right", func(t *testing.T, o *logonCluster, workers []*logonWorker) {
+			o.mu.Lock()
+			o.annotations[lockoutPrefix+lockoutKey] = json.RawMessage(annotations[0])
+			o.annotations[lockoutPrefix+user] = json.RawMessage(annotations[1])
+			o.mu.Unlock()
+			call := func(c lockoutCall) (answer lockoutAnswer, err error) {
+				body, err := json.Marshal(c)
+				require.NoError(t, err)
+				return answer, callArbiter(t.Context(), workers[0].arbiter, body, &answer)
+			}
+			turn := lockoutCall{User: user, Secret: "s", Turn: "1", Member: workers[0].lockouts.memberID()}
+			answer, err := call(turn)
+			assert.Error(t, err, "the annotation culvert-lockout-"+name+" in the config topic, which resuming logons "+
+				"replaces, has an unknown format")
+			assert.Equal(t, lockoutAnswer{}, answer)
+			_, err = call(lockoutCall{Outcome: resumeLogons})
+			require.NoError(t, err)
+			_, err = call(turn)
+			assert.NoError(t, err, "after logons are resumed")
+		})
+	}
+}
+
 // A malformed call about a logon is an error, and a worker that is not the leader rejects all calls.
 func TestMalformedCallsAreRejected(t *testing.T) {
 	inLogonCluster(t, 2, "right", func(t *testing.T, _ *logonCluster, workers []*logonWorker) {

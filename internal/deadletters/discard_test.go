@@ -74,8 +74,8 @@ func TestFailedDiscardLeavesTheNewestLetterOpen(t *testing.T) {
 	}
 }
 
-// Letters are open that the state of a topic with the same name does not settle, also if an earlier version has stored
-// it without the ID of the topic. They can be discarded.
+// Letters are open that the state of a topic with the same name does not settle, also if it was stored without the
+// topic's ID. They can be discarded.
 func TestDiscardIgnoresTheStateOfAnEarlierTopic(t *testing.T) {
 	t.Parallel()
 	h, client := newHarness(t, map[string]string{"c": "dlq"})

@@ -123,6 +123,37 @@ func TestDeadLetterOfADeadLetterIsAnotherRecord(t *testing.T) {
 	assert.Equal(t, recordHeaders, appendHeaders(nil, recordHeaders, nil), "without headers of the failure")
 }
 
+// A header of ours in an unknown format is named, whatever its value: the letter is not replayed. Other headers are of
+// other programs.
+func TestHeadersInUnknownFormat(t *testing.T) {
+	const original = "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"
+	for _, test := range []struct{ name, value, want string }{
+		{name: "__culvert.errors.parts", value: "2 of 3"},
+		{name: "__culvert.errors.parts", value: "none of 3"},
+		{name: "__culvert.errors.parts", value: " of 3", want: "__culvert.errors.parts"},
+		{name: "__culvert.errors.parts", want: "__culvert.errors.parts"},
+		{name: "__culvert.errors.replays", value: "3"},
+		{name: "__culvert.errors.replays", value: "-1", want: "__culvert.errors.replays"},
+		{name: "__culvert.errors.original", value: original},
+		{name: "__culvert.errors.original", value: original[2:], want: "__culvert.errors.original"},
+		{name: "__culvert.errors.timestamp", value: "1700000000000"},
+		{name: "__culvert.errors.timestamp", value: "yesterday", want: "__culvert.errors.timestamp"},
+		{name: "__culvert.errors.partition", value: "7"},
+		{name: "__culvert.errors.partition", value: "7,8", want: "__culvert.errors.partition"},
+		{name: "__culvert.errors.time", value: "2026-01-02T03:04:05Z"},
+		{name: "__culvert.errors.time", value: "3 o'clock", want: "__culvert.errors.time"},
+		{name: "__culvert.errors.service.code", value: "SY/530"},
+		{name: "__culvert.errors.attempts", value: "1", want: unknownHeader},
+		{name: "__connect.errors.attempts", value: "1"},
+		{name: "of the record", value: "1"},
+	} {
+		headers := []kgo.RecordHeader{{Key: "__culvert.errors.stage", Value: []byte("write")},
+			{Key: test.name, Value: []byte(test.value)}}
+		letter := Parse(&kgo.Record{Headers: headers}, nil)
+		assert.Equal(t, test.want, letter.UnreadableHeader, test.name, test.value)
+	}
+}
+
 // A row of a source with a key is one original each time that it is read, until it has another value. Rows without key
 // and time are identified by their letters: a settled one does not settle the next letter of the same row. A retry
 // keeps the identifier.

@@ -20,6 +20,7 @@ import (
 const (
 	kafkaHeaderPrefix   = "__connect.errors."
 	culvertHeaderPrefix = "__culvert.errors."
+	unknownHeader       = culvertHeaderPrefix + "…" // stands for headers that only other versions know
 )
 
 // Letter is a record of a dead letter topic with the contents of its headers.
@@ -28,12 +29,12 @@ type Letter struct {
 	Connector string // "" if the record has no headers (errors.deadletterqueue.context.headers.enable)
 	Origin
 	Cause
-	// Original identifies the original record or row, in hexadecimal digits. "" means that this is its first letter, or
-	// that an earlier version has written it: then its content identifies it.
-	Original    string
-	HeaderError error  // a header cannot be parsed
-	Replays     int    // number of replays that failed
-	storedValue []byte // the record's value before it was edited
+	// Original identifies the original record or row, in hexadecimal digits. "" means that this is its first letter.
+	Original string
+	// UnreadableHeader is the name of a header of this program that cannot be read, or unknownHeader. "" means none.
+	UnreadableHeader string
+	Replays          int    // number of replays that failed
+	storedValue      []byte // the record's value before it was edited
 }
 
 // Origin identifies the record or row that failed.
@@ -78,6 +79,7 @@ func Parse(r *kgo.Record, redact func(string) string) Letter {
 	}
 	for _, h := range r.Headers {
 		content := string(h.Value)
+		isReadable := true
 		switch h.Key {
 		case kafkaHeaderPrefix + "connector.name":
 			letter.Connector = content
@@ -104,23 +106,38 @@ func Parse(r *kgo.Record, redact func(string) string) Letter {
 		case culvertHeaderPrefix + "plugin.version":
 			letter.Version = content
 		case culvertHeaderPrefix + "timestamp":
-			if millis := parseInt(content, 64); millis >= 0 {
+			millis := parseInt(content, 64)
+			if isReadable = millis >= 0; isReadable {
 				letter.Timestamp = time.UnixMilli(millis)
 			}
 		case culvertHeaderPrefix + "partition":
 			letter.TargetPartition = max(-1, int32(parseInt(content, 32)))
+			isReadable = letter.TargetPartition >= 0
 		case culvertHeaderPrefix + "parts":
-			if letter.Rows, letter.HeaderError = task.ParseRowSubset(content); letter.HeaderError != nil {
-				letter.HeaderError = fmt.Errorf("header %s: %w", h.Key, letter.HeaderError)
-			}
+			var err error
+			letter.Rows, err = task.ParseRowSubset(content)
+			isReadable = err == nil
 		case culvertHeaderPrefix + "time":
-			if failedAt, err := time.Parse(time.RFC3339, content); err == nil {
+			failedAt, err := time.Parse(time.RFC3339, content)
+			if isReadable = err == nil; isReadable {
 				letter.FailedAt = failedAt
 			}
 		case culvertHeaderPrefix + "original":
 			letter.Original = content
+			isReadable = len(content) == hex.EncodedLen(len(recordID{}))
 		case culvertHeaderPrefix + "replays":
 			letter.Replays = max(0, int(parseInt(content, 32)))
+			isReadable = content == strconv.Itoa(letter.Replays)
+		case culvertHeaderPrefix + "plugin.hash", culvertHeaderPrefix + "service.code",
+			culvertHeaderPrefix + "service.message":
+			// only for people
+		default:
+			if strings.HasPrefix(h.Key, culvertHeaderPrefix) {
+				letter.UnreadableHeader = unknownHeader
+			}
+		}
+		if !isReadable {
+			letter.UnreadableHeader = h.Key
 		}
 	}
 	if redact != nil {

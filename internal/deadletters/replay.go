@@ -286,8 +286,8 @@ func (c *connectorReplay) skipReason(l *Letter) string {
 	switch {
 	case l.Stage == "":
 		return "that another program has written in an unknown format"
-	case l.HeaderError != nil:
-		return "with a header that cannot be read"
+	case l.UnreadableHeader != "":
+		return "with the header " + l.UnreadableHeader + ", whose format this version does not know"
 	case attempt.isContradictory:
 		return "of records whose dead letters contradict each other about their number of rows"
 	case isSink && (l.Partition < 0 || l.Offset < 0):

@@ -106,7 +106,7 @@ func (p *parsedState) update(fields []wit.OffsetEntry) {
 
 // replayState is the stored state of the replay of one partition.
 type replayState struct {
-	topicID string        // [kafka.Range.TopicID]; "" in states of earlier versions
+	topicID string        // [kafka.Range.TopicID]
 	settled []offsetRange // settled dead letters, sorted and with gaps between the ranges
 	// inDoubt has letters that may have been written, with the digest of the value that replaced theirs, or "".
 	inDoubt map[int64]string
@@ -249,13 +249,12 @@ const (
 	fieldNext = "next" // all letters before this offset are settled
 	fieldDone = "done" // other ranges of settled letters
 	// fieldBitmap replaces fieldDone if there are many ranges: a bit for each offset from fieldNext on, the lowest bit
-	// of a byte first, in base64. Earlier versions reject it.
+	// of a byte first, in base64.
 	fieldBitmap = "bitmap"
-	fieldSent   = "sent"  // letters in doubt
-	fieldKnown  = "known" // earlier versions reject it, because their check would miss dead letters
-	// fieldValues has the digests of other values that were sent, as OFFSET:DIGEST. Earlier versions reject it.
-	fieldValues = "values"
-	fieldTopic  = "topic" // the topic's ID. Earlier versions reject it.
+	fieldSent   = "sent"   // letters in doubt
+	fieldKnown  = "known"  // what the sink must know to check the letters in doubt
+	fieldValues = "values" // digests of other values that were sent, as OFFSET:DIGEST
+	fieldTopic  = "topic"  // the topic's ID, omitted before Kafka 2.8
 )
 
 func (r *replayState) fields() []wit.OffsetEntry {

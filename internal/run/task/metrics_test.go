@@ -135,9 +135,9 @@ func TestRowSubset(t *testing.T) {
 
 	disjoint, _ := NewRowSubset(3, []uint32{0}).Intersect(NewRowSubset(3, []uint32{2}))
 	assert.Equal(t, "none of 3", disjoint.String())
-	stored, err := ParseRowSubset(" of 3") // how earlier versions stored "none of 3"
-	assert.True(t, err == nil && !stored.IsAll() && !stored.Contains(0) && stored.CheckTotal(4) != nil,
-		"expected no row of 3, found %q (%v)", stored, err)
+	none, err := ParseRowSubset("none of 3")
+	assert.True(t, err == nil && !none.IsAll() && !none.Contains(0) && none.CheckTotal(4) != nil,
+		"expected no row of 3, found %q (%v)", none, err)
 	_, ok := NewRowSubset(3, []uint32{1}).Intersect(NewRowSubset(4, []uint32{1}))
 	assert.True(t, !ok, "expected no intersection of subsets of 3 and of 4 rows")
 	assert.True(t, NewRowSubset(3, []uint32{1}).CheckTotal(4) != nil &&
@@ -145,7 +145,7 @@ func TestRowSubset(t *testing.T) {
 		"expected an error for another total only")
 
 	for _, text := range []string{"", "1", "1 of 0", "0 of 3", "4 of 3", "2-1 of 3", "2,1 of 3", "1,1 of 3", "1- of 3",
-		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3"} {
+		"1 of 99999999999", "x of 3", "none of 0", "none", "none,1 of 3", " of 3"} {
 		parsed, err := ParseRowSubset(text)
 		assert.True(t, err != nil, "%q: expected an error, found %s", text, parsed)
 	}

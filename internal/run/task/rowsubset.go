@@ -114,7 +114,7 @@ func (r RowSubset) String() string {
 	return string(out) + " of " + strconv.FormatUint(uint64(r.Total), 10)
 }
 
-// ParseRowSubset parses a [RowSubset.String]. No indexes, which earlier versions stored, mean no rows, as "none" does.
+// ParseRowSubset parses a [RowSubset.String] that is not empty.
 func ParseRowSubset(text string) (subset RowSubset, err error) {
 	invalid := fmt.Errorf("expected parts as 2-4,7 of 9, found %.100q", text)
 	list, count, _ := strings.Cut(text, " of ")
@@ -123,7 +123,7 @@ func ParseRowSubset(text string) (subset RowSubset, err error) {
 		return subset, invalid
 	}
 	subset.Total = uint32(total)
-	if list == noRows || list == "" {
+	if list == noRows {
 		return subset, nil
 	}
 	minFirst := uint64(1)
