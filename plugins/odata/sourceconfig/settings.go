@@ -126,8 +126,7 @@ func declareShared(t *setting.Table) {
 		"What to do if rows of a full load were written and others may be missing, because the service ignored a "+
 			"query option or rows moved during the load: reload reads the set again, so that rows are written twice, "+
 			"with headers that mark the reload; fail stops the task. Default: reload, and fail with exactly-once.",
-		setting.Alias("sap.odata#{n}.unsound"), setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"),
-		setting.Display("Incomplete load")))
+		setting.Allowed("fail", "reload"), setting.InGroup("Entity set {n}"), setting.Display("Incomplete load")))
 	declareBoth(nameDateMapping, wit.KindString, wit.Low, "timestamp",
 		"date makes dates without a time of day (Edm.DateTime with sap:display-format Date) Connect's Date; "+
 			"timestamp makes them Timestamp, as all others.",

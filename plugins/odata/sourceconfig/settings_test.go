@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -16,19 +15,16 @@ func TestNamesOfTheOriginal(t *testing.T) {
 	configtest.CheckNames(t, Table, "source", "../../../testdata/overview-names.txt")
 }
 
-// TestIncompleteLoadByBothNames: the setting works by its name and by the name before version 0.3.0, which the host
-// replaces as here.
-func TestIncompleteLoadByBothNames(t *testing.T) {
-	for _, name := range []string{"sap.odata#00.incomplete.load", "sap.odata#00.unsound"} {
-		spec, ok := Table.Find(name)
-		require.True(t, ok && spec.Name == "sap.odata#00.incomplete.load", "%s: found the setting %q", name, spec.Name)
-		for value, fails := range map[string]bool{"reload": false, "fail": true} {
-			config := configtest.Source(append(configtest.Set("00", "Orders"), spec.Name+"="+value,
-				ExactlyOnce+"=enabled")...)
-			sets := EntitySets(Table.Values(config))
-			assert.True(t, len(sets) == 1 && sets[0].ExactlyOnce == fails, "%s=%s: found %+v", name, value, sets)
-		}
+// With exactly-once a load with missing rows fails, unless incomplete.load allows that it is read again.
+func TestIncompleteLoad(t *testing.T) {
+	for value, fails := range map[string]bool{"": true, "reload": false, "fail": true} {
+		config := configtest.Source(append(configtest.Set("00", "Orders"), "sap.odata#00.incomplete.load="+value,
+			ExactlyOnce+"=enabled")...)
+		sets := EntitySets(Table.Values(config))
+		assert.True(t, len(sets) == 1 && sets[0].ExactlyOnce == fails, "%q: found %+v", value, sets)
 	}
+	_, ok := Table.Find("sap.odata#00.unsound")
+	assert.True(t, !ok, "expected no other name")
 }
 
 // configuration is a connector's settings, and the setting and the start of its error. Both are empty if it has none.
