@@ -79,7 +79,7 @@ func TestPollReasons(t *testing.T) {
 		step.Fetch.Request.Repeatable, "expected the first page, found %+v (%v)", step, err)
 	firstPage, err := load.page(0, step.Fetch)
 	noError(t, err)
-	secondPage, err := load.next(0, append(firstPage, wit.IntegerEntry("record", 3)), start)
+	secondPage, err := load.next(0, firstPage, start)
 	if err != nil || secondPage.Fetch == nil || !strings.Contains(secondPage.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", secondPage, err)
 	}
@@ -106,8 +106,9 @@ func TestPollReasons(t *testing.T) {
 // An offset is accepted if its partition names a set, and its fields are of the right kinds. No offset is accepted too.
 func TestOffsets(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
-	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3),
-		wit.StringEntry("of the host", "x")}
+	good := []wit.OffsetEntry{wit.StringEntry("url", "/s/X"), wit.IntegerEntry("seen", 3)}
+	unknown := wit.StringEntry("of another connector or version", "x")
+	changes := wit.StringEntry("phase", "changes")
 	for _, test := range []struct {
 		partition []wit.OffsetEntry
 		offset    []wit.OffsetEntry
@@ -121,6 +122,11 @@ func TestOffsets(t *testing.T) {
 		{partition: partition, offset: append(good, wit.IntegerEntry("count", -1))},
 		{partition: partition, offset: append(good, wit.StringEntry("done", "x"))},
 		{partition: partition, offset: []wit.OffsetEntry{wit.StringEntry("url", "http://evil/")}},
+		{partition: partition, offset: []wit.OffsetEntry{good[0], unknown}, isValid: true},
+		{partition: partition, offset: append(good, unknown)},
+		{partition: partition, offset: []wit.OffsetEntry{changes, good[0]}, isValid: true},
+		{partition: partition, offset: []wit.OffsetEntry{changes, good[0], unknown}},
+		{partition: partition, offset: []wit.OffsetEntry{wit.StringEntry("phase", "next"), good[0]}},
 	} {
 		if err := (&plugin{}).CheckOffset(test.partition, test.offset); (err == nil) != test.isValid {
 			t.Errorf("%v %v: expected a valid offset: %v, found %v", test.partition, test.offset, test.isValid, err)
@@ -135,13 +141,13 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 	flag := func(name string) wit.OffsetEntry {
 		return wit.OffsetEntry{Name: name, Value: wit.Scalar{Boolean: wit.Ptr(true)}}
 	}
-	phases := map[string][]wit.OffsetEntry{"": nil, "load": nil, "load, plain": {flag("plain")}, "changes": nil,
-		"changes, resting": {flag("rest")}, "changes, counted": {flag("counted")}, "second": nil, "links": nil}
+	phases := map[string][]wit.OffsetEntry{"": nil, "load": nil, "changes": nil, "changes, resting": {flag("rest")},
+		"second": nil, "links": nil}
 	for _, step := range []string{"ask", "end", "open", "wait"} {
 		phases[step] = nil
 	}
 	// fields contains the phases of each field. "" means all phases for url, and the phase without a name for others.
-	fields := map[string]string{"url": "", "next": "", "link": "changes links", "kept": "load, plain",
+	fields := map[string]string{"url": "", "next": "", "link": "changes links",
 		"second.url": "second", "second.next": "second"}
 	for phase, flags := range phases {
 		for field, phaseList := range fields {
@@ -157,7 +163,7 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 					offset = append(offset, wit.StringEntry("phase", name))
 				}
 				for _, name := range []string{"url", "second.url"} {
-					if name != field {
+					if name != field && (name == "url" || phase == "second") {
 						offset = append(offset, wit.StringEntry(name, "/s/X"))
 					}
 				}

@@ -56,7 +56,8 @@ func repeatOptions(inNext bool, names ...string) func(*wit.Request, *wit.Respons
 	}
 }
 
-// withWrongLinks returns an offset whose links contain a plus sign instead of %2B, as earlier versions stored them.
+// withWrongLinks returns an offset whose links contain a plus sign instead of %2B, as another connector may have stored
+// them.
 func withWrongLinks(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetEntry) {
 	t.Helper()
 	links := 0
@@ -71,8 +72,8 @@ func withWrongLinks(t *testing.T, offset []wit.OffsetEntry) (wrong []wit.OffsetE
 	return wrong
 }
 
-// TestStoredLinkInAnotherForm: a link that an earlier version stored as the service wrote it is requested in our form
-// from the first request after the upgrade, and no row is missing, even if settings have changed.
+// TestStoredLinkInAnotherForm: a link that another connector stored as the service wrote it is requested in our form
+// from the first request on, and no row is missing, even if settings have changed.
 func TestStoredLinkInAnotherForm(t *testing.T) {
 	for _, isWrong := range []bool{true, false} {
 		for _, columns := range []string{"ProductName,Discontinued", "ProductName", "Discontinued,UnitPrice"} {

@@ -2,11 +2,8 @@ package main
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -122,42 +119,4 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 			assert.True(t, long >= 1, "expected a long link")
 		})
 	}
-}
-
-// An offset of an earlier version that contains the keys of a load's rows is accepted, however many they are: the set
-// is read again by key from its start, and all its rows arrive.
-func TestOffsetsWithKeysOfALoad(t *testing.T) {
-	raw, err := os.ReadFile("testdata/offsets.json")
-	noError(t, err)
-	var kinds map[string]map[string]any
-	noError(t, json.Unmarshal(raw, &kinds))
-	offsets := 0
-	for kind, fields := range kinds {
-		if fields["came"] == nil {
-			continue
-		}
-		offsets++
-		for _, keys := range []any{fields["came"], base64.RawStdEncoding.EncodeToString(make([]byte, 8*6_000)), "-"} {
-			service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{PageSize: 5,
-				SkipToken: "offset"}})
-			follower := followSet(t, service, deltaSet("Orders")...)
-			fields["came"] = keys
-			follower.stored = storedAs(fields, stringOf(follower.stored, "url"))
-			follower.log = nil
-			follower.restartsEachPage = true
-			follower.start()
-			write(t, service, "DELETE", "Orders(10251)", nil)
-			noError(t, follower.catchUp(start))
-			reread := follower.markedKeys()
-			service.Each("Orders", func(_ string, fields map[string]string) {
-				assert.True(t, reread["["+fields["OrderID"]+"]"], "%s: row %s is missing", kind, fields["OrderID"])
-			})
-			follower.restartsEachPage = false
-			assert.True(t, len(reread) == service.Count("Orders"),
-				"%s: %d rows of %d were read again", kind, len(reread), service.Count("Orders"))
-			noError(t, follower.catchUp(poll))
-			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
-		}
-	}
-	assert.Equal(t, 3, offsets, "stored offsets with keys")
 }

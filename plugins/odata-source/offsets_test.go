@@ -10,13 +10,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Offsets that version 0.1.0 stored before phases were types: the feed continues from each of them or restarts its
-// load, and no change is missing. {TIME} is the time of the service's tokens.
+// A feed continues from each stored offset or restarts its load, and no change is missing. {TIME} is the time of the
+// service's tokens.
 func TestStoredOffsets(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
 	noError(t, err)
@@ -61,6 +62,32 @@ func TestStoredOffsets(t *testing.T) {
 				t.Errorf("expected an idle feed, found %v", follower.stored)
 			}
 		})
+	}
+}
+
+// An offset of delta mode in an unknown format is an error that names the field. It never counts as none, and never as
+// an offset without the field.
+func TestStoredOffsetsInUnknownFormat(t *testing.T) {
+	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
+	for _, test := range []struct {
+		phase string
+		field wit.OffsetEntry
+	}{
+		{phase: "load", field: wit.BooleanEntry("plain", true)},
+		{phase: "changes", field: wit.BooleanEntry("counted", true)},
+		{phase: "second", field: wit.StringEntry("came", "AAAA")},
+		{phase: "second", field: wit.StringEntry("kept", "/s/X")},
+		{phase: "second", field: wit.StringEntry("second.tail", "x")},
+		{phase: "keys", field: wit.StringEntry("keys.url", "/s/X")},
+	} {
+		offset := []wit.OffsetEntry{wit.StringEntry("phase", test.phase), wit.StringEntry("url", "/s/X")}
+		if test.phase == "second" || test.phase == "keys" {
+			offset = append(offset, wit.StringEntry("second.url", "/s/X"), wit.IntegerEntry("second.seen", 3))
+		}
+		assert.NoError(t, (&plugin{}).CheckOffset(partition, offset), test.phase)
+		err := (&plugin{}).CheckOffset(partition, append(offset, test.field))
+		assert.Error(t, err, "found the field "+strings.TrimPrefix(test.field.Name, "second.")+
+			", which this version does not know", test.phase)
 	}
 }
 

@@ -109,29 +109,6 @@ func checkPollIsOneRequest(t *testing.T, f *follower) {
 	}
 }
 
-// An offset of a version that searched the changes after such a load for deleted entities causes the set to be read
-// once more.
-func TestOffsetOfLoadBySkip(t *testing.T) {
-	service := odatatest.New(odatatest.Options{Rows: 35})
-	follower := followSet(t, service, deltaSet("Orders")...)
-	follower.stored = []wit.OffsetEntry{wit.StringEntry("phase", "changes"),
-		wit.StringEntry("url", stringOf(follower.stored, "url")),
-		wit.BooleanEntry("counted", true), wit.IntegerEntry("owed", 4711)}
-	follower.start()
-	rowCount := len(follower.log)
-	err := follower.catchUp(start)
-	assert.True(t, err == nil && len(follower.log)-rowCount == service.Count("Orders"),
-		"expected the %d rows of the set, found %d, %v", service.Count("Orders"), len(follower.log)-rowCount, err)
-	// The end of the previous load is reported in the first row of changes.
-	rowCount = len(follower.log)
-	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Changed"})
-	noError(t, follower.catchUp(poll))
-	if after := follower.log[rowCount:]; len(after) != 1 || after[0].headers[feedreader.HeaderMark] != "ended" ||
-		after[0].headers[feedreader.HeaderSnapshot] != "4711" {
-		t.Errorf("expected a row that reports the end of load 4711, found %v", after)
-	}
-}
-
 // The end of a load that replaced a lost token is reported by the first row after it, also if the load's last page is
 // empty.
 func TestReloadWhoseLastPageIsEmpty(t *testing.T) {

@@ -30,7 +30,6 @@ func TestProgress(t *testing.T) {
 			want: &wit.LoadProgress{Read: 7, Total: total}},
 		"end": {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), wit.IntegerEntry("count", 9), done, key},
 			want: &wit.LoadProgress{Read: 9, Total: total, Complete: wit.Ptr("key")}},
-		"end without proof, of an earlier version": {offset: []wit.OffsetEntry{url, wit.IntegerEntry("seen", 9), done}},
 		"delta, load": {offset: phase("load", wit.IntegerEntry("seen", 3)), want: &wit.LoadProgress{Read: 3}},
 		"delta, load again": {offset: phase("load", wit.IntegerEntry("seen", 3), key),
 			want: &wit.LoadProgress{Read: 3}},
@@ -49,7 +48,7 @@ func TestProgress(t *testing.T) {
 			want: &wit.LoadProgress{Complete: wit.Ptr("delta")}},
 		"delta, changes": {offset: phase("changes", wit.IntegerEntry("seen", 3), key),
 			want: &wit.LoadProgress{Complete: wit.Ptr("key")}},
-		"delta, of an earlier version": {offset: phase("changes", wit.BooleanEntry("rest", true))},
+		"delta, link of another connector": {offset: phase("changes", wit.BooleanEntry("rest", true))},
 	} {
 		assert.Equal(t, c.want, (&plugin{}).Progress(nil, 0, c.offset), name)
 	}

@@ -49,9 +49,9 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 	case current == nil:
 		current = s.firstPhase(common{startedAt: int(now)})
 	default:
-		current = s.resume(current, reason, now)
+		current = s.resume(current, reason)
 	}
-	// Earlier versions stored the links with the query options that the service had sent.
+	// A link of another connector may have the query options that the service had sent.
 	for _, field := range current.fields() {
 		if field.Name == "url" || field.Name == "link" {
 			*field.Text, _ = s.Paging.RestoreOptions(*field.Text, s.Paging.UnorderedURL(false))
@@ -68,7 +68,7 @@ func (s Set) Next(offset []wit.OffsetEntry, reason wit.PollReason, now int64) (w
 
 // resume returns the phase that continues current, which it may change. After a restart of the connector, changes
 // follow without waiting for the next poll.
-func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
+func (s Set) resume(current phase, reason wit.PollReason) phase {
 	c := current.shared()
 	c.resumed = c.resumed || reason.Start != nil
 	switch current := current.(type) {
@@ -87,18 +87,6 @@ func (s Set) resume(current phase, reason wit.PollReason, now int64) phase {
 	case *readingChanges:
 		current.retriedAfter202 = current.retriedAfter202 && reason.Start == nil
 		current.retriedAfterLostPage = current.retriedAfterLostPage && reason.Start == nil
-	case *legacyLoad:
-		link := current.url
-		switch {
-		case current.deltaLink != "":
-			link = current.deltaLink
-		case current.token != "":
-			link = s.tokenURL(current.token)
-		}
-		sdk.Log(wit.LevelWarn, s.Label()+": a load that an earlier version of this plugin started is restarted; rows "+
-			"are delivered again")
-		return &readingSnapshot{common: current.common, link: link, onDemand: current.deltaLink != "",
-			position: s.Paging.First(now).Fields()}
 	}
 	return current
 }

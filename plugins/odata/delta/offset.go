@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/paging"
@@ -16,7 +17,6 @@ func (*readingHidden) name() string    { return "hidden" }
 func (*readingChanges) name() string   { return "changes" }
 func (*idle) name() string             { return "changes" }
 func (*findingDeltaLink) name() string { return "links" }
-func (*legacyLoad) name() string       { return "load" }
 func (s *subscribing) name() string    { return s.step }
 
 func (s *subscribing) target() string      { return s.url }
@@ -26,7 +26,6 @@ func (r *readingHidden) target() string    { return r.link }
 func (r *readingChanges) target() string   { return r.url }
 func (i *idle) target() string             { return i.link }
 func (f *findingDeltaLink) target() string { return f.url }
-func (l *legacyLoad) target() string       { return l.url }
 
 func (c *common) fields() []paging.OffsetField {
 	return []paging.OffsetField{
@@ -77,11 +76,6 @@ func (f *findingDeltaLink) fields() []paging.OffsetField {
 		paging.Flag("first", &f.initialLoad), paging.Loop("followed", &f.followed))
 }
 
-func (l *legacyLoad) fields() []paging.OffsetField {
-	return append(l.common.fields(), paging.Text("url", &l.url), paging.Text("kept", &l.deltaLink),
-		paging.Text("token", &l.token))
-}
-
 // snapshotPrefix starts the names of the fields of a snapshot's position.
 const snapshotPrefix = "second."
 
@@ -117,8 +111,6 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		current = &idle{} // imported from another connector
 	case name == "changes" && isIdle:
 		current = &idle{}
-	case name == "load" && paging.LookupFlag(offset, "plain"), name == "changes" && paging.LookupFlag(offset, "counted"):
-		current = &legacyLoad{}
 	case name == "changes":
 		current = &readingChanges{}
 	case name == "load":
@@ -137,34 +129,30 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
-	if err := paging.ReadFields(offset, current.fields()); err != nil {
+	own := offset
+	snapshot := snapshotOf(current)
+	if snapshot != nil {
+		own = slices.DeleteFunc(slices.Clone(offset), func(f wit.OffsetEntry) bool {
+			return strings.HasPrefix(f.Name, snapshotPrefix)
+		})
+	}
+	if err := paging.ReadFields(own, append(current.fields(), paging.Text("phase", &name)), name != ""); err != nil {
 		return nil, err
 	}
 	if current.target() == "" {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	if p := snapshotOf(current); p != nil {
-		return current, p.read(offset)
+	if snapshot == nil {
+		return current, nil
 	}
-	return current, nil
-}
-
-// read reads the position of a snapshot, and the fields that only earlier versions wrote.
-func (r *readingSnapshot) read(offset []wit.OffsetEntry) error {
-	r.onDemand = r.onDemand || paging.LookupText(offset, "kept") != ""
-	if paging.LookupText(offset, "came") != "" {
-		// An earlier version that read the keys first wrote this position: the snapshot starts again.
-		r.snapshot = max(r.startedAt, r.snapshot+1)
-		r.started = false
-	}
-	r.position = stripPrefix(snapshotPrefix, offset)
-	position, err := paging.Read(r.position)
+	snapshot.position = stripPrefix(snapshotPrefix, offset)
+	position, err := paging.Read(snapshot.position)
 	if position == nil && err == nil {
 		err = &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a field " + snapshotPrefix + "url, found none"}
 	}
-	return err
+	return current, err
 }
 
 // CheckOffset returns an error if an offset cannot be continued.

@@ -6,7 +6,7 @@ import (
 )
 
 // phase is a state of delta mode, stored in the offset: loading, then idle and readingChanges in turns. The others are
-// for ODP services, for snapshots, and for offsets of earlier versions.
+// for ODP services, and for snapshots.
 type phase interface {
 	name() string   // as stored
 	target() string // path and query of the next request, or of the delta link
@@ -138,15 +138,6 @@ const (
 	reasonLost    = "lost"    // the service no longer knows the delta token
 	reasonOpened  = "opened"  // the response of the first extraction was lost
 )
-
-// legacyLoad is a load without change tracking, of an earlier version. It restarts as a snapshot.
-type legacyLoad struct {
-	common
-	// deltaLink is set for a load on demand. Otherwise the delta link has this token, or is url.
-	deltaLink string
-	token     string
-	url       string
-}
 
 // deltaLinkRow is a valid delta link of an ODP service.
 type deltaLinkRow struct {

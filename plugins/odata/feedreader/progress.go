@@ -1,17 +1,15 @@
 package feedreader
 
 import (
-	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Progress returns the progress of the load that an offset of full mode belongs to. It is nil for an empty offset, and
-// for the end of a load of an earlier version, which stored no proof.
+// Progress returns the progress of the load that an offset of full mode belongs to, nil for an empty offset.
 func Progress(offset []wit.OffsetEntry) *wit.LoadProgress {
-	progress := &wit.LoadProgress{Complete: Complete(offset)}
-	if progress.Complete == nil && (len(offset) == 0 || paging.LookupFlag(offset, "done")) {
+	if len(offset) == 0 {
 		return nil
 	}
+	progress := &wit.LoadProgress{Complete: Complete(offset)}
 	if rowsRead := numberField(offset, "seen"); rowsRead != nil {
 		progress.Read = *rowsRead
 	}

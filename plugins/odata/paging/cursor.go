@@ -70,7 +70,7 @@ func (c *Cursor) nextState(done *cursorState) *cursorState {
 	}
 	next := &cursorState{high: done.high, previousRows: done.previousRows, truncated: done.truncated}
 	if !done.baseUnknown {
-		next.from = c.SubtractLookback(cmp.Or(done.base, done.high)) // earlier versions stored no base
+		next.from = c.SubtractLookback(cmp.Or(done.base, done.high))
 	}
 	return next
 }

@@ -49,28 +49,37 @@ func WriteFields(fields []OffsetField) []wit.OffsetEntry {
 }
 
 // urlFields are the names of fields with paths of this host.
-var urlFields = []string{"url", "next", "link", "kept"}
+var urlFields = []string{"url", "next", "link"}
 
-// ReadFields reads what [WriteFields] returned and ignores other entries.
-func ReadFields(offset []wit.OffsetEntry, fields []OffsetField) error {
+// readerFields are fields that package feedreader appends to an offset.
+var readerFields = []string{"guids", "unformatted"}
+
+// ReadFields reads what [WriteFields] returned. isOwn means that this connector wrote the offset: then another entry
+// shows a format that this version does not know, and is an error. Otherwise other entries are ignored.
+func ReadFields(offset []wit.OffsetEntry, fields []OffsetField, isOwn bool) error {
 	last := 0
 	for _, entry := range offset {
-		for n := range fields { // entries have the order of the fields
-			i := (last + n) % len(fields)
-			field := &fields[i]
-			if field.Name != entry.Name {
-				continue
+		n := 0
+		for n < len(fields) && fields[(last+n)%len(fields)].Name != entry.Name { // entries have the fields' order
+			n++
+		}
+		if n == len(fields) {
+			if isOwn && !slices.Contains(readerFields, entry.Name) {
+				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: found the field " + entry.Name +
+					", which this version does not know: use the version that wrote it, or reset the connector's " +
+					"offsets"}
 			}
-			last = i
-			if !field.set(entry.Value) {
-				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: field " + entry.Name +
-					" isn't of the form that this connector writes"}
-			}
-			if slices.Contains(urlFields, field.Name) && isForeign(*field.Text) {
-				return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: expected field " + entry.Name +
-					" with a path, found \"" + *field.Text + "\""}
-			}
-			break
+			continue
+		}
+		last = (last + n) % len(fields)
+		field := &fields[last]
+		if !field.set(entry.Value) {
+			return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: field " + entry.Name +
+				" isn't of the form that this connector writes"}
+		}
+		if slices.Contains(urlFields, field.Name) && isForeign(*field.Text) {
+			return &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: expected field " + entry.Name +
+				" with a path, found \"" + *field.Text + "\""}
 		}
 	}
 	return nil

@@ -108,10 +108,6 @@ type encodedState struct {
 	startedAt  int  // timestamp before the load is complete
 	endedAt    int  // timestamp of a complete load
 	skips      bool // pages are requested by $skip
-	// isSpeculative means, in offsets of earlier versions, that a page was requested that nothing had promised.
-	isSpeculative bool
-	firstCount    int    // in offsets of earlier versions: the first page's count, which may count that page alone
-	earlierHash   string // in offsets of earlier versions: the last hash of checks.lastHashes
 }
 
 // appendFields appends the fields of an offset in their stored order, with pointers both to read and to write them. The
@@ -123,7 +119,6 @@ func (p *Position) appendFields(fields []OffsetField, state *encodedState) []Off
 		Number("page", &p.pageRows), Flag("done", &p.isDone), Text("complete", &p.verdict),
 		Number("again", &p.undecoded.count), Text("faults", &p.undecoded.hashes),
 		Number("passed", &p.pager.skipped), Flag("skipping", &state.skips), Flag("laps", &p.pager.overlaps),
-		Flag("beyond", &state.isSpeculative), Number("claimed", &state.firstCount), Text("tail", &state.earlierHash),
 		Text("check", &p.probe.kind), Text("next", &p.probe.fallbackLink), Text("prior", &p.probe.key),
 		Text("dropped", &p.probe.dropped), Text("message", &p.probe.message), Number("unfiltered", &p.probe.count),
 		Text("digest", &p.probe.digest), Flag("expanded", &p.probe.expanded), Flag("closing", &p.probe.closing),
@@ -186,7 +181,8 @@ func (p *Position) Fields() []wit.OffsetEntry {
 	return WriteFields(p.appendFields(room[:0], &state))
 }
 
-// Read reads a stored offset, or returns nil if it is empty. Probes that this version does not know are skipped.
+// Read reads a stored offset, or returns nil if it is empty. An offset of another connector has only some of the
+// fields, and others; one of this connector has the number of rows.
 func Read(offset []wit.OffsetEntry) (*Position, error) {
 	if len(offset) == 0 {
 		return nil, nil
@@ -194,35 +190,29 @@ func Read(offset []wit.OffsetEntry) (*Position, error) {
 	position := newPosition(known{})
 	state := &encodedState{}
 	var room [96]OffsetField // on the stack
-	if err := ReadFields(offset, position.appendFields(room[:0], state)); err != nil {
+	_, isOwn := wit.Lookup(offset, "seen")
+	if err := ReadFields(offset, position.appendFields(room[:0], state), isOwn); err != nil {
 		return nil, err
 	}
 	if position.url == "" {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected field url with a path, found none"}
 	}
-	position.checks.lastHashes += state.earlierHash
 	position.timestamp = max(state.startedAt, state.endedAt)
 	switch {
 	case position.isDone: // the next load starts with its first page
 	case state.keysetRows > 0 && state.keysetRows == position.rowsRead && position.checks.key != "":
 		position.pager.kind = byKey
-	case state.skips, position.pager.overlaps, state.isSpeculative:
+	case state.skips, position.pager.overlaps:
 		position.pager.kind = bySkip
 	case position.rowsRead > 0, position.checks.links.steps > 0:
 		position.pager.kind = byLink
 	}
-	if state.firstCount > 0 && !position.isDone {
-		position.seen.mayCountPage = true
-	}
-	if state.isSpeculative && position.usesKeyset() && position.probe.kind == probeBefore {
-		position.probe.kind = probeLastRows
-	}
-	switch kind := position.probe.kind; {
-	case kind == "lastly", kind == "further", kind == "count" && state.firstCount == 0: // of the version before
-		position.probe = &probe{kind: probeRowCount, closing: true}
-	case kind != "" && kind != probeRowCount && kind != probeHighestCursor && !slices.Contains(keyProbes, kind):
-		position.probe = &probe{}
+	kind := position.probe.kind
+	if kind != "" && kind != probeRowCount && kind != probeHighestCursor && !slices.Contains(keyProbes, kind) {
+		return nil, &wit.Error{Kind: wit.ErrorIncompatible, Message: "offset: found the probe " + kind +
+			" in field check, which this version does not know: use the version that wrote it, or reset the " +
+			"connector's offsets"}
 	}
 	return position, nil
 }
