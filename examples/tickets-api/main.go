@@ -1,16 +1,12 @@
 // Tickets-api is a JSON API to try examples/plugin-source with: tickets with a nested customer, cursor paging, and an
 // ETag for each page. The tickets are always the same. With -key it requires a key in the header X-Api-Key or in the
-// parameter api_key, with -user the token of a login, and with both flags both of them.
-//
-// POST /api/login {"user":"…","password":"…"} returns {"data":{"token":"…","seconds":3600}}
+// parameter api_key.
 //
 // GET /api/tickets?limit=100&after=CURSOR returns {"items":[{"id":1,"title":"…","customer":{"name":"…","city":null},
 // "tags":["…"],"updated":"2026-01-01T00:00:00Z"}],"cursor":"…","more":true}
 package main
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -48,32 +44,9 @@ type api struct {
 	tickets []ticket // numbered from 1
 	// key is the required key. Empty means that no key is required.
 	key string
-	// user is the user of the required login. Empty means that no login is required.
-	user     string
-	password string // the password of user
-}
-
-// login returns a token, always the same one.
-func (a *api) login(w http.ResponseWriter, r *http.Request) {
-	var credentials struct{ User, Password string }
-	err := json.NewDecoder(r.Body).Decode(&credentials)
-	if err != nil || credentials.User != a.user || credentials.Password != a.password {
-		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"data":{"token":%q,"seconds":3600}}`, a.token())
-}
-
-func (a *api) token() string {
-	sum := sha256.Sum256([]byte(a.user + a.password))
-	return hex.EncodeToString(sum[:])
 }
 
 func (a *api) isAuthorized(r *http.Request) bool {
-	if a.user != "" && r.Header.Get("Authorization") != "Bearer "+a.token() {
-		return false
-	}
 	return a.key == "" || r.Header.Get("X-Api-Key") == a.key || r.URL.Query().Get("api_key") == a.key
 }
 
@@ -96,12 +69,8 @@ func newAPI(count int, key string) *api {
 	return a
 }
 
-// ServeHTTP answers GET /api/tickets, and POST /api/login if a user is set. A cursor is the last ID of a page.
+// ServeHTTP answers GET /api/tickets. A cursor is the last ID of a page.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/api/login" && r.Method == http.MethodPost && a.user != "" {
-		a.login(w, r)
-		return
-	}
 	if r.URL.Path != "/api/tickets" || r.Method != http.MethodGet {
 		http.Error(w, `{"error":"no such resource"}`, http.StatusNotFound)
 		return
@@ -156,12 +125,7 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8091", "address to listen on")
 	count := flag.Int("count", 250, "number of tickets")
 	key := flag.String("key", "", "required key, in the header X-Api-Key or the parameter api_key; empty means none")
-	user := flag.String("user", "", "user of a required login at /api/login; empty means none")
-	password := flag.String("password", "", "password of that user")
 	flag.Parse()
-	a := newAPI(*count, *key)
-	a.user = *user
-	a.password = *password
-	server := &http.Server{Addr: *listen, Handler: a, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: *listen, Handler: newAPI(*count, *key), ReadHeaderTimeout: 10 * time.Second}
 	log.Fatal(server.ListenAndServe())
 }

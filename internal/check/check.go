@@ -115,7 +115,7 @@ func (ch *Checker) check(ctx context.Context, connector *resolved.Connector,
 		problems = append(problems, ch.checkSharedGroup(connector)...)
 		problems = append(problems, ch.checkInstance(connector)...)
 	}
-	problems = append(problems, unsupported(connector, problems)...)
+	problems = append(problems, unknownRoles(connector, problems)...)
 	problems = append(problems, validate(ctx, problems)...)
 	if problems.Err() == nil {
 		problems = append(problems, ch.claimConflicts(ctx, connector)...)
@@ -302,12 +302,12 @@ func warning(entry config.Entry, text string) config.Problem {
 
 var _ transport.Roles = resolved.Roles{}
 
-// unsupported returns problems of settings whose role the host does not support yet: ignoring them could lose data or
-// send secrets in clear text. It omits settings with their default, and those that already have an error in found.
-func unsupported(connector *resolved.Connector, found config.Problems) config.Problems {
+// unknownRoles returns problems of settings whose role the host does not know: ignoring them could lose data or send
+// secrets in clear text. It omits settings with their default, and those that already have an error in found.
+func unknownRoles(connector *resolved.Connector, found config.Problems) config.Problems {
 	var problems config.Problems
 	for entry, spec := range connector.Declared() {
-		if spec.Role() == "" || setting.Trim(entry.Value.Reveal()) == "" || isSupported(spec.Role()) {
+		if _, ok := role.Find(spec.Role()); ok || spec.Role() == "" || setting.Trim(entry.Value.Reveal()) == "" {
 			continue
 		}
 		if spec.DefaultValue != nil && strings.EqualFold(setting.Trim(entry.Value.Reveal()), *spec.DefaultValue) {
@@ -316,12 +316,8 @@ func unsupported(connector *resolved.Connector, found config.Problems) config.Pr
 		if slices.ContainsFunc(found, func(p config.Problem) bool { return p.Setting == entry.Key && !p.Warning }) {
 			continue
 		}
-		problems = append(problems, problem(entry, fmt.Errorf("not supported yet (the host ignores %s)", spec.Role())))
+		problems = append(problems, problem(entry,
+			fmt.Errorf("this version does not know its role %s and would ignore it", spec.Role())))
 	}
 	return problems
-}
-
-func isSupported(name string) bool {
-	r, ok := role.Find(name)
-	return ok && !r.Unsupported
 }

@@ -84,8 +84,8 @@ func TestCheck(t *testing.T) {
 				`unknown class "Nope"`},
 		{name: "address", text: strings.Replace(good, "localhost", "http://localhost/", 1),
 			want: "c.properties:2: spy.address: expected a host name"},
-		{name: "unsupported role", text: good + "\nspy.store=/x.jks",
-			want: "c.properties:5: spy.store: not supported yet"},
+		{name: "unknown role", text: good + "\nspy.store=/x.jks",
+			want: "c.properties:5: spy.store: this version does not know its role"},
 		{name: "client override", text: good + "\nproducer.override.linger.ms=soon",
 			want: "c.properties:5: producer.override.linger.ms: Invalid value soon for configuration " +
 				"producer.override.linger.ms: Not a number of type INT"},

@@ -146,7 +146,7 @@ func isEndpointRole(scope secretScope, name string) bool {
 	return slices.Contains([]string{role.Scheme, role.Address, role.Port, role.Destination, role.OAuthTokenEndpoint,
 		role.Origins, role.TLSTrustStoreLocation, role.TLSTrustStoreType, role.TLSProtocol, role.TLSAllowLegacy,
 		role.TLSAllowRSAKeyExchange, role.TLSAllowRenegotiation, role.TLSAllowCommonName},
-		name) || config.HasPrefix(strings.ToLower(name), []string{role.Proxy, role.Login, role.Header + "sap-connectivity-"})
+		name) || config.HasPrefix(strings.ToLower(name), []string{role.Proxy, role.Header + "sap-connectivity-"})
 }
 
 // changedEndpoint returns an endpoint setting of a scope that differs from the stored configuration, "" if none does.
@@ -239,8 +239,8 @@ func (c ConfigChange) sharedCredentials() (problems config.Problems) {
 	}
 	if c.changedEndpoint(serviceScope) != "" {
 		for _, name := range slices.Sorted(roles.All()) {
-			isOwnLogon := name == role.OAuthTokenEndpoint || strings.HasPrefix(name, role.Login)
-			overrides := isEndpointRole(serviceScope, name) && name != role.Destination && !isOwnLogon
+			overrides := isEndpointRole(serviceScope, name) && name != role.Destination &&
+				name != role.OAuthTokenEndpoint
 			if roles.Has(role.Destination) && roles.IsSet(name) && roles.Has(name) && overrides {
 				problems = append(problems, entryOf(name).Problem(mustNotChange, roles.Setting(role.Destination),
 					"the credentials of the BTP destination"))

@@ -23,7 +23,7 @@ import (
 func scopeComponent() *plugin.Component {
 	source := wit.Component{Kind: wit.ComponentSource}
 	for _, name := range []string{role.Scheme, role.Address, role.Port, role.Destination, role.User, role.Auth,
-		role.OAuthTokenEndpoint, role.OAuthClientID, role.LoginTarget, role.LoginBody, role.Origins, role.ProxyType,
+		role.OAuthTokenEndpoint, role.OAuthClientID, role.Origins, role.ProxyType,
 		role.ProxyAddress, role.ProxyUser, role.ProxyLocationID, role.ProxyTokenURL, role.ProxyServiceKey,
 		role.TLSTrustStoreLocation, role.TLSProtocol, role.TLSAllowLegacy, role.ReadTimeoutMS, role.ListenerPorts,
 		role.ListenerAddress, role.ListenerUser, role.ListenerTLS + "keystore.location"} {
@@ -101,8 +101,6 @@ func TestStoredSecretsStayAtTheirService(t *testing.T) {
 		{name: "old TLS", stored: scopeService, sent: "tls.allow-legacy=1", want: "http.password http.proxy.password"},
 		{name: "class", stored: scopeService, sent: "connector.class=D", want: "http.password http.proxy.password"},
 		{name: "further origins", stored: scopeService, sent: "http.origins=https://x",
-			want: "http.password http.proxy.password"},
-		{name: "login", stored: scopeService, sent: "http.login.target=https://x",
 			want: "http.password http.proxy.password"},
 		{name: "Cloud Connector by header", stored: scopeService,
 			sent: "http.header.SAP-Connectivity-SCC-Location_ID=x", want: "http.password http.proxy.password"},

@@ -57,7 +57,7 @@ func OpenTool(ctx context.Context, connector *resolved.Connector, lockouts *lock
 	}
 	checker := Checker{Worker: w, Plugins: connector.Plugins}
 	problems := checker.newSettingsCheck(connector).problems(ctx)
-	problems = append(problems, unsupported(connector, problems)...)
+	problems = append(problems, unknownRoles(connector, problems)...)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}

@@ -18,7 +18,6 @@ type authentication struct {
 	fixed    string     // a constant Authorization header, or ""
 	tokens   Authorizer // nil without tokens
 	identity Identity
-	header   string   // the name of the header with the token, if known
 	headers  Identity // of secret headers next to identity; a 401 is attributed to identity
 }
 
@@ -69,14 +68,12 @@ func tokenError(ctx context.Context, err error) (converted error, refused bool) 
 	return errorf(wit.ErrorConfig, "%v", err), false
 }
 
-type tokenHeader struct {
-	tokens *btp.Tokens
-	name   string
-	value  string
-}
+// bearerTokens is the [Authorizer] of the tokens that a token service issues.
+type bearerTokens struct{ *btp.Tokens }
 
-func (t *tokenHeader) Authorize(ctx context.Context, refused string) (name, value string, err error) {
-	prefix, suffix, _ := strings.Cut(t.value, tokenPlaceholder)
-	token, err := t.tokens.Token(ctx, strings.TrimSuffix(strings.TrimPrefix(refused, prefix), suffix))
-	return t.name, prefix + token + suffix, err
+// Authorize implements [Authorizer].
+func (b bearerTokens) Authorize(ctx context.Context, refused string) (name, value string, err error) {
+	const scheme = "Bearer "
+	token, err := b.Token(ctx, strings.TrimPrefix(refused, scheme))
+	return "Authorization", scheme + token, err
 }

@@ -69,7 +69,6 @@ type Credentials struct {
 	Headers map[string]string
 	// SecretQuery are secret parameters of all requests, hidden from plugins. They override a plugin's.
 	SecretQuery map[string]string
-	Login       *Login
 }
 
 // TLSOptions configure TLS with the service.
@@ -131,25 +130,6 @@ func (c *Config) origin() (endpoint, error) {
 	return origin, nil
 }
 
-// Login exchanges user and password for a token, which requests send in a header. Zero fields mean defaults.
-type Login struct {
-	// Target is a path on the service's origin, or a URL. Credentials.SecretQuery, Headers and the TLS values of a BTP
-	// destination apply to the service's origin only.
-	Target string
-	// Method is POST, PUT or PATCH. Default POST.
-	Method string
-	// Body is JSON or a form with the placeholders {user} and {password}.
-	Body string
-	// TokenPath and LifetimePath are dotted paths in the JSON response. Without LifetimePath a token is used until it
-	// is refused.
-	TokenPath    string
-	LifetimePath string
-	// Header contains the placeholder {token}. Default Authorization: Bearer {token}.
-	Header string
-	// setting maps roles to the user's settings; nil means unchanged.
-	setting func(role string) string
-}
-
 // Origin is a further origin that the user allows, for files or pages to which the service refers.
 type Origin struct {
 	Scheme  string
@@ -172,7 +152,7 @@ type Route struct {
 	Outage time.Duration
 
 	resolved *route.Route // nil means direct
-	tokenURL *url.URL     // of requests for tokens, or of the logon; nil without such
+	tokenURL *url.URL     // of requests for tokens; nil without such
 }
 
 // The kinds of authentication.
@@ -181,7 +161,6 @@ const (
 	AuthOAuth2      = "oauth2"
 	AuthHeader      = "header"
 	AuthCertificate = "certificate"
-	authLogin       = "login"
 	AuthNone        = "none"
 )
 

@@ -42,21 +42,8 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 		seen[canonical] = name
 	}
 	c.Auth = strings.ToLower(roles.Text(role.Auth))
-	switch {
-	case c.Auth == "" && roles.Text(role.LoginTarget) != "":
-		c.Auth = authLogin
-	case c.Auth == "" && c.User == "":
+	if c.Auth == "" && c.User == "" {
 		c.Auth = AuthNone
-	}
-	if c.Auth == authLogin {
-		return readLogin(c, roles)
-	}
-	for _, name := range []string{role.LoginTarget, role.LoginMethod, role.LoginBody, role.LoginTokenPath,
-		role.LoginLifetimePath, role.LoginHeader} {
-		if roles.IsSet(name) && roles.Text(name) != "" {
-			return settingError(roles, name, "expected %s = login with it, and %s, found %s", roles.Setting(role.Auth),
-				roles.Setting(role.LoginTarget), orNothing(c.Auth))
-		}
 	}
 	if c.Auth != AuthOAuth2 {
 		for _, name := range []string{role.OAuthTokenEndpoint, role.OAuthClientID, role.OAuthClientSecret,
@@ -139,7 +126,7 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 		}
 		return f
 	}
-	c.Authorizer = &tokenHeader{tokens: tokens, name: "Authorization", value: "Bearer " + tokenPlaceholder}
+	c.Authorizer = bearerTokens{tokens}
 	c.Identity = Identity{User: credentials.ClientID, Secret: credentials.Secret}
 	return nil
 }

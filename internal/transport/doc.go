@@ -3,8 +3,8 @@
 //
 // Where to look:
 //
-//   - config.go: [Config]; settings.go, roles.go, names.go, route.go, tls.go, origins.go, auth.go, credentials.go and
-//     login.go read it from settings.
+//   - config.go: [Config]; settings.go, roles.go, names.go, route.go, tls.go, origins.go, auth.go and credentials.go
+//     read it from settings.
 //   - destination.go: a validated Config; open.go, logoff.go: its start and end; connection.go: dialing; registry.go,
 //     logon.go: what clients share.
 //   - client.go: [Client]; exchange.go, answer.go: a request and its answer; retryloop.go: [Client.Do]; csrf.go,

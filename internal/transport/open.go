@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -105,9 +104,6 @@ func prepareDestination(c Config) (*destination, error) {
 	if c.Dial == nil {
 		c.Dial = (&net.Dialer{KeepAlive: 30 * time.Second}).DialContext
 	}
-	if err := c.addLogin(origin); err != nil {
-		return nil, err
-	}
 	d := &destination{config: c, origin: origin}
 	auth := &d.auth
 	switch c.Auth {
@@ -124,16 +120,13 @@ func prepareDestination(c Config) (*destination, error) {
 		}
 		auth.tokens = c.Authorizer
 		auth.identity = c.Identity
-	case authLogin:
-		name, _, _ := c.Login.header()
-		*auth = authentication{tokens: c.Authorizer, identity: c.Identity, header: http.CanonicalHeaderKey(name)}
 	case AuthHeader, AuthNone:
 		auth.identity = headerIdentity(c.Headers)
 	case AuthCertificate:
 		auth.identity = c.Identity
 	default:
 		return nil, errorf(wit.ErrorConfig,
-			"authentication: expected basic, oauth2, header, certificate, login or none, found %q", c.Auth)
+			"authentication: expected basic, oauth2, header, certificate or none, found %q", c.Auth)
 	}
 	if id := headerIdentity(c.Headers); id != auth.identity {
 		auth.headers = id

@@ -35,7 +35,7 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	for _, value := range d.config.SecretQuery {
 		add(value)
 	}
-	for _, name := range []string{"Authorization", "X-Csrf-Token", d.auth.header} {
+	for _, name := range []string{"Authorization", "X-Csrf-Token"} {
 		for _, value := range sent[name] {
 			add(value)
 			_, credentials, _ := strings.Cut(value, " ")

@@ -116,14 +116,10 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		ResponseHeaderTimeout: o.ReadTimeout, DisableKeepAlives: true,
 		OnProxyConnectResponse: checkConnect,
 	}
-	var roundTripper http.RoundTripper = transport
-	if o.RoundTripper != nil {
-		roundTripper = o.RoundTripper(transport)
-	}
 	return &http.Client{
 		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport:     wholeBodyRoundTripper{roundTripper},
+		Transport:     wholeBodyRoundTripper{transport},
 	}
 }
 

@@ -29,8 +29,6 @@ type TokenOptions struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Proxy selects a proxy as in http.Transport. Default: http.ProxyFromEnvironment.
 	Proxy func(*http.Request) (*url.URL, error)
-	// RoundTripper overrides Dial and Proxy. Default: none.
-	RoundTripper func(*http.Transport) http.RoundTripper
 	// ConnectTimeout bounds each of dialing and the TLS handshake. Default 5 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the wait for a response, RetryPeriod the retries. Default 30 s each.
@@ -66,14 +64,10 @@ func (o TokenOptions) withDefaults() TokenOptions {
 
 // Tokens caches an access token and renews it in time. Safe for concurrent use; it has no goroutines.
 type Tokens struct {
-	options     TokenOptions
-	address     string
-	requestOnce tokenRequest
-	cache       cachedValue[string]
+	options   TokenOptions
+	requester *tokenRequester
+	cache     cachedValue[string]
 }
-
-// tokenRequest makes one request. atLeast is the pause that the service requests. Errors are *Failure.
-type tokenRequest func(ctx context.Context) (response tokenResponse, atLeast time.Duration, err error)
 
 // NewTokens validates the credentials and sends nothing. Errors are *Failure and name all missing fields.
 func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
@@ -105,20 +99,15 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
 		o.Logger.Warn("the client secret is sent to the token service without TLS", "url", r.address)
 	}
-	return cacheTokens(&r.remoteService, "client-id", r.requestToken, o), nil
-}
-
-// cacheTokens caches a service's tokens. userField names the client or user in failures.
-func cacheTokens(service *remoteService, userField string, requestOnce tokenRequest, o TokenOptions) *Tokens {
-	t := &Tokens{options: o, address: service.address, requestOnce: requestOnce}
+	t := &Tokens{options: o, requester: r}
 	t.cache.clock = o.Clock
 	t.cache.request = t.request
 	t.cache.keepOnError = t.keepOnError
 	t.cache.sameValueError = func() error {
-		return service.failure(Unauthorized, userField, nil, "returned the refused token again")
+		return r.failure(Unauthorized, "client-id", nil, "returned the refused token again")
 	}
 	t.cache.init()
-	return t
+	return t, nil
 }
 
 // Token returns an access token other than refused, which may be "". It is renewed 60 s before it expires, or after
@@ -130,7 +119,10 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 const defaultLifetime = 5 * time.Minute
 
 func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], error) {
-	request := func(ctx context.Context) (tokenResponse, error) { r, _, err := t.requestOnce(ctx); return r, err }
+	request := func(ctx context.Context) (tokenResponse, error) {
+		r, _, err := t.requester.requestToken(ctx)
+		return r, err
+	}
 	if retry {
 		request = t.requestWithRetries
 	}
@@ -141,7 +133,7 @@ func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], e
 	if response.lifetime <= 0 {
 		response.lifetime = defaultLifetime
 	}
-	t.options.Logger.Debug("token", "url", t.address, "valid-for", response.lifetime)
+	t.options.Logger.Debug("token", "url", t.requester.address, "valid-for", response.lifetime)
 	now := t.options.Clock()
 	return cacheEntry[string]{value: response.token, renew: renewal(now, response.lifetime),
 		expires: now.Add(response.lifetime)}, nil
@@ -153,9 +145,9 @@ func (t *Tokens) requestWithRetries(ctx context.Context) (tokenResponse, error) 
 	err := retryUntil(ctx, t.options.RetryPeriod, func() (time.Duration, error) {
 		var atLeast time.Duration
 		var err error
-		response, atLeast, err = t.requestOnce(ctx)
+		response, atLeast, err = t.requester.requestToken(ctx)
 		if err != nil {
-			t.options.Logger.Debug("no token", "url", t.address, "error", err)
+			t.options.Logger.Debug("no token", "url", t.requester.address, "error", err)
 		}
 		return atLeast, err
 	})

@@ -63,37 +63,12 @@ func Check(component *wit.Component) (findings []Finding) {
 		settingByRole[roles[0]] = key.Name
 		findings = append(findings, checkRole(key, roles[0])...)
 	}
-	findings = append(findings, missingLoginRoles(component, settingByRole)...)
 	if sendsRequests && settingByRole[Address] == "" {
 		findings = append(findings, Finding{Text: "no setting has the role " + Address + ": the host does not know " +
 			"where to send the requests of this " + component.Kind.String()})
 	}
 	return findings
 }
-
-// missingLoginRoles returns a finding for each role that a login exchange needs and that the component does not assign.
-// It returns nil for a component without a login exchange.
-func missingLoginRoles(component *wit.Component, settingByRole map[string]string) (findings []Finding) {
-	for i := range component.Settings {
-		key := &component.Settings[i]
-		roles := rolesOf(key)
-		if len(roles) != 1 || !strings.HasPrefix(roles[0], Login) {
-			continue
-		}
-		for _, other := range loginRoles {
-			if settingByRole[other] == "" {
-				findings = append(findings, Finding{Setting: key.Name,
-					Text: "has the role " + roles[0] + ", and no setting has " + other +
-						", which a login exchange needs"})
-			}
-		}
-		return findings
-	}
-	return nil
-}
-
-// loginRoles are the roles that a login exchange needs.
-var loginRoles = []string{Login + "target", Login + "body", Login + "token-path", "http.user", "http.password"}
 
 func allowsMultiple(name string) bool {
 	r, _ := Find(name)

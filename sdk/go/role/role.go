@@ -24,8 +24,6 @@ type Role struct {
 	HostDefault string
 	// Multiple means that several settings, those of a template, may have the role. The host only reads their values.
 	Multiple bool
-	// Unsupported means that the host does not use the role yet.
-	Unsupported bool
 }
 
 // Kind is the kind of the values of a role.
@@ -60,10 +58,10 @@ const (
 	// Destination is the name of a destination of SAP BTP, which provides what the settings leave open: address, path,
 	// authentication, proxy and SAP client.
 	Destination = "http.destination"
-	// Auth is the authentication: basic, oauth2, header, certificate, login or none. Without it the host uses login if
-	// there is an http.login.target, basic if there is a user, else none.
+	// Auth is the authentication: basic, oauth2, header, certificate or none. Without it the host uses basic if there
+	// is a user, else none.
 	Auth = "http.auth"
-	// User is the user for Basic authentication or the login.
+	// User is the user for Basic authentication.
 	User = "http.user"
 	// Password is the password of http.user.
 	Password = "http.password"
@@ -84,21 +82,6 @@ const (
 	// Query is a secret query parameter of every request; its name follows the last dot. http.query.{name} on a setting
 	// whose name ends with {name} is any parameter.
 	Query = "http.query."
-	// LoginTarget is the path on the service's origin, or the URL, of the login exchange.
-	LoginTarget = "http.login.target"
-	// LoginMethod is the method of the login: POST, PUT or PATCH.
-	LoginMethod = "http.login.method"
-	// LoginBody is the body of the login, JSON or a form, in which {user} and {password} are replaced by http.user and
-	// http.password.
-	LoginBody = "http.login.body"
-	// LoginTokenPath is the place of the token in the JSON response: names of members separated by dots, such as
-	// data.token.
-	LoginTokenPath = "http.login.token-path"
-	// LoginLifetimePath is the place of the token's lifetime in seconds. Without it the token is used until the service
-	// rejects it.
-	LoginLifetimePath = "http.login.lifetime-path"
-	// LoginHeader is the header that sends the token.
-	LoginHeader = "http.login.header"
 	// Origins is a list of further origins that requests may go to.
 	Origins = "http.origins"
 	// ClientIn is header, or query to send SAP client and language in the query too.
@@ -198,8 +181,6 @@ const (
 	SinkFlushIntervalMS = "sink.flush.interval-ms"
 	// SinkInFlight is the maximum number of concurrent requests.
 	SinkInFlight = "sink.in-flight"
-	// SinkUncertain is the reaction to rows whose request got no response. Not built yet.
-	SinkUncertain = "sink.uncertain"
 	// ListenerPorts is a list of ports for the listener of notifications. The first free one is used.
 	ListenerPorts = "listener.ports"
 	// ListenerAddress is the address of the listener. Without it the listener uses all addresses of the machine.
@@ -215,7 +196,6 @@ const (
 	// HTTP and the following constants are prefixes that several roles share.
 	HTTP          = "http."
 	OAuth         = "http.oauth."
-	Login         = "http.login."
 	Proxy         = "http.proxy."
 	TLS           = "tls."
 	TLSKeyStore   = "tls.keystore."
@@ -240,12 +220,6 @@ var All = []Role{
 	{Name: OAuthClientAuth, HostDefault: "header"},
 	{Name: Header, Kind: StringOrSecret},
 	{Name: Query, Kind: Secret},
-	{Name: LoginTarget},
-	{Name: LoginMethod, HostDefault: "POST"},
-	{Name: LoginBody},
-	{Name: LoginTokenPath},
-	{Name: LoginLifetimePath},
-	{Name: LoginHeader, HostDefault: "Authorization: Bearer {token}"},
 	{Name: Origins, Kind: List},
 	{Name: ClientIn, HostDefault: "header"},
 	{Name: LogoffPath, PluginDefault: true},
@@ -291,7 +265,6 @@ var All = []Role{
 	{Name: SinkFlushRows, Kind: Integer, PluginDefault: true},
 	{Name: SinkFlushIntervalMS, Kind: Integer, PluginDefault: true},
 	{Name: SinkInFlight, Kind: Integer, PluginDefault: true},
-	{Name: SinkUncertain, PluginDefault: true, Unsupported: true},
 	{Name: ListenerPorts, Kind: List},
 	{Name: ListenerAddress},
 	{Name: ListenerUser},
@@ -353,7 +326,7 @@ func (k Kind) String() string { return kindNames[k] }
 // IsAddress reports whether values of the role decide where requests or secrets go.
 func IsAddress(name string) bool {
 	switch name {
-	case Address, Destination, OAuthTokenEndpoint, LoginTarget, Origins, ProxyAddress, ProxyAddressMap, ProxyTokenURL:
+	case Address, Destination, OAuthTokenEndpoint, Origins, ProxyAddress, ProxyAddressMap, ProxyTokenURL:
 		return true
 	}
 	return false

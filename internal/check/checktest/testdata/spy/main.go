@@ -36,7 +36,7 @@ func (spy) Describe() wit.Description {
 				spec("spy.user", wit.KindString, "http.user"), spec("spy.password", wit.KindPassword, "http.password"),
 				spec("spy.destination", wit.KindString, "http.destination"),
 				spec("spy.roots", wit.KindString, "tls.truststore.location"),
-				spec("spy.store", wit.KindString, "sink.uncertain"), spec("spy.claim", wit.KindString, ""),
+				spec("spy.store", wit.KindString, "store.location"), spec("spy.claim", wit.KindString, ""),
 				spec("spy.tasks", wit.KindInt, ""), spec("spy.claims", wit.KindInt, ""),
 				spec("spy.same", wit.KindInt, ""), spec("spy.sap-client", wit.KindString, "http.header.sap-client"),
 				spec("spy#{n}.token", wit.KindPassword, ""),
