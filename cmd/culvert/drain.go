@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
@@ -24,7 +24,7 @@ worker of a group keeps running, with exit code 1. Connectors that no other work
 		if err := drain(c, args); err != nil {
 			return err
 		}
-		var group rest.Group
+		var group groupview.Group
 		if err := r.get(c.Context(), "/culvert/cluster", &group); err != nil {
 			fmt.Fprintf(c.ErrOrStderr(), "it is unknown whether all connectors run: %v\n", err)
 		}

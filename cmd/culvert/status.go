@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
-	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
@@ -102,7 +102,7 @@ func (r *remote) snapshot(ctx context.Context, state, search string) (statusSnap
 		connector.Metrics = withMetrics[name].Metrics
 		connectors[name] = connector
 	}
-	var group rest.Group
+	var group groupview.Group
 	if err := r.callOnce(ctx, "GET /culvert/cluster", nil, &group); err == nil && group.Group != "" {
 		ss.notes = append(ss.notes, fmt.Sprintf("Group %s, generation %d: %s, led by %s", group.Group, group.Generation,
 			number(len(group.Members), "worker"), group.Leader))

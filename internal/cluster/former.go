@@ -6,12 +6,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 )
 
 // formerMembers are members that leave, have left or were lost, by worker ID. The leader sends them with each
 // assignment, so that its successor knows them.
-type formerMembers map[string]rest.FormerWorker
+type formerMembers map[string]groupview.FormerWorker
 
 const (
 	formerTime = time.Hour // how long a member is remembered after its tasks have moved
@@ -24,7 +24,7 @@ func (f formerMembers) after(in Input, previous []Member, planned AssignorState)
 	add := func(m Member, isLeaving bool) {
 		id := workerID(m.URL)
 		if former, ok := next[id]; !ok || (isLeaving && !former.Left) {
-			next[id] = rest.FormerWorker{WorkerID: id, Name: m.Name, Since: in.Now, Left: isLeaving}
+			next[id] = groupview.FormerWorker{WorkerID: id, Name: m.Name, Since: in.Now, Left: isLeaving}
 		}
 	}
 	maps.Copy(next, f)
@@ -36,7 +36,7 @@ func (f formerMembers) after(in Input, previous []Member, planned AssignorState)
 			add(m, true)
 			continue
 		}
-		maps.DeleteFunc(next, func(id string, former rest.FormerWorker) bool {
+		maps.DeleteFunc(next, func(id string, former groupview.FormerWorker) bool {
 			return id == workerID(m.URL) || former.Name == m.Name
 		})
 	}
@@ -52,7 +52,7 @@ func (f formerMembers) after(in Input, previous []Member, planned AssignorState)
 		}
 		next[id] = former
 	}
-	maps.DeleteFunc(next, func(_ string, former rest.FormerWorker) bool { return isExpired(former, in.Now) })
+	maps.DeleteFunc(next, func(_ string, former groupview.FormerWorker) bool { return isExpired(former, in.Now) })
 	ids := slices.SortedFunc(maps.Keys(next), func(a, b string) int { return next[b].Since.Compare(next[a].Since) })
 	for _, id := range ids[min(len(ids), maxFormer):] {
 		delete(next, id)
@@ -60,7 +60,7 @@ func (f formerMembers) after(in Input, previous []Member, planned AssignorState)
 	return next
 }
 
-func isExpired(former rest.FormerWorker, now time.Time) bool {
+func isExpired(former groupview.FormerWorker, now time.Time) bool {
 	end := former.Since
 	if former.Moves != nil {
 		end = *former.Moves
@@ -69,15 +69,15 @@ func isExpired(former rest.FormerWorker, now time.Time) bool {
 }
 
 // list returns the former members at a time that are no members, sorted by ID, with their texts.
-func (f formerMembers) list(now time.Time, members []rest.GroupMember) []rest.FormerWorker {
-	list := []rest.FormerWorker{}
+func (f formerMembers) list(now time.Time, members []groupview.Member) []groupview.FormerWorker {
+	list := []groupview.FormerWorker{}
 	for id, former := range f {
-		isMember := slices.ContainsFunc(members, func(m rest.GroupMember) bool { return m.WorkerID == id })
+		isMember := slices.ContainsFunc(members, func(m groupview.Member) bool { return m.WorkerID == id })
 		if !isMember && !isExpired(former, now) {
 			former.Text = former.Describe(now)
 			list = append(list, former)
 		}
 	}
-	slices.SortFunc(list, func(a, b rest.FormerWorker) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
+	slices.SortFunc(list, func(a, b groupview.FormerWorker) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
 	return list
 }

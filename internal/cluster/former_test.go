@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
-	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 )
 
 // memberAt returns a member with the URL http://HOST.
@@ -33,7 +33,7 @@ func TestFormerMembers(t *testing.T) {
 		AssignorState{})
 	former = former.after(Input{Now: start, Delay: delay, Members: []Member{alive}}, earlier, waiting)
 	text := func(after time.Duration) (lines string) {
-		members := []rest.GroupMember{{WorkerID: "alive"}}
+		members := []groupview.Member{{WorkerID: "alive"}}
 		for _, f := range former.list(start.Add(after), members) {
 			lines += f.WorkerID + " " + f.Text + "; "
 		}

@@ -48,7 +48,7 @@ type leader struct {
 	canWrite        bool              // the leader's producer is open, or will be with the next write
 	caughtUp        bool              // all writes of the previous leader are read
 	stoppedOnly     map[string]int    // calls of WhenStopped in progress, by connector: no tasks are assigned
-	pendingVersions map[string]string // why versions of plugins wait, see [rest.Group]
+	pendingVersions map[string]string // why versions of plugins wait, see [groupview.Group]
 	rolloutLock     rolloutLock
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // A connector, or one of its stages, that specifies a version of its plugin fits workers with that version, whatever
@@ -18,7 +18,7 @@ func TestConnectorFitsWorkersWithItsVersion(t *testing.T) {
 	t.Parallel()
 	worker, _ := config.NewWorker("", nil, nil, nil)
 	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
-	pin, err := configtopic.AnnotationRecord(pinPrefix+"shop", rest.GroupPin{Version: "2.0", Hash: "5fe2"})
+	pin, err := configtopic.AnnotationRecord(pinPrefix+"shop", groupview.Pin{Version: "2.0", Hash: "5fe2"})
 	require.NoError(t, err)
 	store.Apply(pin)
 	store.CaughtUp()

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/resolved"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // assign computes the assignments of a new generation, see [Assign], after reading the config topic as far as the
@@ -208,7 +208,7 @@ type requirement struct {
 	class   string
 	plugin  string
 	version string
-	pin     rest.GroupPin // of the plugin
+	pin     groupview.Pin // of the plugin
 }
 
 func (l *leader) requirements(c *config.Connector) (needs []requirement) {

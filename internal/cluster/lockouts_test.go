@@ -21,12 +21,10 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
-	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
 // Workers call [AttemptArbiter.HandleCall] with signed requests.
-var _ rest.Call = (*AttemptArbiter)(nil).HandleCall
 
 // logonCluster is a cluster in one process: the annotations of its topic, its leader, workers, and a service that they
 // log on to.
@@ -448,9 +446,6 @@ func TestFencedLeaderGrantsNoPermit(t *testing.T) {
 	members := func() map[string]bool { return map[string]bool{"w": true} }
 	old := NewAttemptArbiter(a.store, members)
 	next := NewAttemptArbiter(b.store, members)
-	session, err := rest.NewSession("HmacSHA256", []string{"HmacSHA256"})
-	require.NoError(t, err)
-	session.Handle(LockoutsCall, old.HandleCall) // which panics if it could be called by users
 	leader := old
 	store := lockouts.New()
 	shared := NewLockouts(store, b.store, func(ctx context.Context, call, into any) error {

@@ -6,48 +6,48 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/rest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 )
 
-// Overview implements [rest.Cluster]: the leader's view of the group. ok is false if this worker is not the leader.
-func (w *Worker) Overview() (overview rest.Group, ok bool) {
+// Overview returns the leader's view of the group. ok is false if this worker is not the leader.
+func (w *Worker) Overview() (group groupview.Group, ok bool) {
 	leader := w.leader
 	leader.mu.Lock()
 	defer leader.mu.Unlock()
 	if leader.generation == 0 {
-		return overview, false
+		return group, false
 	}
-	overview = rest.Group{
+	group = groupview.Group{
 		Group:      w.options.Group.Group,
 		Generation: leader.generation,
 		Leader:     w.options.WorkerID,
-		Members:    []rest.GroupMember{},
+		Members:    []groupview.Member{},
 		Unplaced:   leader.unplaced,
 		Plugins:    w.pinnedVersions(),
 		Waits:      maps.Clone(leader.pendingVersions),
 	}
-	if overview.Unplaced == nil {
-		overview.Unplaced = map[string]string{}
+	if group.Unplaced == nil {
+		group.Unplaced = map[string]string{}
 	}
-	if overview.Waits == nil {
-		overview.Waits = map[string]string{}
+	if group.Waits == nil {
+		group.Waits = map[string]string{}
 	}
-	overview.Problems = append(append([]string{}, leader.groupProblems.members...), leader.unreachable...)
+	group.Problems = append(append([]string{}, leader.groupProblems.members...), leader.unreachable...)
 	if leader.blocked != "" {
-		overview.Problems = append(overview.Problems, leader.blocked)
+		group.Problems = append(group.Problems, leader.blocked)
 	}
 	for _, m := range leader.members {
-		member := rest.GroupMember{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
-			Plugins: []rest.GroupPlugin{}}
+		member := groupview.Member{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
+			Plugins: []groupview.Plugin{}}
 		for _, p := range m.Plugins {
-			member.Plugins = append(member.Plugins, rest.GroupPlugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
+			member.Plugins = append(member.Plugins, groupview.Plugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
 		member.Connectors, member.Tasks = countResources(leader.targets[m.ID])
-		overview.Members = append(overview.Members, member)
+		group.Members = append(group.Members, member)
 	}
-	overview.Former = leader.former.list(time.Now(), overview.Members)
-	slices.SortFunc(overview.Members, func(a, b rest.GroupMember) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
-	return overview, true
+	group.Former = leader.former.list(time.Now(), group.Members)
+	slices.SortFunc(group.Members, func(a, b groupview.Member) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
+	return group, true
 }
 
 func countResources(sets []ResourceSet) (connectors, tasks int) {

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
@@ -28,7 +28,7 @@ type rolloutLock struct {
 
 // rollout is the present state of one plugin: the version that the group is pinned to, and the versions of each member.
 type rollout struct {
-	pin     rest.GroupPin
+	pin     groupview.Pin
 	members []memberVersions
 }
 
@@ -57,7 +57,7 @@ func (r *rollout) version(hash string) (merged groupVersion) {
 }
 
 // next returns the next pin. If the pinned version is rejected and all have the previous one, that is pinned again.
-func (r *rollout) next() rest.GroupPin {
+func (r *rollout) next() groupview.Pin {
 	pin := r.pin
 	if previous := r.version(pin.Before); r.version(pin.Hash).Rejected && previous.members != nil &&
 		len(previous.members) == len(r.members) {
@@ -74,7 +74,7 @@ func (r *rollout) next() rest.GroupPin {
 }
 
 // rank orders versions: rejected ones and those passed over only count if no member has another one.
-func rank(o groupVersion, p *rest.GroupPin) int {
+func rank(o groupVersion, p *groupview.Pin) int {
 	switch {
 	case o.Rejected:
 		return 0
@@ -86,7 +86,7 @@ func rank(o groupVersion, p *rest.GroupPin) int {
 
 // desiredVersion returns the version that each member would run alone, else the newest that all have, else (during a
 // rollout of images) the one that most have. The pinned version stays if no other is usable or fewer members have one.
-func (r *rollout) desiredVersion(pin *rest.GroupPin) groupVersion {
+func (r *rollout) desiredVersion(pin *groupview.Pin) groupVersion {
 	var versions []groupVersion
 	best := 0
 	for _, m := range r.members {
@@ -146,7 +146,7 @@ func (r *rollout) pendingReason() string {
 }
 
 // pinTo returns the pin of another version. The version before becomes the previous one.
-func pinTo(p rest.GroupPin, target groupVersion) rest.GroupPin {
+func pinTo(p groupview.Pin, target groupVersion) groupview.Pin {
 	if p.Hash != target.Hash {
 		p.Before = p.Hash
 	}
@@ -159,7 +159,7 @@ func pinTo(p rest.GroupPin, target groupVersion) rest.GroupPin {
 }
 
 // choose returns the pin for an operator's choice, which passes over all other versions.
-func (r *rollout) choose(chosen groupVersion) rest.GroupPin {
+func (r *rollout) choose(chosen groupVersion) groupview.Pin {
 	pin := pinTo(r.pin, chosen)
 	pin.Passed = nil
 	for _, m := range r.members {
@@ -208,7 +208,7 @@ func (l *leader) rollOut(ctx context.Context) {
 		return
 	}
 	defer l.rolloutLock.Unlock()
-	pins := map[string]rest.GroupPin{}
+	pins := map[string]groupview.Pin{}
 	waits := map[string]string{}
 	for name, r := range l.rollouts() {
 		next := r.next()
@@ -235,7 +235,7 @@ func (l *leader) rollOut(ctx context.Context) {
 	}
 }
 
-func (l *leader) writePins(ctx context.Context, pins map[string]rest.GroupPin) (last int64, err error) {
+func (l *leader) writePins(ctx context.Context, pins map[string]groupview.Pin) (last int64, err error) {
 	var records []configtopic.Record
 	for name, p := range pins {
 		record, err := configtopic.AnnotationRecord(pinPrefix+name, p)
@@ -274,7 +274,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
 			"version)", plugin.ErrUnknownVersion, name, hash)
 	}
-	last, err := leader.writePins(ctx, map[string]rest.GroupPin{name: r.choose(chosen)})
+	last, err := leader.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
 	if err == nil {
 		leader.rolloutLock.chosenAt[name] = last
 	}
@@ -283,10 +283,10 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
-func (w *Worker) pinnedVersions() map[string]rest.GroupPin {
-	pins := map[string]rest.GroupPin{}
+func (w *Worker) pinnedVersions() map[string]groupview.Pin {
+	pins := map[string]groupview.Pin{}
 	for name, annotation := range w.options.Store.Annotations(pinPrefix) {
-		var p rest.GroupPin
+		var p groupview.Pin
 		if json.Unmarshal(annotation, &p) == nil && p.Hash != "" { // else the annotation is damaged
 			pins[name] = p
 		}

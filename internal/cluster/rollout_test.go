@@ -8,13 +8,13 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/plugin"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // newRollout returns a rollout. A member is `name offers`, with offers such as `1.0:a` in order of preference, and with
 // - for an abandoned version.
-func newRollout(pin rest.GroupPin, members ...string) *rollout {
+func newRollout(pin groupview.Pin, members ...string) *rollout {
 	r := &rollout{pin: pin}
 	for _, m := range members {
 		f := strings.Fields(m)
@@ -32,52 +32,52 @@ func newRollout(pin rest.GroupPin, members ...string) *rollout {
 // A group runs the newest version that all members have.
 func TestRollout(t *testing.T) {
 	t.Parallel()
-	one := rest.GroupPin{Version: "1", Hash: "a"}
-	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
-	passed := func(p rest.GroupPin, hashes ...string) rest.GroupPin {
+	one := groupview.Pin{Version: "1", Hash: "a"}
+	two := groupview.Pin{Version: "2", Hash: "b", Before: "a"}
+	passed := func(p groupview.Pin, hashes ...string) groupview.Pin {
 		p.Passed = hashes
 		return p
 	}
 	for name, c := range map[string]struct {
-		pin     rest.GroupPin
+		pin     groupview.Pin
 		members string // separated by commas
-		want    rest.GroupPin
+		want    groupview.Pin
 	}{
-		"the first pin":                   {rest.GroupPin{}, "m1 1:a, m2 1:a", one},
-		"the first pin is what most have": {rest.GroupPin{}, "m1 2:b, m2 1:a, m3 1:a", one},
-		"of two the newer": {rest.GroupPin{}, "m1 1:a, m2 2:b",
-			rest.GroupPin{Version: "2", Hash: "b"}},
+		"the first pin":                   {groupview.Pin{}, "m1 1:a, m2 1:a", one},
+		"the first pin is what most have": {groupview.Pin{}, "m1 2:b, m2 1:a, m3 1:a", one},
+		"of two the newer": {groupview.Pin{}, "m1 1:a, m2 2:b",
+			groupview.Pin{Version: "2", Hash: "b"}},
 		"nothing new":                           {one, "m1 1:a, m2 1:a", one},
 		"some have a newer one":                 {one, "m1 2:b 1:a, m2 1:a", one},
 		"all have it":                           {one, "m1 2:b 1:a, m2 2:b 1:a", two},
 		"two newer ones, of which all have one": {one, "m1 2:b 1:a, m2 3:c 2:b 1:a", two},
 		"the same file twice":                   {one, "m1 2:b 2:b 1:a, m2 1:a", one},
 		"it breaks": {two, "m1 2:b- 1:a, m2 2:b 1:a",
-			rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}},
+			groupview.Pin{Version: "1", Hash: "a", Passed: []string{"b"}}},
 		"it breaks, and one lacks the one before": {two, "m1 2:b- 1:a, m2 2:b", two},
 		"it breaks, and all have one that is older still": {two, "m1 2:b- 1:a 0:z, m2 2:b 0:z",
-			rest.GroupPin{Version: "0", Hash: "z", Before: "b"}},
+			groupview.Pin{Version: "0", Hash: "z", Before: "b"}},
 		"it breaks, and nobody has other": {two, "m1 2:b-, m2 2:b", two},
 		"it breaks, and one has another":  {two, "m1 3:c 2:b-, m2 2:b", two},
 		"it breaks, and as many have another": {two, "m1 3:c, m2 2:b-",
-			rest.GroupPin{Version: "3", Hash: "c", Before: "b"}},
+			groupview.Pin{Version: "3", Hash: "c", Before: "b"}},
 		"what was passed over is not pinned": {passed(one, "b"), "m1 2:b 1:a, m2 2:b 1:a", passed(one, "b")},
 		"another file comes after that": {passed(one, "b"), "m1 3:c 1:a, m2 3:c 1:a",
-			rest.GroupPin{Version: "3", Hash: "c", Before: "a", Passed: []string{"b"}}},
+			groupview.Pin{Version: "3", Hash: "c", Before: "a", Passed: []string{"b"}}},
 		"it is replaced by an older one": {two, "m1 1:c 2:b, m2 1:c 2:b",
-			rest.GroupPin{Version: "1", Hash: "c", Before: "b"}},
+			groupview.Pin{Version: "1", Hash: "c", Before: "b"}},
 		"it is replaced by an older one at a member": {two, "m1 1:c 2:b, m2 2:b", two},
 		"a new member with an old one": {two, "m1 2:b 1:a, m2 2:b 1:a, m3 1:a",
-			rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
+			groupview.Pin{Version: "1", Hash: "a", Before: "b"}},
 		"a new member with nothing in common": {two, "m1 2:b, m2 2:b, m3 1:a", two},
 		"nobody has what is pinned":           {one, "m1 2:b, m2 2:b", two},
 		"nobody has it: what was passed over": {passed(one, "b"), "m1 2:b, m2 2:b",
-			rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{}}},
+			groupview.Pin{Version: "2", Hash: "b", Before: "a", Passed: []string{}}},
 		"nobody has it: what was left":     {one, "m1 2:b-, m2 2:b", two},
 		"images: as many have the new one": {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b", one},
 		"images: more have the new one":    {one, "m1 1:a, m2 1:a, m3 2:b, m4 2:b, m5 2:b", two},
 		"images: more have an older one": {two, "m1 2:b, m2 1:a, m3 1:a",
-			rest.GroupPin{Version: "1", Hash: "a", Before: "b"}},
+			groupview.Pin{Version: "1", Hash: "a", Before: "b"}},
 		"images: some differ":        {one, "m1 1:a, m2 1:a, m3 2:b, m4 3:c, m5 3:c", one},
 		"images: it was passed over": {passed(one, "b"), "m1 1:a, m2 2:b, m3 2:b", passed(one, "b")},
 		"a member without any file":  {one, "m1 2:b 1:a", two},
@@ -93,17 +93,17 @@ func TestRollout(t *testing.T) {
 // The reason why a newer version waits names the members without it.
 func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 	t.Parallel()
-	one := rest.GroupPin{Version: "1", Hash: "a"}
+	one := groupview.Pin{Version: "1", Hash: "a"}
 	for _, c := range []struct {
-		pin     rest.GroupPin
+		pin     groupview.Pin
 		members string
 		want    string
 	}{
 		{one, "m1 1:a, m2 1:a", ""},
 		{one, "m1 2:b 1:a, m2 1:a, m3 1:a", "version 2 with the hash b: missing on m2, m3"},
 		{one, "m1 2:b- 1:a, m2 1:a", ""},
-		{rest.GroupPin{Version: "1", Hash: "a", Passed: []string{"b"}}, "m1 2:b 1:a, m2 1:a", ""},
-		{rest.GroupPin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},
+		{groupview.Pin{Version: "1", Hash: "a", Passed: []string{"b"}}, "m1 2:b 1:a, m2 1:a", ""},
+		{groupview.Pin{Version: "2", Hash: "b"}, "m1 1:a, m2 2:b", ""},
 	} {
 		r := newRollout(c.pin, strings.Split(c.members, ",")...)
 		assert.Equal(t, c.want, r.pendingReason(), c.members)
@@ -120,7 +120,7 @@ func TestRollingImageUpdate(t *testing.T) {
 	)
 	maxTasks := 0 // of a worker
 	g := newGroup(connector("a", 0, tasks), connector("b", 2, tasks))
-	r := newRollout(rest.GroupPin{})
+	r := newRollout(groupview.Pin{})
 	step := func(id string, offer plugin.Offer) {
 		if m := g.member(id); m != nil && m.Leaving {
 			g.leave(id)
@@ -179,13 +179,13 @@ func TestRollingImageUpdate(t *testing.T) {
 func TestChosenVersionStays(t *testing.T) {
 	t.Parallel()
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
-	two := rest.GroupPin{Version: "2", Hash: "b", Before: "a"}
+	two := groupview.Pin{Version: "2", Hash: "b", Before: "a"}
 	r := newRollout(two, members...)
 	r.pin = r.choose(r.version("a"))
-	assert.Equal(t, rest.GroupPin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
+	assert.Equal(t, groupview.Pin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
 	assert.Equal(t, r.pin, r.next())
 	r = newRollout(r.choose(r.version("b")), members...)
-	assert.Equal(t, rest.GroupPin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
+	assert.Equal(t, groupview.Pin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
 	r = newRollout(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
 	assert.Equal(t, "c", r.next().Hash)
 }
@@ -205,7 +205,7 @@ func TestRolloutConverges(t *testing.T) {
 			}
 			members = append(members, text)
 		}
-		pin := rest.GroupPin{Hash: hash(), Before: hash(), Version: "97"}
+		pin := groupview.Pin{Hash: hash(), Before: hash(), Version: "97"}
 		for range r.IntN(maxPassed + 2) {
 			pin.Passed = append(pin.Passed, hash())
 		}

@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 const groupRecordLimit = 1_000_000 // about the default of message.max.bytes
@@ -179,6 +178,9 @@ func (l *leader) probeMembers(ctx context.Context, members []Member) {
 	}
 }
 
+// httpError is the error of a call that a worker has answered with an HTTP status.
+type httpError interface{ HTTPStatus() int }
+
 func (l *leader) probe(ctx context.Context, url string) error {
 	if url == l.worker.options.URL {
 		return nil
@@ -189,7 +191,8 @@ func (l *leader) probe(ctx context.Context, url string) error {
 		callCtx, cancel := context.WithTimeout(ctx, memberCallTimeout)
 		err := l.worker.options.Call(callCtx, url, OwnedCall, "", nil, nil)
 		cancel()
-		if refusal := (*rest.Refusal)(nil); errors.As(err, &refusal) && refusal.Status == http.StatusConflict {
+		var answer httpError
+		if errors.As(err, &answer) && answer.HTTPStatus() == http.StatusConflict { // it is still starting
 			return nil
 		}
 		if err == nil || pause.For(ctx, ownedCheckInterval) != nil {

@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +18,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // scheduledTopic is a config topic for two leaders that take turns by a schedule. Each has read as much as it has
@@ -213,6 +214,13 @@ func TestMemberRespondsToOtherVersions(t *testing.T) {
 	})
 }
 
+// starting is the answer of a worker that is still starting.
+type starting struct{}
+
+func (starting) HTTPStatus() int { return http.StatusConflict }
+
+func (starting) Error() string { return "still starting" }
+
 // A member that does not respond at its advertised URL is reported with the URL until it does.
 func TestUnreachableMemberIsReported(t *testing.T) {
 	t.Parallel()
@@ -227,9 +235,9 @@ func TestUnreachableMemberIsReported(t *testing.T) {
 					<-ctx.Done() // as behind a firewall
 					return ctx.Err()
 				case to == "http://w3:1":
-					return rest.ErrStarting
+					return fmt.Errorf("at w3: %w", starting{})
 				case to == "http://w4:1" && time.Since(start) < 3*time.Second:
-					return rest.ErrNoKey
+					return errors.New("no key yet")
 				}
 				return nil
 			}})

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/buildinfo"
 	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/console/pagetest"
 	"github.com/culvert-project/culvert/internal/events"
@@ -217,11 +218,11 @@ func newFakeAPI() *fakeAPI {
 			{Plugin: hostileText, Hash: "2", State: "refused", Error: hostileText},
 			{Plugin: "p", Hash: "3", State: "kept"},
 		},
-		"GET /culvert/cluster": rest.Group{
+		"GET /culvert/cluster": groupview.Group{
 			Group:    hostileText,
 			Leader:   hostileText,
-			Members:  []rest.GroupMember{{WorkerID: hostileText}},
-			Former:   []rest.FormerWorker{{WorkerID: hostileText, Text: hostileText}},
+			Members:  []groupview.Member{{WorkerID: hostileText}},
+			Former:   []groupview.FormerWorker{{WorkerID: hostileText, Text: hostileText}},
 			Unplaced: map[string]string{hostileText: hostileText},
 			Problems: []string{hostileText},
 			Waits:    map[string]string{hostileText: hostileText},

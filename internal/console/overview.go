@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/history"
@@ -24,7 +25,7 @@ type overviewPage struct {
 	First      string // address of the first page; "" if this is the first one
 	Next       string // address of the next page; "" if this is the last one
 	GroupError string // why only this worker's data is shown; "" if the data of all workers is shown
-	Former     []rest.FormerWorker
+	Former     []groupview.FormerWorker
 	Compiling  bool // there are no connectors, because plugins are still being compiled
 }
 
@@ -71,7 +72,7 @@ func (pr *pageRequest) overview() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var group rest.Group
+	var group groupview.Group
 	_ = pr.get("GET /culvert/cluster", &group) // there is no group, or no leader
 	page.Former = group.Former
 	if groupErr != nil {

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/rest"
 )
 
@@ -31,13 +32,13 @@ func (pr *pageRequest) connectors() []rest.ConnectorSummary {
 
 type workersPage struct {
 	Workers []rest.WorkerInfo
-	Group   *rest.Group // nil without a group or a leader
+	Group   *groupview.Group // nil without a group or a leader
 }
 
 func (pr *pageRequest) workers() (any, error) {
 	var page workersPage
 	err := pr.get("GET /culvert/workers", &page.Workers)
-	var group rest.Group
+	var group groupview.Group
 	if groupErr := pr.get("GET /culvert/cluster", &group); groupErr == nil {
 		page.Group = &group
 	}

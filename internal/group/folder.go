@@ -10,10 +10,10 @@ import (
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/resolved"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Folder is the connector folder (or the named files) of a worker in a group. Each worker publishes its digest.
@@ -119,7 +119,7 @@ func (f *Folder) write(ctx context.Context, snapshot config.Snapshot, names []st
 }
 
 // publishDigest publishes the digest, logs a new conflict, and reports whether this worker may apply its folder.
-func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, isLeader bool) bool {
+func (f *Folder) publishDigest(s config.Snapshot, group groupview.Group, isLeader bool) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.digest != "" && s.Problems.Err() == nil { // else the digest stays
@@ -140,7 +140,7 @@ func (f *Folder) publishDigest(s config.Snapshot, group rest.Group, isLeader boo
 }
 
 // conflictingWorkers lists workers whose folders differ. isKnown means that the group has the leader's digest.
-func conflictingWorkers(digest string, group rest.Group) (conflicting string, isKnown bool) {
+func conflictingWorkers(digest string, group groupview.Group) (conflicting string, isKnown bool) {
 	var ids []string
 	for _, m := range group.Members {
 		switch {
@@ -194,7 +194,7 @@ func (f *Folder) connectors() (connectors []resolved.RunningConnector, problems 
 func (w *Worker) CheckOwnership(name string) error {
 	annotation := w.store.Annotations(configtopic.FolderAnnotation)[name]
 	group, _ := w.Overview()
-	hasFolder := slices.ContainsFunc(group.Members, func(m rest.GroupMember) bool { return m.Digest != "" })
+	hasFolder := slices.ContainsFunc(group.Members, func(m groupview.Member) bool { return m.Digest != "" })
 	if annotation == nil || !hasFolder {
 		return nil
 	}

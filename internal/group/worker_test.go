@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/rest"
@@ -21,37 +22,37 @@ import (
 // Only different folders of members that stay keep a leader from applying its own folder. The result is unknown before
 // the worker has received the digests of its group.
 func TestConflictingWorkers(t *testing.T) {
-	member := func(id, digest string, leaving bool) rest.GroupMember {
-		return rest.GroupMember{WorkerID: id, Digest: digest, Leaving: leaving}
+	member := func(id, digest string, leaving bool) groupview.Member {
+		return groupview.Member{WorkerID: id, Digest: digest, Leaving: leaving}
 	}
 	for _, c := range []struct {
 		digest  string
 		want    string
-		members []rest.GroupMember
+		members []groupview.Member
 		isKnown bool
 	}{
 		{digest: "one"},
-		{digest: "one", members: []rest.GroupMember{member("me", "old", false), member("a", "one", false)}},
-		{digest: "one", members: []rest.GroupMember{member("me", "one", false), member("a", "", false)}, isKnown: true},
+		{digest: "one", members: []groupview.Member{member("me", "old", false), member("a", "one", false)}},
+		{digest: "one", members: []groupview.Member{member("me", "one", false), member("a", "", false)}, isKnown: true},
 		{
 			digest:  "one",
 			want:    "a, b",
 			isKnown: true,
-			members: []rest.GroupMember{member("me", "one", false), member("a", "two", false),
+			members: []groupview.Member{member("me", "one", false), member("a", "two", false),
 				member("b", "three", false), member("c", "", false)},
 		},
 		{
 			digest:  "one",
 			isKnown: true,
-			members: []rest.GroupMember{member("me", "one", false), member("a", "two", true)},
+			members: []groupview.Member{member("me", "one", false), member("a", "two", true)},
 		},
 		{
 			want:    "a",
 			isKnown: true,
-			members: []rest.GroupMember{member("me", "", false), member("a", "one", false), member("b", "", false)},
+			members: []groupview.Member{member("me", "", false), member("a", "one", false), member("b", "", false)},
 		},
 	} {
-		conflicting, isKnown := conflictingWorkers(c.digest, rest.Group{Leader: "me", Members: c.members})
+		conflicting, isKnown := conflictingWorkers(c.digest, groupview.Group{Leader: "me", Members: c.members})
 		assert.Equal(t, c.want, conflicting, c)
 		assert.Equal(t, c.isKnown, isKnown, c)
 	}
@@ -61,8 +62,8 @@ func TestConflictingWorkers(t *testing.T) {
 func TestConflictIsLoggedOnce(t *testing.T) {
 	var journal logtest.Journal
 	f := &Folder{worker: &Worker{Options: Options{Log: journal.Logger(slog.LevelInfo)}}, digest: "one"}
-	groupWith := func(ownDigest, otherDigest string) rest.Group {
-		return rest.Group{Leader: "me", Members: []rest.GroupMember{
+	groupWith := func(ownDigest, otherDigest string) groupview.Group {
+		return groupview.Group{Leader: "me", Members: []groupview.Member{
 			{WorkerID: "me", Digest: ownDigest},
 			{WorkerID: "a", Digest: otherDigest},
 		}}
@@ -71,7 +72,7 @@ func TestConflictIsLoggedOnce(t *testing.T) {
 	for _, c := range []struct {
 		name         string
 		digest       string
-		group        rest.Group
+		group        groupview.Group
 		isLeader     bool
 		wantApply    bool
 		wantConflict string

@@ -2,10 +2,9 @@ package rest
 
 import (
 	"context"
-	"fmt"
-	"time"
 
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 )
 
 // Cluster is REST's view of the worker's group, safe for concurrent use. Methods without a context do not wait.
@@ -16,7 +15,7 @@ type Cluster interface {
 	// task, so that this worker answers 404. known is false if no worker runs it at the moment.
 	Owner(connector string, task int) (url string, isSelf, known bool)
 	// Overview returns the leader's view of the group; ok is false on other workers.
-	Overview() (o Group, ok bool)
+	Overview() (o groupview.Group, ok bool)
 	ClusterChanger
 }
 
@@ -39,87 +38,4 @@ type Membership struct {
 	LeaderKnown bool
 	Pending     bool  // a rebalance is expected, after which other workers may own tasks
 	Blocked     error // why the group must not use its topics, nil if it may
-}
-
-// Group is the leader's view of its group. Maps are by connector name (Unplaced) and by plugin name.
-type Group struct {
-	Group      string              `json:"group"` // group.id
-	Generation int32               `json:"generation"`
-	Leader     string              `json:"leader"` // the worker ID of the leader
-	Members    []GroupMember       `json:"members"`
-	Former     []FormerWorker      `json:"former"`   // workers that have left or were lost in the last hour
-	Unplaced   map[string]string   `json:"unplaced"` // why a connector or its tasks are assigned to no worker
-	Problems   []string            `json:"problems"` // of the group as a whole
-	Plugins    map[string]GroupPin `json:"plugins"`  // the versions that the group runs, by plugin name
-	Waits      map[string]string   `json:"waits"`    // why a newer version of a plugin is not used yet
-}
-
-// FormerWorker is a worker that is no member of the group any more. A new leader knows what its predecessor has sent.
-type FormerWorker struct {
-	WorkerID string     `json:"worker_id"`
-	Name     string     `json:"name"`  // group.instance.id, or its URL
-	Since    time.Time  `json:"since"` // when the leader missed it
-	Left     bool       `json:"left"`  // it handed over what it ran; else it was lost
-	Tasks    int        `json:"tasks"` // that wait, or waited, for it to return
-	Moves    *time.Time `json:"moves"` // when its connectors and tasks move or have moved; null if none waited for it
-	Text     string     `json:"text"`  // the same in words, see [FormerWorker.Describe]
-}
-
-// State returns left or lost.
-func (f *FormerWorker) State() string {
-	if f.Left {
-		return "left"
-	}
-	return "lost"
-}
-
-// Describe returns a text such as "lost 3 min ago, its 12 tasks move in 1:52".
-func (f *FormerWorker) Describe(now time.Time) string {
-	departure := fmt.Sprintf("%s %d min ago", f.State(), int(now.Sub(f.Since).Minutes()))
-	if age := now.Sub(f.Since); age < 2*time.Minute {
-		departure = fmt.Sprintf("%s %d s ago", f.State(), int(age.Seconds()))
-	}
-	tasks := fmt.Sprintf(", its %d tasks move", f.Tasks)
-	switch {
-	case f.Moves == nil:
-		return departure
-	case !f.IsAwaited(now):
-		return departure + ", other workers run its tasks"
-	case f.Tasks == 1:
-		tasks = ", its task moves"
-	case f.Tasks == 0:
-		tasks = ", its connectors move"
-	}
-	seconds := int(f.Moves.Sub(now).Seconds())
-	return departure + tasks + fmt.Sprintf(" in %d:%02d", seconds/60, seconds%60)
-}
-
-// IsAwaited reports whether connectors or tasks wait for the worker to return.
-func (f *FormerWorker) IsAwaited(now time.Time) bool { return f.Moves != nil && f.Moves.After(now) }
-
-// GroupPin is the version of a plugin that all workers of a group run, with the first digits of its file's SHA-256. A
-// worker without it receives no tasks with the plugin. It is also the format in the config topic.
-type GroupPin struct {
-	Version string   `json:"version"`
-	Hash    string   `json:"hash"`
-	Before  string   `json:"before,omitempty"` // the previous version, which runs again if this one fails
-	Passed  []string `json:"passed,omitempty"`
-}
-
-// GroupMember is the leader's view of a member: its own report when it joined the generation, and its assignment.
-type GroupMember struct {
-	WorkerID   string        `json:"worker_id"`
-	URL        string        `json:"url"`
-	Leaving    bool          `json:"leaving"` // it hands over its assignment and receives no new one
-	Connectors int           `json:"connectors"`
-	Tasks      int           `json:"tasks"`
-	Digest     string        `json:"folder_digest,omitempty"` // of its connector folder, "" without one
-	Plugins    []GroupPlugin `json:"plugins"`
-}
-
-// GroupPlugin is a plugin of a member, with the first digits of its file's SHA-256.
-type GroupPlugin struct {
-	Name    string `json:"name"`
-	Version string `json:"version"`
-	Hash    string `json:"hash"`
 }

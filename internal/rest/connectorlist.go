@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -205,7 +206,7 @@ type listAnswers struct {
 	silent   []string                               // a line for each worker that did not respond
 	unknown  map[string]string                      // the same by worker; "" is the key of all others
 	members  map[string]bool                        // the workers of the group, nil without one
-	former   []FormerWorker                         // which connectors or tasks wait for
+	former   []groupview.FormerWorker               // which connectors or tasks wait for
 }
 
 func newListAnswers(answers []workerAnswer) *listAnswers {
@@ -240,7 +241,9 @@ func (l *listAnswers) addMembers(c Cluster) {
 	for _, member := range overview.Members {
 		l.members[member.WorkerID] = true
 	}
-	l.former = slices.DeleteFunc(overview.Former, func(f FormerWorker) bool { return !f.IsAwaited(time.Now()) })
+	l.former = slices.DeleteFunc(overview.Former, func(f groupview.FormerWorker) bool {
+		return !f.IsAwaited(time.Now())
+	})
 }
 
 // refine corrects the state in the status topic of a component of another worker, which has not reported it.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/wit"
@@ -196,7 +197,7 @@ func TestTasksOfWorkersThatLeft(t *testing.T) {
 func TestTasksOfLostWorkers(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	members := &seat{url: "http://w1", leader: "http://w1", members: []GroupMember{{WorkerID: "w1"}}, former: []FormerWorker{
+	members := &seat{url: "http://w1", leader: "http://w1", members: []groupview.Member{{WorkerID: "w1"}}, former: []groupview.FormerWorker{
 		{WorkerID: "w2", Since: now, Moves: new(now.Add(time.Minute)), Text: "lost 3 s ago"},
 		{WorkerID: "w3", Since: now, Moves: new(now.Add(-time.Minute)), Text: "lost 6 min ago"},
 	}}

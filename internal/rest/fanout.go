@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
 )
@@ -46,7 +47,7 @@ func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer,
 	if !isLeader {
 		return []workerAnswer{{err: errNoLeader}}, nil
 	}
-	others := slices.DeleteFunc(group.Members, func(member GroupMember) bool { return member.WorkerID == group.Leader })
+	others := slices.DeleteFunc(group.Members, func(m groupview.Member) bool { return m.WorkerID == group.Leader })
 	answers := make([]workerAnswer, len(others))
 	ctx, cancel := context.WithTimeout(req.r.Context(), queryTimeout)
 	defer cancel()

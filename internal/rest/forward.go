@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/shown"
 )
@@ -190,7 +191,7 @@ func (req *request) resolveTarget(membership Membership) (targetWorker, error) {
 func (req *request) resolveNamed(membership Membership) (targetWorker, error) {
 	id := req.queryValue("worker")
 	group, isLeader := req.cluster.Overview()
-	pos := slices.IndexFunc(group.Members, func(m GroupMember) bool { return m.WorkerID == id })
+	pos := slices.IndexFunc(group.Members, func(m groupview.Member) bool { return m.WorkerID == id })
 	switch {
 	case isLeader && pos >= 0:
 		return targetWorker{url: group.Members[pos].URL, isKnown: true}, nil

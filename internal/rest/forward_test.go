@@ -23,6 +23,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/inbound"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/deadletters"
 )
@@ -37,8 +38,8 @@ type seat struct {
 	owners  map[string]string
 	pending bool
 	calls   []string // on all workers
-	members []GroupMember
-	former  []FormerWorker
+	members []groupview.Member
+	former  []groupview.FormerWorker
 	blocked error
 	// unplaced is known to the leader only.
 	unplaced map[string]string
@@ -68,7 +69,7 @@ func (s *seat) Publish(_ context.Context, r configtopic.Record) error {
 	return nil
 }
 
-func (s *seat) Overview() (o Group, ok bool) {
+func (s *seat) Overview() (o groupview.Group, ok bool) {
 	membership := s.Membership()
 	leader := membership.Leader
 	for _, m := range s.members {
@@ -76,7 +77,7 @@ func (s *seat) Overview() (o Group, ok bool) {
 			leader = m.WorkerID
 		}
 	}
-	return Group{Leader: leader, Members: slices.Clone(s.members), Former: slices.Clone(s.former),
+	return groupview.Group{Leader: leader, Members: slices.Clone(s.members), Former: slices.Clone(s.former),
 		Unplaced: s.unplaced}, membership.IsLeader
 }
 
@@ -145,7 +146,7 @@ func startGroup(t *testing.T, workers []Worker, startTimeout time.Duration,
 	t.Helper()
 	peers, err := NewWorkerClient(nil, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
-	var members []GroupMember
+	var members []groupview.Member
 	for n, worker := range workers {
 		s := &seat{}
 		h := common{worker: worker, bodies: new(inbound.Bodies), validations: make(chan struct{}, maxValidations),
@@ -160,7 +161,7 @@ func startGroup(t *testing.T, workers []Worker, startTimeout time.Duration,
 		t.Cleanup(server.Close)
 		urls = append(urls, server.URL)
 		seats = append(seats, s)
-		members = append(members, GroupMember{WorkerID: worker.Now().ID, URL: server.URL})
+		members = append(members, groupview.Member{WorkerID: worker.Now().ID, URL: server.URL})
 	}
 	for n, s := range seats {
 		s.url = urls[n]

@@ -11,6 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
@@ -109,7 +110,7 @@ func TestForwardedRequestsSeeNoPasswords(t *testing.T) {
 		position.set(func(s *seat) {
 			s.url = url
 			s.leader = cmp.Or(leader, url)
-			s.members = []GroupMember{{WorkerID: "w", URL: url}}
+			s.members = []groupview.Member{{WorkerID: "w", URL: url}}
 		})
 		return s, url
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 )
 
@@ -123,7 +124,9 @@ var schemaNames = map[reflect.Type]string{reflect.TypeFor[connect.Metrics](): "M
 	reflect.TypeFor[resumeResult](): "Resumed", reflect.TypeFor[retireResult](): "Ended",
 	reflect.TypeFor[DiffRequest](): "DiffAsked", reflect.TypeFor[SampleRequest](): "SampleAsked",
 	reflect.TypeFor[ToolRequest](): "ToolAsked", reflect.TypeFor[ReplayRequest](): "ReplayAsked",
-	reflect.TypeFor[chainRequest](): "ChainAsked", reflect.TypeFor[snapshotResult](): "SnapshotAsked"}
+	reflect.TypeFor[chainRequest](): "ChainAsked", reflect.TypeFor[snapshotResult](): "SnapshotAsked",
+	reflect.TypeFor[groupview.Member](): "GroupMember", reflect.TypeFor[groupview.Pin](): "GroupPin",
+	reflect.TypeFor[groupview.Plugin](): "GroupPlugin"}
 
 func schemaOf(t reflect.Type, schemas map[string]any) map[string]any {
 	switch t {

@@ -275,6 +275,9 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Message }
 
+// HTTPStatus returns the status, for callers that do not know the type.
+func (r *Refusal) HTTPStatus() int { return r.Status }
+
 // ErrStarting has status 409, after which clients retry.
 var ErrStarting = &Refusal{Status: http.StatusConflict,
 	Message: "Cannot complete request momentarily: the worker is still starting up"}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/check"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/history"
 	"github.com/culvert-project/culvert/internal/logging"
@@ -162,7 +163,7 @@ var routes = []route{
 		"The group of workers: its members with their plugins and assignments, those that were lost or have left and " +
 			"when their tasks move, and what is assigned to no worker, with the reason. 404 if the worker is in no " +
 			"group.",
-		operation{responseBody: Group{}, otherStatuses: []int{404}}},
+		operation{responseBody: groupview.Group{}, otherStatuses: []int{404}}},
 	{"PUT", "/culvert/drain", local, (*request).drain,
 		"Moves everything that this worker runs to the other workers of its group, before it is stopped; it " +
 			"receives no new assignment. 204 when done, 409 without other workers, 404 if the worker is in no " +

@@ -315,10 +315,10 @@ var rowlessTexts = map[string]bool{
 	"rest.DeadLetter.cause":        true, // absent
 	"rest.DeadLetterCause.text":    true, // absent
 	"rest.Flow.silent":             true,
-	"rest.FormerWorker.text":       true,
-	"rest.Group.problems":          true,
-	"rest.Group.unplaced":          true,
-	"rest.Group.waits":             true,
+	"groupview.FormerWorker.text":  true,
+	"groupview.Group.problems":     true,
+	"groupview.Group.unplaced":     true,
+	"groupview.Group.waits":        true,
 	"rest.Lockout.message":         true,
 	"rest.Module.error":            true, // of a plugin's file
 	"rest.Module.waits":            true,

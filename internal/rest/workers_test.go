@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/history"
 )
 
@@ -76,7 +77,7 @@ func TestFormerWorkersAreDescribed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	at := func(after time.Duration) *time.Time { return new(now.Add(after)) }
-	for want, former := range map[string]FormerWorker{
+	for want, former := range map[string]groupview.FormerWorker{
 		"lost 0 s ago":   {Since: now},
 		"lost 119 s ago": {Since: now.Add(-119 * time.Second)},
 		"left 2 min ago": {Since: now.Add(-2 * time.Minute), Left: true},
@@ -117,12 +118,12 @@ func TestWorkers(t *testing.T) {
 
 	members := seats[1].members
 	seats[1].set(func(s *seat) { // the silent worker's port is closed, then it is lost
-		s.members = append(slices.Clone(members[:2]), GroupMember{WorkerID: "w2", URL: "http://127.0.0.1:1"})
+		s.members = append(slices.Clone(members[:2]), groupview.Member{WorkerID: "w2", URL: "http://127.0.0.1:1"})
 	})
 	assert.Equal(t, "worker w2: it does not answer: connection refused", read()[2].Error)
 	seats[1].set(func(s *seat) {
 		s.members = members[:2]
-		s.former = []FormerWorker{{WorkerID: "w2", Text: "lost 5 s ago"}}
+		s.former = []groupview.FormerWorker{{WorkerID: "w2", Text: "lost 5 s ago"}}
 	})
 	lost := read()[2]
 	assert.Equal(t, "lost: lost 5 s ago", lost.State+": "+lost.Error)

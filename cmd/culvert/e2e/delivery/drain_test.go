@@ -10,11 +10,11 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // drain runs culvert drain for a worker.
@@ -31,7 +31,7 @@ func (g *Group) drainAll(connectors, tasks int) {
 	t.Helper()
 	g.drain(0).WantCode(0).WantStdout("the worker is drained")
 	for _, by := range []int{0, 1, 2} { // worker 0 still answers, and runs nothing
-		leaving := func(m rest.GroupMember) bool {
+		leaving := func(m groupview.Member) bool {
 			return m.WorkerID == g.ids[0] && m.Leaving && m.Connectors+m.Tasks == 0
 		}
 		if o := g.overview(by); len(o.Members) != 3 || !slices.ContainsFunc(o.Members, leaving) {
@@ -145,7 +145,7 @@ func StaticWorkersOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 			t.Errorf("worker %d: expected no more than %d starts on the others, found %d", n, startsBefore, total)
 		}
 		earlier = current
-		isKnown := func(m rest.GroupMember) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
+		isKnown := func(m groupview.Member) bool { return m.URL == "http://"+g.ids[n] && len(m.Plugins) > 0 }
 		g.workers[n].Eventually("the leader knows its address", func() bool {
 			o := g.overview(n)
 			return len(o.Members) == 3 && slices.ContainsFunc(o.Members, isKnown)

@@ -12,12 +12,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Group is a group of workers on brokers of the test.
@@ -122,7 +122,7 @@ func (g *Group) createConnectors(address string, connectors int) {
 }
 
 // overview returns the leader's view of the group as worker by reports it, empty without a leader.
-func (g *Group) overview(by int) (o rest.Group) {
+func (g *Group) overview(by int) (o groupview.Group) {
 	_, answer := g.workers[by].Call("GET", "/culvert/cluster", "")
 	_ = json.Unmarshal([]byte(answer), &o) // an answer without a leader leaves it empty
 	return o

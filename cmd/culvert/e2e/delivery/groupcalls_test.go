@@ -12,10 +12,10 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // Each of three workers answers requests about connectors that run on the others.
@@ -143,7 +143,7 @@ func (g *Group) checkMetrics(address string) {
 func (g *Group) checkOffsets() {
 	t := g.T
 	t.Helper()
-	var group rest.Group
+	var group groupview.Group
 	e2etest.Get(t, g.workers[0].URL+"/culvert/cluster", &group)
 	leader := slices.Index(g.ids, group.Leader)
 	other := 0

@@ -23,10 +23,10 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // chaos is a group of three workers that is disturbed while it reads sets repeatedly, reads the changes of another set
@@ -296,7 +296,7 @@ func (c *chaos) startWorker(n int) {
 // members returns the workers of the group as worker by reports them; nil if it does not answer within a second, for
 // example because it waits for a leader.
 func (c *chaos) members(by int) (ids []string) {
-	var group rest.Group
+	var group groupview.Group
 	client := http.Client{Timeout: time.Second}
 	if response, err := client.Get(c.workers[by].URL + "/culvert/cluster"); err == nil {
 		_ = json.NewDecoder(response.Body).Decode(&group)

@@ -14,13 +14,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/record"
-	"github.com/culvert-project/culvert/internal/rest"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -129,8 +129,8 @@ func (g *Group) installPlugin(n int, name string, data []byte) {
 	e2etest.ReplaceFile(g.T, g.plugins[n], name+".wasm", data)
 	g.workers[n].Eventually("the group hears of it", func() bool {
 		group := g.overview(n)
-		member := slices.IndexFunc(group.Members, func(m rest.GroupMember) bool { return m.WorkerID == g.ids[n] })
-		return member >= 0 && slices.ContainsFunc(group.Members[member].Plugins, func(plugin rest.GroupPlugin) bool {
+		member := slices.IndexFunc(group.Members, func(m groupview.Member) bool { return m.WorkerID == g.ids[n] })
+		return member >= 0 && slices.ContainsFunc(group.Members[member].Plugins, func(plugin groupview.Plugin) bool {
 			return plugin.Hash == shortDigest(data)
 		})
 	})

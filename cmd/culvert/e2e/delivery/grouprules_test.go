@@ -18,11 +18,11 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/e2etest"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/internal/porttest"
-	"github.com/culvert-project/culvert/internal/rest"
 )
 
 // StartBalancer starts a load balancer for the listeners of the workers and returns its address. ports are the ports of
@@ -217,7 +217,7 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 		if state == "killed" { // the group notices it before the connectors are deleted
 			g.workers[0].Eventually("a group of one", func() bool {
 				status, answer := g.workers[0].Call("GET", "/culvert/cluster", "")
-				return status == 200 && len(e2etest.Decode[rest.Group](t, answer).Members) == 1
+				return status == 200 && len(e2etest.Decode[groupview.Group](t, answer).Members) == 1
 			})
 		}
 		deleteConnector(queue)
@@ -347,7 +347,7 @@ func (g *secretsGroup) checkChangedPasswordNeedsNoRestart(connectors int) {
 // REST. The connectors and tasks on that worker fail and name the reference, until the file is back.
 func (g *secretsGroup) checkMissingSecretIsReported(connectors int) {
 	g.T.Helper()
-	leader := e2etest.Decode[rest.Group](g.T, g.workers[0].MustCall(200, "GET", "/culvert/cluster", "")).Leader
+	leader := e2etest.Decode[groupview.Group](g.T, g.workers[0].MustCall(200, "GET", "/culvert/cluster", "")).Leader
 	without := (slices.Index(g.ids, leader) + 1) % 3
 	require.NoError(g.T, os.Remove(filepath.Join(g.Machine(without), "sap.properties")))
 	const late = 6
