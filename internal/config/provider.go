@@ -11,7 +11,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
@@ -246,7 +246,7 @@ func (p *Providers) hasReference(entry Entry) bool {
 // secretValues returns the option values of a login module's line, because its other words occur in many messages; else
 // the value.
 func secretValues(value string) []string {
-	if values, ok := security.LoginOptions(value); ok {
+	if values, ok := clientconfig.LoginOptions(value); ok {
 		return values
 	}
 	return []string{value}

@@ -14,7 +14,7 @@ import (
 	"github.com/knadh/koanf/providers/rawbytes"
 	"github.com/knadh/koanf/v2"
 
-	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -168,7 +168,7 @@ func (w *Worker) exactlyOnceProblem() string {
 	switch {
 	case !w.ExactlyOnce():
 		return ""
-	case slices.ContainsFunc(w.List("bootstrap.servers"), security.IsEmbedded):
+	case slices.ContainsFunc(w.List("bootstrap.servers"), clientconfig.IsEmbedded):
 		return setting.Invalid(ExactlyOnceSetting, "enabled",
 			"expected disabled with bootstrap.servers=embedded: killing this process would break transactions of "+
 				"its broker. Use the brokers of a Kafka cluster or of `culvert broker`")

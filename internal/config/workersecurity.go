@@ -1,12 +1,13 @@
 package config
 
 import (
-	"strconv"
-
-	"github.com/culvert-project/culvert/internal/kafka/security"
-	"github.com/culvert-project/culvert/internal/transport/route"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
+	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
+
+// outageOfRole is the role with the same meaning for a service.
+var outageOfRole, _ = role.Find(role.ProxyOutageMS)
 
 var proxySettings = []wit.ConfigKey{
 	declared("kafka.proxy.type", wit.KindString, "none", "How brokers are reached: directly, by an ordinary SOCKS5 or "+
@@ -30,7 +31,7 @@ var proxySettings = []wit.ConfigKey{
 		"PEM file of the client certificate for the token service, instead of a secret."),
 	declared("kafka.proxy.token.key.location", wit.KindString, "", "PEM file of the key of that certificate."),
 	declared("kafka.proxy.service.key", wit.KindString, "", "File of a service key of the connectivity service."),
-	declared("kafka.proxy.outage.ms", wit.KindLong, strconv.FormatInt(route.DefaultOutage.Milliseconds(), 10),
+	declared("kafka.proxy.outage.ms", wit.KindLong, outageOfRole.HostDefault,
 		"How long all Cloud Connectors may be unavailable before tasks fail, in milliseconds.", atLeast(0)),
 }
 
@@ -52,4 +53,4 @@ var restSettings = []wit.ConfigKey{
 		"requested or required.", allowed("none", "requested", "required")),
 }
 
-var securitySettings = security.Settings()
+var securitySettings = clientconfig.Settings()

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -250,7 +250,7 @@ func (w *Worker) InGroup() bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(w.List("bootstrap.servers"), security.IsEmbedded)
+	return !slices.ContainsFunc(w.List("bootstrap.servers"), clientconfig.IsEmbedded)
 }
 
 // WorkerSettings returns the declarations of a worker's settings without those of its Kafka clients.

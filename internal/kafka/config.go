@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/culvert-project/culvert/internal/base/memory"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
@@ -56,7 +57,7 @@ type ClientConfig struct {
 	ConnectTimeout time.Duration
 	// IdleTimeout closes unused connections. Default 30 s, below the limits of proxies and firewalls.
 	IdleTimeout time.Duration
-	Security    map[string]security.Value // Security holds security.protocol, ssl.* and sasl.*, named without a prefix.
+	Security    map[string]clientconfig.Value // Security holds security.protocol, ssl.* and sasl.*, without a prefix.
 
 	access *security.Access // built by Parse and Override; nil means plain TCP
 }
@@ -77,7 +78,7 @@ func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	}
 	merged := maps.Clone(base.Security)
 	if merged == nil {
-		merged = map[string]security.Value{}
+		merged = map[string]clientconfig.Value{}
 	}
 	maps.Copy(merged, c.Security)
 	c.Security = merged

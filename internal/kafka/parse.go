@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -57,7 +58,7 @@ func overridesAccess(properties map[string]string) bool {
 	for name := range properties {
 		for _, prefix := range overridePrefixes {
 			short, ok := strings.CutPrefix(name, prefix)
-			if ok && (security.IsSecurityProperty(short) || short == "bootstrap.servers" || short == connectTimeout) {
+			if ok && (clientconfig.IsSecurityProperty(short) || short == "bootstrap.servers" || short == connectTimeout) {
 				return true
 			}
 		}
@@ -84,8 +85,8 @@ func (c *Config) apply(properties map[string]string,
 		value := setting.Trim(properties[name])
 		declaration, ok := settings[kind][short]
 		switch {
-		case security.IsSecurityProperty(short):
-			warning, err := c.applySecurity(kind, short, security.Value{Name: name, Value: value})
+		case clientconfig.IsSecurityProperty(short):
+			warning, err := c.applySecurity(kind, short, clientconfig.Value{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
@@ -117,15 +118,15 @@ func warning(name string, code setting.Code, text string) setting.Problem {
 }
 
 func (c *Config) applySecurity(kind clientKind, name string,
-	value security.Value) (warning setting.Problem, err error) {
-	hasEffect, warning, err := security.Check(name, value)
+	value clientconfig.Value) (warning setting.Problem, err error) {
+	hasEffect, warning, err := clientconfig.Check(name, value)
 	if !hasEffect {
 		return warning, err
 	}
 	client := c.client(kind)
 	client.Security = maps.Clone(client.Security) // the map is shared with the original configuration
 	if client.Security == nil {
-		client.Security = map[string]security.Value{}
+		client.Security = map[string]clientconfig.Value{}
 	}
 	client.Security[name] = value
 	return warning, nil
@@ -185,7 +186,7 @@ func (c *Config) sameAccess(kind clientKind, merged ClientConfig) *ClientConfig 
 
 // EmbeddedListen reports whether bootstrap.servers is the embedded broker, and its address; "" means the default.
 func EmbeddedListen(bootstrap []string) (listen string, embedded bool, err error) {
-	if len(bootstrap) == 0 || !security.IsEmbedded(bootstrap[0]) {
+	if len(bootstrap) == 0 || !clientconfig.IsEmbedded(bootstrap[0]) {
 		return "", false, nil
 	}
 	if len(bootstrap) > 1 {

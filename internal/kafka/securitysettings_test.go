@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/certtest"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 )
 
 // securityCase is a property next to others, and its effect.
@@ -34,7 +34,7 @@ func TestSecuritySettings(t *testing.T) {
 		covered[test.name] = true
 		t.Run(test.name+"="+firstLine(test.value), func(t *testing.T) { checkSecurity(t, c, test) })
 	}
-	for _, p := range security.Properties() {
+	for _, p := range clientconfig.Properties() {
 		if covered[p.Name] {
 			continue
 		}

@@ -12,7 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/culvert-project/culvert/internal/kafka/security"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -200,7 +200,7 @@ func list(field func(*Config) *[]string, parse func(string) (item, problem strin
 }
 
 func bootstrapServer(server string) (address, problem string) {
-	if security.IsEmbedded(server) {
+	if clientconfig.IsEmbedded(server) {
 		return server, ""
 	}
 	if _, address, ok := strings.Cut(server, "://"); ok {
@@ -342,7 +342,7 @@ func ClientProperties() []ClientProperty {
 			merged.Ignored = merged.Ignored && p.set == nil
 		}
 	}
-	for _, p := range security.Properties() {
+	for _, p := range clientconfig.Properties() {
 		byName[p.Name] = &ClientProperty{Name: p.Name, Clients: []string{"common"}, Ignored: p.NoEffect,
 			Unsupported: p.Unsupported}
 	}

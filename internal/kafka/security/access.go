@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/culvert-project/culvert/internal/base/loopback"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/socks"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -56,7 +57,7 @@ func (a *Access) TLS() (config *tls.Config, explain func(error) error) {
 
 // Options configure an [Access].
 type Options struct {
-	Properties map[string]Value // Properties are security properties by Kafka's names without a prefix.
+	Properties map[string]clientconfig.Value // Properties are security properties by Kafka's names without a prefix.
 	Bootstrap  []string
 	Timeout    time.Duration // Timeout bounds a connection with its handshakes. Zero means 10 s, through a proxy 30 s.
 	Proxy      *Proxy        // Proxy may be nil.
@@ -177,10 +178,10 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 			"empty: a broker's certificate is accepted for any host, so that any holder of a certificate of the "+
 				"same authority can intercept connections")
 	}
-	if _, insecure, _ := suites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
+	if _, insecure, _ := clientconfig.CipherSuites(s.text("ssl.cipher.suites")); withTLS && len(insecure) > 0 {
 		warn("ssl.cipher.suites", "%s is insecure", strings.Join(insecure, ", "))
 	}
-	if withTLS && hasTLS13(s.text("ssl.cipher.suites")) {
+	if withTLS && clientconfig.HasTLS13(s.text("ssl.cipher.suites")) {
 		warn("ssl.cipher.suites", "suites of TLS 1.3 cannot be selected: all of them are offered")
 	}
 	return warnings

@@ -14,6 +14,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/sasl"
 
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -38,8 +39,8 @@ type renewingMechanism struct {
 
 type tokenSource interface {
 	// check returns the current login module if it is valid for the source.
-	check() (jaasModule, error)
-	token(context.Context, jaasModule) (string, error)
+	check() (clientconfig.LoginModule, error)
+	token(context.Context, clientconfig.LoginModule) (string, error)
 }
 
 func (s settings) tokenSource() (tokenSource, error) {
@@ -76,9 +77,9 @@ func (s settings) tokenSource() (tokenSource, error) {
 
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
-func extensions(m jaasModule) map[string]string {
+func extensions(m clientconfig.LoginModule) map[string]string {
 	extensions := map[string]string{}
-	for option, value := range m.options {
+	for option, value := range m.Options {
 		if name, ok := strings.CutPrefix(option, "extension_"); ok {
 			extensions[name] = value
 		}
@@ -86,7 +87,7 @@ func extensions(m jaasModule) map[string]string {
 	return extensions
 }
 
-func (s settings) bearerModule(options *setting.Table) (jaasModule, error) {
+func (s settings) bearerModule(options *setting.Table) (clientconfig.LoginModule, error) {
 	module, err := s.jaas(oauthModule)
 	if err != nil {
 		return module, err
@@ -109,9 +110,9 @@ type fileTokens struct {
 	path string
 }
 
-func (f fileTokens) check() (jaasModule, error) { return f.bearerModule(oauthOptions) }
+func (f fileTokens) check() (clientconfig.LoginModule, error) { return f.bearerModule(oauthOptions) }
 
-func (f fileTokens) token(context.Context, jaasModule) (string, error) {
+func (f fileTokens) token(context.Context, clientconfig.LoginModule) (string, error) {
 	content, err := keystore.ReadFile(f.path)
 	if err != nil {
 		return "", f.credentialError("sasl.oauthbearer.token.endpoint.url", "%v", err)
@@ -153,7 +154,7 @@ var (
 		option(unsecured+"ScopeClaimName", wit.KindString), option("extension_{name}", wit.KindString))
 )
 
-func (t *tokenService) check() (jaasModule, error) {
+func (t *tokenService) check() (clientconfig.LoginModule, error) {
 	m, err := t.bearerModule(oauthOptions)
 	if err != nil {
 		return m, err
@@ -163,16 +164,16 @@ func (t *tokenService) check() (jaasModule, error) {
 }
 
 // client returns the credentials. It prefers the properties of Kafka 4.1 to the login module's options.
-func (t *tokenService) client(m jaasModule) oauthClient {
+func (t *tokenService) client(m clientconfig.LoginModule) oauthClient {
 	return oauthClient{
-		id:     cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.id"), m.options["clientId"]),
-		secret: cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.secret"), m.options["clientSecret"]),
-		scope:  cmp.Or(t.text("sasl.oauthbearer.scope"), m.options["scope"]),
+		id:     cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.id"), m.Options["clientId"]),
+		secret: cmp.Or(t.current("sasl.oauthbearer.client.credentials.client.secret"), m.Options["clientSecret"]),
+		scope:  cmp.Or(t.text("sasl.oauthbearer.scope"), m.Options["scope"]),
 	}
 }
 
 // tokensFor returns the tokens for the current credentials. It replaces the former ones after a change.
-func (t *tokenService) tokensFor(m jaasModule) (*btp.Tokens, error) {
+func (t *tokenService) tokensFor(m clientconfig.LoginModule) (*btp.Tokens, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	client := t.client(m)
@@ -220,9 +221,9 @@ func (t *tokenService) tokenSetting(field string) string {
 }
 
 // tlsConfig returns the configuration of the module's own ssl.* options; nil means the system's roots.
-func (t *tokenService) tlsConfig(m jaasModule) (*tls.Config, error) {
+func (t *tokenService) tlsConfig(m clientconfig.LoginModule) (*tls.Config, error) {
 	options := map[string]string{}
-	for option, value := range m.options {
+	for option, value := range m.Options {
 		if strings.HasPrefix(option, "ssl.") {
 			options[option] = value
 		}
@@ -244,7 +245,7 @@ func (t *tokenService) tlsConfig(m jaasModule) (*tls.Config, error) {
 	return keystore.ForHost(config, u.Hostname()), nil
 }
 
-func (t *tokenService) token(ctx context.Context, m jaasModule) (string, error) {
+func (t *tokenService) token(ctx context.Context, m clientconfig.LoginModule) (string, error) {
 	tokens, err := t.tokensFor(m)
 	if err != nil {
 		return "", err
@@ -271,7 +272,7 @@ type unsecuredTokens struct{ settings }
 
 const unsecured = "unsecuredLogin" // begins the names of options
 
-func (u unsecuredTokens) check() (jaasModule, error) {
+func (u unsecuredTokens) check() (clientconfig.LoginModule, error) {
 	m, err := u.bearerModule(unsecuredOptions)
 	if err != nil {
 		return m, err
@@ -280,10 +281,10 @@ func (u unsecuredTokens) check() (jaasModule, error) {
 	return m, err
 }
 
-func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, error) {
+func (u unsecuredTokens) token(_ context.Context, module clientconfig.LoginModule) (string, error) {
 	claims := map[string]any{}
 	lifetime := 3600.0
-	for option, value := range module.options {
+	for option, value := range module.Options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {
 		case "StringClaim":
@@ -304,7 +305,7 @@ func (u unsecuredTokens) token(_ context.Context, module jaasModule) (string, er
 			claims[name] = list
 		}
 	}
-	principal := module.options[unsecured+"PrincipalClaimName"]
+	principal := module.Options[unsecured+"PrincipalClaimName"]
 	if principal == "" {
 		principal = "sub"
 	}

@@ -1,7 +1,8 @@
 // Package security connects clients to brokers: proxy, TLS and SASL, and which failures are permanent.
 //
-//   - settings.go, values.go: security.protocol, ssl.* and sasl.*. access.go: what they configure; stores.go: TLS;
-//     sasl.go, jaas.go, bearer.go: logons; proxy.go: kafka.proxy.*; currentvalues.go: secrets that change in files.
+//   - settings.go: security.protocol, ssl.* and sasl.*, which package clientconfig declares and checks. access.go: what
+//     they configure; stores.go: TLS; sasl.go, bearer.go: logons; proxy.go: kafka.proxy.*; currentvalues.go: secrets
+//     that change in files.
 //   - dialer.go: transient and permanent failures; probe.go: which protocol a broker speaks. denied.go: errors.
 //     outages.go: unreachable brokers.
 //

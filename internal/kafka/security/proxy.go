@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/internal/transport/route"
@@ -163,16 +164,11 @@ func NewProxy(properties map[string]string, bootstrap []string, current *Current
 			return nil, nil
 		}
 		maxOutage = 0 // no limit: without a proxy these are outages of brokers
-	} else if len(bootstrap) > 0 && IsEmbedded(bootstrap[0]) {
+	} else if len(bootstrap) > 0 && clientconfig.IsEmbedded(bootstrap[0]) {
 		return nil, setting.Problem{Setting: proxyPrefix + "type", Code: setting.CodeInvalid,
 			Text: setting.Invalid(proxyPrefix+"type", r.Type(),
 				"expected none with the embedded broker of bootstrap.servers")}
 	}
 	return &Proxy{maxOutage: maxOutage, current: current, properties: maps.Clone(properties), secretsDigest: digest,
 		route: r}, nil
-}
-
-// IsEmbedded reports whether an entry of bootstrap.servers is the embedded broker, with or without a port.
-func IsEmbedded(server string) bool {
-	return server == "embedded" || strings.HasPrefix(server, "embedded:")
 }

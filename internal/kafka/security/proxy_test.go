@@ -14,6 +14,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 )
 
 var proxySettingsCases = []struct {
@@ -110,7 +111,7 @@ func TestProxySettings(t *testing.T) {
 		t.Errorf("the embedded broker behind a proxy: expected an error about kafka.proxy.type, found %v", err)
 	}
 	for server, want := range map[string]bool{"embedded": true, "embedded:9092": true, "embedded-kafka:9092": false} {
-		assert.Equal(t, want, IsEmbedded(server), server, "is embedded")
+		assert.Equal(t, want, clientconfig.IsEmbedded(server), server, "is embedded")
 	}
 	_, err := NewProxy(map[string]string{"kafka.proxy.type": "socks5", "kafka.proxy.address": "p:1"},
 		[]string{"embedded-kafka:9092"}, &CurrentValues{})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -29,14 +30,14 @@ func (s settings) credentialError(name, format string, args ...any) error {
 }
 
 // jaas returns the current login module, which must be of a class.
-func (s settings) jaas(class string) (jaasModule, error) {
-	m, err := parseJAAS(s.current("sasl.jaas.config"))
+func (s settings) jaas(class string) (clientconfig.LoginModule, error) {
+	m, err := clientconfig.ParseLoginModule(s.current("sasl.jaas.config"))
 	switch {
 	case err != nil:
 		return m, s.credentialError("sasl.jaas.config", "%v", err)
-	case m.class != class:
+	case m.Class != class:
 		return m, s.credentialError("sasl.jaas.config", "expected %s for %s %s, found the login module %s", class,
-			s.fullName("sasl.mechanism"), s.text("sasl.mechanism"), m.class)
+			s.fullName("sasl.mechanism"), s.text("sasl.mechanism"), m.Class)
 	}
 	return m, nil
 }
@@ -53,7 +54,7 @@ func (s settings) user(class string) (saslUser, error) {
 		return saslUser{}, err
 	}
 	for _, option := range []string{"username", "password"} {
-		if module.options[option] == "" {
+		if module.Options[option] == "" {
 			return saslUser{}, s.credentialError("sasl.jaas.config", `expected %s="…", found nothing`, option)
 		}
 	}
@@ -65,9 +66,9 @@ func (s settings) user(class string) (saslUser, error) {
 		return saslUser{}, err
 	}
 	return saslUser{
-		name:     module.options["username"],
-		password: module.options["password"],
-		isToken:  strings.EqualFold(module.options["tokenauth"], "true"),
+		name:     module.Options["username"],
+		password: module.Options["password"],
+		isToken:  strings.EqualFold(module.Options["tokenauth"], "true"),
 	}, nil
 }
 
@@ -82,12 +83,12 @@ func option(name string, kind wit.SettingKind) wit.ConfigKey {
 }
 
 // checkOptions rejects unknown options and invalid values without quoting them.
-func (s settings) checkOptions(m jaasModule, options *setting.Table) error {
-	for _, name := range slices.Sorted(maps.Keys(m.options)) {
+func (s settings) checkOptions(m clientconfig.LoginModule, options *setting.Table) error {
+	for _, name := range slices.Sorted(maps.Keys(m.Options)) {
 		spec, ok := options.Find(name)
 		problem := setting.Unknown(options.Nearest(name))
 		if ok {
-			problem = setting.Check{Secret: true}.Value(&spec, m.options[name])
+			problem = setting.Check{Secret: true}.Value(&spec, m.Options[name])
 		}
 		if problem != "" {
 			return s.credentialError("sasl.jaas.config", "option %s of the login module: %s", name, problem)

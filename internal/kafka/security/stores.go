@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
@@ -124,12 +126,12 @@ func (s settings) tls(o keystore.Options) (*tls.Config, error) {
 		return nil, err
 	}
 	if v := s.text("ssl.enabled.protocols"); v != "" {
-		if config.MinVersion, config.MaxVersion, err = enabledProtocols(v); err != nil {
+		if config.MinVersion, config.MaxVersion, err = clientconfig.EnabledProtocols(v); err != nil {
 			return nil, s.problem("ssl.enabled.protocols", "%v", err)
 		}
 	}
 	if v := s.text("ssl.cipher.suites"); v != "" {
-		if config.CipherSuites, _, err = suites(v); err != nil {
+		if config.CipherSuites, _, err = clientconfig.CipherSuites(v); err != nil {
 			return nil, s.problem("ssl.cipher.suites", "%v", err)
 		}
 	}
@@ -151,20 +153,13 @@ func ClientTLS(ctx context.Context, properties map[string]string, prefix string,
 // serviceTLS is ClientTLS with the errors that newError returns.
 func serviceTLS(ctx context.Context, properties map[string]string, prefix string, live *CurrentValues,
 	newError func(name, problem string) error) (*tls.Config, error) {
-	values := settings{ctx: ctx, properties: map[string]Value{}, live: live, prefix: prefix}
+	values := settings{ctx: ctx, properties: map[string]clientconfig.Value{}, live: live, prefix: prefix}
 	for _, name := range slices.Sorted(maps.Keys(properties)) {
 		value := properties[name]
-		switch rule, ok := byName[name]; {
-		case !ok:
-			return nil, newError(name, unknownText(name))
-		case rule.unsupported != "":
-			return nil, newError(name, "not built: "+rule.unsupported)
-		case !rule.noEffect:
-			if problem := rule.problem(prefix+name, value); problem != "" {
-				return nil, newError(name, problem)
-			}
+		if problem := clientconfig.Problem(name, prefix+name, value); problem != "" {
+			return nil, newError(name, problem)
 		}
-		values.properties[name] = Value{Name: prefix + name, Value: value}
+		values.properties[name] = clientconfig.Value{Name: prefix + name, Value: value}
 	}
 	o, err := values.stores()
 	if err != nil {
@@ -172,3 +167,16 @@ func serviceTLS(ctx context.Context, properties map[string]string, prefix string
 	}
 	return values.tls(o)
 }
+
+// pemLines restores line breaks of one-line PEM, which Java accepts in properties.
+func pemLines(text string) string {
+	if strings.Contains(text, "\n") {
+		return text
+	}
+	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
+		parts := pemBlock.FindStringSubmatch(block)
+		return parts[1] + "\n" + strings.Join(strings.Fields(parts[2]), "\n") + "\n" + parts[3] + "\n"
+	})
+}
+
+var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)

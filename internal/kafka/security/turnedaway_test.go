@@ -12,6 +12,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
 	"github.com/culvert-project/culvert/internal/kafka/wire"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
@@ -21,7 +22,7 @@ import (
 func TestRejectedTokenIsReplaced(t *testing.T) {
 	s := connectivitytest.NewServer()
 	t.Cleanup(s.Close)
-	properties := map[string]Value{}
+	properties := map[string]clientconfig.Value{}
 	for name, value := range map[string]string{
 		"security.protocol":                   "SASL_PLAINTEXT",
 		"sasl.mechanism":                      "OAUTHBEARER",
@@ -29,7 +30,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 		"sasl.jaas.config": oauthModule + ` required clientId="` + s.XSUAA.ID + `" clientSecret="` +
 			s.XSUAA.Secret + `";`,
 	} {
-		properties[name] = Value{Name: name, Value: value}
+		properties[name] = clientconfig.Value{Name: name, Value: value}
 	}
 	a, _, err := New(t.Context(), Options{Properties: properties, Live: &CurrentValues{}})
 	require.NoError(t, err)

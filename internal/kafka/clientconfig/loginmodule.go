@@ -1,4 +1,4 @@
-package security
+package clientconfig
 
 import (
 	"errors"
@@ -9,37 +9,38 @@ import (
 	"unicode/utf8"
 )
 
-type jaasModule struct {
-	class   string
-	flag    string
-	options map[string]string
+// LoginModule is the value of sasl.jaas.config.
+type LoginModule struct {
+	Class   string
+	Options map[string]string
 }
 
 // String leaves the options out: one of them is the password.
-func (m jaasModule) String() string { return m.class }
+func (m LoginModule) String() string { return m.Class }
 
 // GoString is String, so that %#v shows no password either.
-func (m jaasModule) GoString() string { return m.class }
+func (m LoginModule) GoString() string { return m.Class }
 
-// parseJAAS parses a sasl.jaas.config like Java's StreamTokenizer. Errors never quote it: it has the password.
-func parseJAAS(text string) (jaasModule, error) {
+// ParseLoginModule parses a sasl.jaas.config like Java's StreamTokenizer. Errors never quote it: it has the password.
+func ParseLoginModule(text string) (LoginModule, error) {
 	t := &jaasScanner{text: text}
-	module := jaasModule{options: map[string]string{}}
+	module := LoginModule{Options: map[string]string{}}
 	class, err := t.word("the class of a login module")
 	if err != nil {
 		return module, err
 	}
-	module.class = class
-	if module.flag, err = t.word("a control flag (required, requisite, sufficient or optional)"); err != nil {
+	module.Class = class
+	flag, err := t.word("a control flag (required, requisite, sufficient or optional)")
+	if err != nil {
 		return module, err
 	}
-	switch module.flag = strings.ToLower(module.flag); module.flag {
+	switch strings.ToLower(flag) {
 	case "required", "requisite", "sufficient", "optional": // no difference with one module
 	default:
 		return module, fmt.Errorf("expected a control flag (required, requisite, sufficient or optional) "+
-			"after %s, found another word", module.class)
+			"after %s, found another word", module.Class)
 	}
-	if err := t.readOptions(module.options); err != nil {
+	if err := t.readOptions(module.Options); err != nil {
 		return module, err
 	}
 	token, err := t.next()
@@ -51,11 +52,11 @@ func parseJAAS(text string) (jaasModule, error) {
 
 // LoginOptions returns the option values of a login module; !ok means that the text is no sasl.jaas.config.
 func LoginOptions(text string) (values []string, ok bool) {
-	m, err := parseJAAS(text)
+	m, err := ParseLoginModule(text)
 	if err != nil {
 		return nil, false
 	}
-	return slices.Collect(maps.Values(m.options)), true
+	return slices.Collect(maps.Values(m.Options)), true
 }
 
 func (j *jaasScanner) readOptions(options map[string]string) error {

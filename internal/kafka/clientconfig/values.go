@@ -1,18 +1,17 @@
-package security
+package clientconfig
 
 import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
-// enabledProtocols returns the lowest and highest of Java's version names; zero for an empty list.
-func enabledProtocols(list string) (lowest, highest uint16, err error) {
+// EnabledProtocols returns the lowest and highest of Java's version names; zero for an empty list.
+func EnabledProtocols(list string) (lowest, highest uint16, err error) {
 	for _, name := range setting.ParseList(list) {
 		var version uint16
 		switch name {
@@ -35,8 +34,8 @@ func enabledProtocols(list string) (lowest, highest uint16, err error) {
 	return lowest, highest, nil
 }
 
-// suites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
-func suites(list string) (ids []uint16, insecure []string, err error) {
+// CipherSuites returns TLS 1.2 cipher suites by standard name, and the names of insecure ones.
+func CipherSuites(list string) (ids []uint16, insecure []string, err error) {
 	suites := map[string]*tls.CipherSuite{}
 	for _, suite := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		suites[suite.Name] = suite
@@ -63,7 +62,8 @@ func suites(list string) (ids []uint16, insecure []string, err error) {
 	return ids, insecure, nil
 }
 
-func hasTLS13(list string) bool {
+// HasTLS13 reports whether a list names a cipher suite of TLS 1.3, which cannot be selected.
+func HasTLS13(list string) bool {
 	return slices.ContainsFunc(setting.ParseList(list), func(name string) bool {
 		return slices.ContainsFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
 			return s.Name == name && s.SupportedVersions[0] == tls.VersionTLS13
@@ -81,19 +81,6 @@ func checkPEMText(kind string) func(value string) error {
 	}
 }
 
-// pemLines restores line breaks of one-line PEM, which Java accepts in properties.
-func pemLines(text string) string {
-	if strings.Contains(text, "\n") {
-		return text
-	}
-	return pemBlock.ReplaceAllStringFunc(text, func(block string) string {
-		parts := pemBlock.FindStringSubmatch(block)
-		return parts[1] + "\n" + strings.Join(strings.Fields(parts[2]), "\n") + "\n" + parts[3] + "\n"
-	})
-}
-
-var pemBlock = regexp.MustCompile(`(-----BEGIN [^-]+-----)([^-]*)(-----END [^-]+-----)\s*`)
-
 const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
 
 // checkMechanism is case-sensitive, as in Kafka.
@@ -106,12 +93,12 @@ func checkMechanism(v string) error {
 }
 
 func checkTLSVersions(v string) error {
-	_, _, err := enabledProtocols(v)
+	_, _, err := EnabledProtocols(v)
 	return err
 }
 
 func checkSuites(v string) error {
-	_, _, err := suites(v)
+	_, _, err := CipherSuites(v)
 	return err
 }
 

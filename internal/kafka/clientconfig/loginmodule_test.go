@@ -1,4 +1,4 @@
-package security
+package clientconfig
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 )
 
 // The expected results are those of Kafka 4.3.1's JaasConfig.
-func TestParseJAAS(t *testing.T) {
+func TestParseLoginModule(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct {
 		name    string
@@ -76,15 +76,15 @@ func TestParseJAAS(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			m, err := parseJAAS(c.text)
+			m, err := ParseLoginModule(c.text)
 			require.NoError(t, err)
-			diff := cmp.Diff(c.options, m.options)
-			assert.True(t, diff == "" && m.class == class, "%s: options (-want +got):\n%s", m.class, diff)
+			diff := cmp.Diff(c.options, m.Options)
+			assert.True(t, diff == "" && m.Class == class, "%s: options (-want +got):\n%s", m.Class, diff)
 		})
 	}
 }
 
-func TestParseJAASRejects(t *testing.T) {
+func TestParseLoginModuleRejects(t *testing.T) {
 	const class = "org.apache.kafka.common.security.plain.PlainLoginModule"
 	cases := []struct{ text, expect string }{
 		{expect: "class of a login module at character 1"},
@@ -110,7 +110,7 @@ func TestParseJAASRejects(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.text, func(t *testing.T) {
-			m, err := parseJAAS(c.text)
+			m, err := ParseLoginModule(c.text)
 			require.Error(t, err, c.expect)
 			text := err.Error() + fmt.Sprintf("%v %+v %#v", m, m, m)
 			assert.True(t, !strings.Contains(text, "hush"), "expected no password, found one in %s", text)
@@ -119,13 +119,13 @@ func TestParseJAASRejects(t *testing.T) {
 }
 
 // Any input causes no panic and no endless loop, and all results are part of the text.
-func FuzzParseJAAS(f *testing.F) {
+func FuzzParseLoginModule(f *testing.F) {
 	f.Add(`a.b.C required user="x" pass='y\061';`)
 	f.Add(`C optional -1=2; /* * / */ // x`)
 	f.Add("C required a=\"\\")
 	f.Fuzz(func(t *testing.T, text string) {
-		m, err := parseJAAS(text)
-		assert.True(t, err != nil || m.class != "" || strings.Contains(text, `""`) || strings.Contains(text, `''`),
+		m, err := ParseLoginModule(text)
+		assert.True(t, err != nil || m.Class != "" || strings.Contains(text, `""`) || strings.Contains(text, `''`),
 			"%q: expected a class", text)
 	})
 }
