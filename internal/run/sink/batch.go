@@ -1,7 +1,6 @@
 package sink
 
 import (
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -22,17 +21,6 @@ type batch struct {
 	span      *tracing.Span
 	err       error // ends the task after this batch
 	idle      bool  // no record arrived: the task may have caught up
-}
-
-func (b *batch) addRecordID(item *item, part uint32) {
-	o := &b.recordIDs
-	r := item.record
-	topic := slices.Index(o.Topics, r.Topic)
-	if topic < 0 {
-		topic = len(o.Topics)
-		o.Topics = append(o.Topics, r.Topic)
-	}
-	o.IDs = append(o.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition, Offset: r.Offset, Part: part})
 }
 
 // timestampOf returns a record's timestamp in milliseconds since 1970, -1 for none.
@@ -92,17 +80,6 @@ type rowState struct {
 	inDoubt    *inDoubt
 }
 
-// encodingsWith counts the encodings with a hint after which the plugin wanted to write the row again. A hint that is
-// new to the row is progress: it is sent in another form.
-func (r *rowState) encodingsWith(hint string) (count int) {
-	for _, earlier := range r.repeated {
-		if earlier == hint {
-			count++
-		}
-	}
-	return count
-}
-
 type failureCount struct {
 	attempts int
 	since    time.Time // the time of the first one
@@ -113,6 +90,7 @@ type delivery struct {
 	wit.Delivery
 	active  *activeBatch
 	rows    []uint32
+	items   []*item        // by row
 	opened  *openedVersion // encoded it and must read its response
 	context *pluginContext
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
@@ -131,14 +109,6 @@ func bytesOf(deliveries []delivery) (n int64) {
 }
 
 func (d *delivery) isRead() bool { return d.Request.Method == "GET" || d.Request.Method == "HEAD" }
-
-func (a *activeBatch) items(d *delivery) []*item {
-	items := make([]*item, len(d.rows))
-	for n, row := range d.rows {
-		items[n] = a.batch.items[row]
-	}
-	return items
-}
 
 // outcome collects what reading, encoding or delivering rows has found out, until the dispatcher merges it.
 type outcome struct {

@@ -239,7 +239,9 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 	}
 	stopConvert()
 	convertSpan.End(nil)
-	br.updateGrowth(b, inputs)
+	if size := sizeOf(inputs); size > 0 {
+		br.growth = float64(len(b.rows.Data)) / float64(size)
+	}
 	br.task.o.Observer.Observe(br.task.o.Task, "", &b.rows)
 	var rowErrs []wit.RowError
 	if br.chain != nil && len(inputs) > 0 {
@@ -254,7 +256,7 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 		}
 	}
 	err := br.matchRows(b, inputs, rowErrs)
-	br.task.checkTopics(b)
+	br.task.o.Unmatched.observe(br.task.log, b.items, &b.rows, br.task.plugin.Opened().topics)
 	return b, err
 }
 
@@ -264,12 +266,6 @@ func (br *batchReader) newBatch(items []*item, maxBytes int) *batch {
 		rows: record.Batch{Registry: br.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 			Data: make([]byte, 0, min(size, maxBytes))},
 		recordIDs: record.RecordIDs{IDs: make([]wit.RecordID, 0, len(items))},
-	}
-}
-
-func (br *batchReader) updateGrowth(b *batch, read []*item) {
-	if size := sizeOf(read); size > 0 {
-		br.growth = float64(len(b.rows.Data)) / float64(size)
 	}
 }
 
@@ -309,10 +305,6 @@ func (br *batchReader) transform(ctx context.Context, rows *record.Batch) ([]wit
 	})
 }
 
-func (t *Task) checkTopics(b *batch) {
-	t.o.Unmatched.observe(t.log, b.items, &b.rows, t.plugin.Opened().topics)
-}
-
 // matchRows assigns the transformed rows to inputs, the records that they were made of, and rejects records that
 // failed. The rows after a record that must not be skipped are dropped.
 func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowError) error {
@@ -332,7 +324,7 @@ func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowErro
 		}
 	}
 	for n, i := range inputs {
-		if rejected[n] == nil {
+		if rejected[n] == nil && t.o.deadLetterOf != nil {
 			rejected[n] = t.o.deadLetterOf[idOf(i.record)].Rows.CheckTotal(rowCounts[n])
 		}
 		if rejected[n] == nil {
@@ -348,25 +340,35 @@ func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowErro
 	nextPart := make([]uint32, len(rowCounts))
 	remaining := make([]int, len(rowCounts))
 	kept := b.rows.Rows[:0]
-	for _, r := range b.rows.Rows {
-		n := int(r.RowIndex)
+	for _, row := range b.rows.Rows {
+		n := int(row.RowIndex)
 		index := nextPart[n]
 		nextPart[n]++
-		if n >= len(inputs) || rejected[n] != nil || !t.o.deadLetterOf[idOf(inputs[n].record)].Rows.Contains(index) {
+		if n >= len(inputs) || rejected[n] != nil || (t.o.deadLetterOf != nil &&
+			!t.o.deadLetterOf[idOf(inputs[n].record)].Rows.Contains(index)) {
 			continue
 		}
 		remaining[n]++
-		b.addRecordID(inputs[n], index)
+		r := inputs[n].record
+		topic := slices.Index(b.recordIDs.Topics, r.Topic)
+		if topic < 0 {
+			topic = len(b.recordIDs.Topics)
+			b.recordIDs.Topics = append(b.recordIDs.Topics, r.Topic)
+		}
+		b.recordIDs.IDs = append(b.recordIDs.IDs, wit.RecordID{Topic: uint32(topic), Partition: r.Partition,
+			Offset: r.Offset, Part: index})
 		b.items = append(b.items, inputs[n])
-		r.RowIndex = uint32(len(kept))
-		kept = append(kept, r)
+		row.RowIndex = uint32(len(kept))
+		kept = append(kept, row)
 	}
 	b.rows.Rows = kept
+	transformed := make(rowsTransformed, 0, len(inputs))
 	for n, i := range inputs {
 		if rejected[n] == nil {
-			t.tracker.apply(rowsTransformed{i, rowCounts[n], remaining[n]})
+			transformed = append(transformed, transformedRecord{i, rowCounts[n], remaining[n]})
 		}
 	}
+	t.tracker.apply(transformed)
 	return nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -27,11 +26,10 @@ func (a *activeBatch) inDoubtUnchecked(delivery *delivery) error {
 	if delivery.uncheckable != nil {
 		return delivery.uncheckable.failure
 	}
-	for _, row := range delivery.rows {
-		i := a.batch.items[row]
-		if reason := a.task.o.InDoubt.cause(i.record); reason != nil && a.rowStates[row].inDoubt == nil {
-			return &recordError{item: i, stage: "it may have been written or not by a task that " +
-				"failed, and is not sent again", err: reason, inDoubt: true}
+	for _, doubt := range a.task.o.InDoubt.search(a.batch.items, delivery.rows) {
+		if doubt.cause != nil && a.rowStates[delivery.rows[doubt.position]].inDoubt == nil {
+			return &recordError{item: delivery.items[doubt.position], err: doubt.cause, inDoubt: true,
+				stage: "it may have been written or not by a task that failed, and is not sent again"}
 		}
 	}
 	return nil
@@ -45,10 +43,8 @@ func (a *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 	})
 	var panicked *guard.PanicError
 	if errors.As(err, &panicked) && !delivery.Request.Repeatable {
-		for _, row := range delivery.rows {
-			if i := a.batch.items[row]; a.task.tracker.check(i, (*item).unsettled) {
-				err = a.task.markInDoubt(i, panicked)
-			}
+		for _, i := range a.task.tracker.filter(delivery.items, (*item).unsettled) {
+			err = a.task.markInDoubt(i, panicked)
 		}
 	}
 	return retries, err
@@ -57,18 +53,14 @@ func (a *activeBatch) deliverGuarded(out *outcome, delivery *delivery) (retries 
 // deliver sends a request and handles the response. It returns the deliveries to send next for its rows, or the same
 // delivery if it was not sent because records were revoked.
 func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, error) {
-	items := a.items(delivery)
-	sendable := a.task.tracker.apply(inFlightChanged{items: items, delta: 1}).ok
-	if sendable {
-		defer a.task.tracker.apply(inFlightChanged{items: items, delta: -1})
-	}
-	defer a.task.tracker.apply(deliveryEnded{items})
-	if !delivery.Request.Repeatable {
-		markKnown := sync.OnceFunc(func() { a.task.tracker.apply(outcomeKnown{items}) })
-		defer markKnown()
+	sendable := a.task.tracker.apply(deliverySent{delivery.items}).ok
+	end := deliveryEnded{items: delivery.items, sent: sendable, outcomeOpen: !delivery.Request.Repeatable}
+	defer func() { a.task.tracker.apply(end) }()
+	if end.outcomeOpen {
 		releaseSlot := delivery.releaseSlot
 		delivery.releaseSlot = func() {
-			markKnown()
+			a.task.tracker.apply(outcomeKnown{delivery.items})
+			end.outcomeOpen = false
 			releaseSlot()
 		}
 	}
@@ -77,10 +69,8 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	}
 	switch o := &a.task.o; {
 	case o.dryRun:
-		for _, row := range delivery.rows {
-			a.reportWritten(row)
-			a.settleRow(out, row)
-		}
+		a.reportWritten(delivery.rows)
+		a.settleRows(out, delivery.rows, false)
 		return nil, a.task.sendToDLQ(out)
 	case o.checkOnly && !delivery.isRead():
 		for _, row := range delivery.rows {
@@ -88,7 +78,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 		}
 		return nil, a.task.sendToDLQ(out)
 	}
-	if owned, err := a.storeIntent(delivery, items); err != nil {
+	if owned, err := a.storeIntent(delivery); err != nil {
 		return nil, err
 	} else if !owned {
 		return a.returnUnsent(delivery), nil
@@ -96,7 +86,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	a.task.count.requests.Add(1)
 	span := a.batch.span.StartRequest("deliver", &delivery.Request)
 	span.SetInt("culvert.rows", int64(len(delivery.rows)))
-	response, err := a.sendRequest(delivery, items)
+	response, err := a.sendRequest(delivery)
 	if err == nil {
 		span.SetStatus(response.Status)
 	}
@@ -134,10 +124,10 @@ func (a *activeBatch) returnUnsent(unsent *delivery) []delivery {
 	return deliveries
 }
 
-func (a *activeBatch) sendRequest(delivery *delivery, items []*item) (wit.Response, error) {
-	workCtx := transport.WithSendCheck(a.task.run.requestCtx, func() error { return a.awaitOwnership(items) },
+func (a *activeBatch) sendRequest(delivery *delivery) (wit.Response, error) {
+	workCtx := transport.WithSendCheck(a.task.run.requestCtx, func() error { return a.awaitOwnership(delivery.items) },
 		func() bool {
-			return a.task.run.consumer.IsSessionValid() && !a.task.tracker.checkAny(items, (*item).revoked)
+			return a.task.run.consumer.IsSessionValid() && !a.task.tracker.checkAny(delivery.items, (*item).revoked)
 		})
 	for retries := a.task.o.Retry.Start(); ; {
 		sendCtx, endSend := a.task.count.send.Track(workCtx, &a.task.count.wait)
@@ -201,9 +191,11 @@ func (a *activeBatch) awaitOwnership(items []*item) error {
 // records of an entity after newer ones.
 //
 // Deliveries that start together share a commit. owned reports whether this task still owns the records.
-func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool, err error) {
+func (a *activeBatch) storeIntent(delivery *delivery) (owned bool, err error) {
+	items := delivery.items
 	seq := max(delivery.awaitedSeq, delivery.announcedSeq)
-	isResend := slices.ContainsFunc(items, func(i *item) bool { return a.task.o.InDoubt.isResent(i.record) })
+	isResend := slices.ContainsFunc(a.task.o.InDoubt.search(a.batch.items, delivery.rows),
+		func(doubt rowInDoubt) bool { return doubt.resending })
 	switch {
 	case delivery.announcedSeq > 0:
 		seq = max(seq, a.task.tracker.knownSeq())
@@ -240,11 +232,10 @@ func (a *activeBatch) storeIntent(delivery *delivery, items []*item) (owned bool
 
 // announce uses up the decisions to send the rows again, and returns the sequence number that must be durable first.
 func (a *activeBatch) announce(d *delivery) int {
-	items := a.items(d)
-	for _, i := range items {
-		a.task.o.InDoubt.useDecision(idOf(i.record))
+	for _, doubt := range a.task.o.InDoubt.search(a.batch.items, d.rows) {
+		a.task.o.InDoubt.useDecision(idOf(d.items[doubt.position].record))
 	}
-	return a.task.tracker.apply(deliveryAnnounced{items: items, nonRepeatable: !d.Request.Repeatable}).number
+	return a.task.tracker.apply(deliveryAnnounced{items: d.items, nonRepeatable: !d.Request.Repeatable}).number
 }
 
 func (a *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,

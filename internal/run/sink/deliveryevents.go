@@ -17,7 +17,7 @@ func (e encodingStarted) apply(*ledger) (out effects) {
 	return out
 }
 
-// deliveryAnnounced: a delivery will be sent when number is durable. outcomeKnown follows if it is non-repeatable.
+// deliveryAnnounced: a delivery will be sent when number is durable. Its outcome is open if it is non-repeatable.
 type deliveryAnnounced struct {
 	items         []*item
 	nonRepeatable bool
@@ -41,7 +41,7 @@ func (storeRequested) apply(l *ledger) effects {
 	return effects{number: l.pendingSeq}
 }
 
-// outcomeKnown: the outcome of a non-repeatable delivery is known.
+// outcomeKnown: the outcome of a non-repeatable delivery is known, before it ends.
 type outcomeKnown struct{ items []*item }
 
 func (o outcomeKnown) apply(*ledger) (out effects) {
@@ -94,29 +94,37 @@ func (d deliveryStart) apply(l *ledger) effects {
 	return effects{start: startOK}
 }
 
-type deliveryEnded struct{ items []*item }
+// deliverySent: a delivery is sent; a revocation waits until it has ended. Effect: ok unless a revocation forbids to
+// send it. A delivery that has merely started may wait for a commit that the group accepts only after the revocation,
+// so a revocation cannot wait for it.
+type deliverySent struct{ items []*item }
 
-func (e deliveryEnded) apply(*ledger) effects {
-	for _, i := range e.items {
-		i.partition.startedRows--
-	}
-	return effects{}
-}
-
-// inFlightChanged: a delivery is sent (delta 1) or has completed (-1); a revocation waits only for such deliveries.
-// Effect: ok unless a revocation forbids to send it. A delivery that has merely started may wait for a commit that the
-// group accepts only after the revocation, so a revocation cannot wait for it.
-type inFlightChanged struct {
-	items []*item
-	delta int
-}
-
-func (f inFlightChanged) apply(*ledger) effects {
-	if f.delta > 0 && slices.ContainsFunc(f.items, (*item).revoked) {
+func (s deliverySent) apply(*ledger) effects {
+	if slices.ContainsFunc(s.items, (*item).revoked) {
 		return effects{}
 	}
-	for _, i := range f.items {
-		i.partition.inFlightRows += f.delta
+	for _, i := range s.items {
+		i.partition.inFlightRows++
 	}
-	return effects{completed: f.delta < 0, ok: true}
+	return effects{ok: true}
+}
+
+// deliveryEnded: a started delivery has ended.
+type deliveryEnded struct {
+	items       []*item
+	sent        bool
+	outcomeOpen bool // it was announced as non-repeatable, and outcomeKnown was not applied
+}
+
+func (e deliveryEnded) apply(l *ledger) effects {
+	if e.outcomeOpen {
+		outcomeKnown{e.items}.apply(l)
+	}
+	for _, i := range e.items {
+		i.partition.startedRows--
+		if e.sent {
+			i.partition.inFlightRows--
+		}
+	}
+	return effects{completed: e.sent}
 }

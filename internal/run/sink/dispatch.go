@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -44,7 +45,9 @@ type dispatcher struct {
 }
 
 func newDispatcher(t *Task) *dispatcher {
-	return &dispatcher{task: t, queue: newQueue(), events: make(chan func(), t.o.InFlight+1)}
+	return &dispatcher{task: t, events: make(chan func(), t.o.InFlight+1),
+		queue: &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*laneHeap{}, blocked: map[*partition]bool{},
+			settledSeq: map[uint32]int{}}}
 }
 
 // run writes batches until there are none left or the task stops. It returns when nothing is in flight.
@@ -169,8 +172,10 @@ func (d *dispatcher) findUncheckable(active *activeBatch) {
 }
 
 func (d *dispatcher) firstIn(s batchState) *activeBatch {
-	if i := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == s }); i >= 0 {
-		return d.active[i]
+	for _, active := range d.active {
+		if active.state == s {
+			return active
+		}
 	}
 	return nil
 }
@@ -220,11 +225,12 @@ func (d *dispatcher) updateQueueContext() *pluginContext {
 	return d.queue.context
 }
 
-// requeue takes back the last batches that were not sent yet and that another context must encode.
+// requeue takes back the last batches that were not sent yet and that must be encoded again: by another version of the
+// plugin, or because the plugin has learned something.
 func (d *dispatcher) requeue() {
-	end := slices.IndexFunc(d.active, func(active *activeBatch) bool { return active.state == batchWaiting })
-	if end < 0 {
-		end = len(d.active)
+	end := 0
+	for end < len(d.active) && d.active[end].state != batchWaiting {
+		end++
 	}
 	if end == 0 || d.firstIn(batchEncoding) != nil {
 		return
@@ -236,8 +242,11 @@ func (d *dispatcher) requeue() {
 	for start > 0 && !d.active[start-1].started {
 		start--
 	}
-	for start < end && !d.isOutdated(d.active[start]) {
-		start++
+	if !d.task.plugin.UpgradePending() {
+		current := d.currentContext()
+		for start < end && (d.active[start].retakes >= maxRetakes || !d.active[start].keyContext().isOlder(current)) {
+			start++
+		}
 	}
 	for _, active := range slices.Backward(d.active[start:end]) {
 		deliveries := active.encoded
@@ -256,13 +265,6 @@ func (d *dispatcher) requeue() {
 // gives them after it has learned something. More would cost much: hundreds of batches may be waiting while the plugin
 // learns from each response. What it knows of the service counts all the same, see [dispatcher.prune].
 const maxRetakes = 1
-
-// isOutdated reports whether an unsent batch must be encoded again: by another version of the plugin, or because the
-// plugin has learned something.
-func (d *dispatcher) isOutdated(active *activeBatch) bool {
-	return d.task.plugin.UpgradePending() ||
-		(active.retakes < maxRetakes && active.keyContext().isOlder(d.currentContext()))
-}
 
 func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
 	t := d.task
@@ -413,15 +415,13 @@ func (d *dispatcher) finishBatch(active *activeBatch) {
 	metrics.AddActive(-len(active.batch.rows.Rows))
 	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == active })
 	d.batchEnded = true
-	d.queue.dropDurable(d.task.tracker.isDurable)
+	maps.DeleteFunc(d.queue.settledSeq, func(_ uint32, seq int) bool { return d.task.tracker.isDurable(seq) })
 }
 
 // failPartialRecords fails the task for records of which only some rows are written: a restart would write those again.
 func (d *dispatcher) failPartialRecords(active *activeBatch) {
-	for n, i := range active.batch.items {
-		seen := n > 0 && active.batch.items[n-1] == i
-		if seen || !active.task.tracker.check(i, (*item).partiallyWritten) ||
-			active.task.o.InDoubt.cause(i.record) != nil {
+	for _, i := range d.task.tracker.filter(active.batch.items, (*item).partiallyWritten) {
+		if d.task.o.InDoubt.cause(i.record) != nil {
 			continue
 		}
 		reason := errors.New("some of the rows that the transforms made of it are written, and others are not")

@@ -261,12 +261,12 @@ func TestUnsentBatchIsEncodedAgainWithinBounds(t *testing.T) {
 		x.group.put("t", 0, "a=waits")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(2 * time.Minute)
+		require.NoError(t, stop())
 		assert.Equal(t, 202, x.committed("t", 0), "committed")
 		// Each time it is also encoded with the context of the queue.
 		if n := l.encodings["waits"]; n <= maxRetakes+1 || n > 2*(maxRetakes+1)+1 {
 			t.Errorf("expected the row to be encoded %d to %d times, found %d", maxRetakes+2, 2*(maxRetakes+1)+1, n)
 		}
-		require.NoError(t, stop())
 	})
 }
 
@@ -277,9 +277,9 @@ func TestStartedBatchIsEncodedAgainBeforeItIsSent(t *testing.T) {
 		x.group.put("t", 0, "a=1", "a=2", "a=3")
 		stop := runtest.Start(t, NewTask(x.o).Run)
 		time.Sleep(2 * time.Minute)
+		require.NoError(t, stop())
 		assert.Equal(t, map[string]int{"0": 1, "1": 1, "2": 2, "3": 2}, l.encodings, "encodings of the rows")
 		assert.Equal(t, 4, x.committed("t", 0), "committed")
-		require.NoError(t, stop())
 	})
 }
 
@@ -348,9 +348,8 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 	for n := range lanes {
 		active.batch.items = append(active.batch.items, &item{partition: p, record: &kgo.Record{Offset: int64(n)},
 			offset: int64(n), remaining: 1})
-		unsent := delivery{active: active}
-		unsent.rows = []uint32{uint32(n)}
-		lanes[n] = &lane{deliveries: []delivery{unsent}}
+		lanes[n] = &lane{deliveries: []delivery{{active: active, rows: []uint32{uint32(n)},
+			items: active.batch.items[n : n+1]}}}
 	}
 	d.announced = lanes[1:]
 	d.queue.push(lanes[0])

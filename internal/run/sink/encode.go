@@ -232,14 +232,16 @@ func (a *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 func (a *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
 	t := a.task
 	deliveries := make([]delivery, 0, len(encoded.Ready))
+	var ignored []uint32
 	for _, row := range encoded.Ignored {
 		if a.rowStates[rows[row]].inDoubt != nil {
 			deliveries = append(deliveries, a.uncheckable(rows[row], errors.New("the plugin ignores it")))
-			continue
+		} else {
+			ignored = append(ignored, rows[row])
 		}
-		t.count.ignored.Add(1)
-		a.settleRow(out, rows[row])
 	}
+	t.count.ignored.Add(int64(len(ignored)))
+	a.settleRows(out, ignored, false)
 	for i := range encoded.Rejected {
 		rowErr := &encoded.Rejected[i]
 		if a.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
@@ -259,10 +261,11 @@ func (a *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeRe
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
 		}
-		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)), opened: encoded.opened,
-			context: encoded.context}
+		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)),
+			items: make([]*item, len(ready.Rows)), opened: encoded.opened, context: encoded.context}
 		for n, row := range ready.Rows {
 			next.rows[n] = rows[row]
+			next.items[n] = a.batch.items[rows[row]]
 		}
 		more, err := a.requireReads(next)
 		if err != nil {

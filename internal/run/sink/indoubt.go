@@ -17,16 +17,16 @@ func (a *activeBatch) markInDoubt(row uint32, reason error) {
 
 // inheritInDoubt marks rows that an earlier task left in doubt. With the hints the plugin makes checks of them.
 func (a *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
-	for n, row := range rows {
-		item := a.batch.items[row]
-		reason := a.task.o.InDoubt.cause(item.record)
-		if reason == nil {
+	for _, doubt := range a.task.o.InDoubt.search(a.batch.items, rows) {
+		if doubt.cause == nil {
 			continue
 		}
-		a.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: item, err: reason, inDoubt: true,
+		row := rows[doubt.position]
+		item := a.batch.items[row]
+		a.rowStates[row].inDoubt = &inDoubt{failure: &recordError{item: item, err: doubt.cause, inDoubt: true,
 			stage: "it may have been written or not by a task that failed, and is not sent again"}, inherited: true}
 		a.rowStates[row].hint = a.task.o.InDoubt.hint(item.record)
-		hints = append(hints, wit.Hint{Row: uint32(n), Text: a.rowStates[row].hint})
+		hints = append(hints, wit.Hint{Row: uint32(doubt.position), Text: a.rowStates[row].hint})
 	}
 	return hints
 }
@@ -35,9 +35,9 @@ func (a *activeBatch) inheritInDoubt(rows []uint32) (hints []wit.Hint) {
 // ([Task.restorePartition]), if all of their requests are repeatable: these need no check.
 func (a *activeBatch) resolveRepeatable() error {
 	var rows []uint32
-	for _, row := range a.rows {
-		if a.task.o.InDoubt.relocatedInDoubt(a.batch.items[row].record) {
-			rows = append(rows, row)
+	for _, doubt := range a.task.o.InDoubt.search(a.batch.items, a.rows) {
+		if doubt.relocated && !doubt.resending {
+			rows = append(rows, a.rows[doubt.position])
 		}
 	}
 	if len(rows) == 0 {
@@ -78,8 +78,12 @@ func (a *activeBatch) resolveRepeatable() error {
 // requireReads returns the delivery unchanged unless it would write rows in doubt: these become uncheckable. If it
 // would write other rows with them, the task fails, because those would be sent after later rows of their keys.
 func (a *activeBatch) requireReads(planned delivery) (deliveries []delivery, err error) {
-	inDoubt := slices.DeleteFunc(slices.Clone(planned.rows),
-		func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
+	var inDoubt []uint32
+	for _, row := range planned.rows {
+		if a.rowStates[row].inDoubt != nil {
+			inDoubt = append(inDoubt, row)
+		}
+	}
 	if planned.isRead() || len(inDoubt) == 0 {
 		return []delivery{planned}, nil
 	}
@@ -100,7 +104,8 @@ func (a *activeBatch) allInDoubt(d *delivery) bool {
 
 // uncheckable returns a placeholder for a row in doubt that cannot be checked: when it would be sent, the task fails.
 func (a *activeBatch) uncheckable(row uint32, reason error) delivery {
-	return delivery{active: a, rows: []uint32{row}, uncheckable: a.rowStates[row].inDoubt.withReason(reason)}
+	return delivery{active: a, rows: []uint32{row}, items: a.batch.items[row : row+1],
+		uncheckable: a.rowStates[row].inDoubt.withReason(reason)}
 }
 
 // abandonChecks leaves rows in doubt. It returns the first error of this run's rows, and adds earlier runs' to out.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,7 +16,11 @@ import (
 // InDoubtRecords holds the records of a connector whose outcome is unknown. The tasks share it, because the group
 // assigns a failed task's partitions to another task, which would otherwise send the requests again. A restarted
 // connector reads them from the commit metadata. The zero value is ready to use.
+//
+// Invariant: size changes together with records, while mu is held. So a reader that finds zero needs no lock: it gets
+// the answer that it would get with the lock. Nearly always it is zero, and then no row of a batch takes the lock.
 type InDoubtRecords struct {
+	size       atomic.Int64 // counts the records of all partitions
 	mu         sync.Mutex
 	partitions map[topicPartition]*inDoubtPartition
 	topicIDs   map[topicPartition]string // of the topics that the partitions belong to, as far as known
@@ -32,7 +37,7 @@ type inDoubtPartition struct {
 var emptyInDoubt = &inDoubtPartition{} // never modified
 
 type inDoubtRecord struct {
-	cause error
+	reason error
 	// used counts the decisions to send it again that were used up; resending means that one is being carried out.
 	used          int
 	resending     bool
@@ -40,7 +45,7 @@ type inDoubtRecord struct {
 	resolved      bool // not in doubt now; used counts if it comes into doubt again
 }
 
-// The caller of partition, record, forget and isRelocated holds mu.
+// The caller of partition, record and forget, and of the methods of their results, holds mu.
 func (i *InDoubtRecords) partition(tp topicPartition) *inDoubtPartition {
 	return cmp.Or(i.partitions[tp], emptyInDoubt)
 }
@@ -50,16 +55,48 @@ func (i *InDoubtRecords) record(r recordID) *inDoubtRecord {
 }
 
 func (i *InDoubtRecords) forget(r recordID) {
-	if p := i.partitions[r.topicPartition()]; p != nil {
+	if p := i.partition(r.topicPartition()); p.records[r.offset] != nil {
+		i.size.Add(-1)
 		delete(p.records, r.offset)
 		p.open = removeOffset(p.open, r.offset)
 	}
 }
 
-func (i *InDoubtRecords) isRelocated(r recordID) bool {
-	p := i.partition(r.topicPartition())
-	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{r.offset, r.offset}) &&
-		containsSorted(p.open, offsetRange{r.offset, r.offset})
+func (p *inDoubtPartition) isRelocated(offset int64) bool {
+	return p.relocated != nil && containsRange([]offsetRange{*p.relocated}, offsetRange{offset, offset}) &&
+		containsSorted(p.open, offsetRange{offset, offset})
+}
+
+// cause returns why the record is in doubt, nil if it is not or is sent again anyway.
+func (r *inDoubtRecord) cause() error {
+	if r == nil || r.resending || r.resolved {
+		return nil
+	}
+	return r.reason
+}
+
+// rowInDoubt is a row whose record is or was in doubt.
+type rowInDoubt struct {
+	position  int   // in the rows that were searched
+	cause     error // see [inDoubtRecord.cause]
+	resending bool
+	relocated bool
+}
+
+// search returns the rows whose records are or were in doubt. items are by row.
+func (i *InDoubtRecords) search(items []*item, rows []uint32) (inDoubt []rowInDoubt) {
+	if i.size.Load() == 0 {
+		return nil
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for n, row := range rows {
+		p := i.partition(items[row].partition.tp)
+		if r := p.records[items[row].offset]; r != nil {
+			inDoubt = append(inDoubt, rowInDoubt{n, r.cause(), r.resending, p.isRelocated(items[row].offset)})
+		}
+	}
+	return inDoubt
 }
 
 // replaceTopic records the topic of an assigned partition. If it was created again since the last assignment, it drops
@@ -71,6 +108,7 @@ func (i *InDoubtRecords) replaceTopic(tp topicPartition, id string) (isOther boo
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if former := i.topicIDs[tp]; former != "" && former != id {
+		i.size.Add(-int64(len(i.partition(tp).records)))
 		delete(i.partitions, tp)
 		isOther = true
 	}
@@ -101,7 +139,7 @@ func (i *InDoubtRecords) hint(r *kgo.Record) string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	hint := wit.HintUncertain
-	if i.isRelocated(idOf(r)) {
+	if i.partition(idOf(r).topicPartition()).isRelocated(r.Offset) {
 		hint += " " + wit.HintMoved
 	}
 	if i.known != "" {
@@ -116,12 +154,6 @@ func (i *InDoubtRecords) setRelocated(tp topicPartition, relocated offsetRange) 
 	if p := i.partitions[tp]; p != nil {
 		p.relocated = &relocated
 	}
-}
-
-func (i *InDoubtRecords) relocatedInDoubt(r *kgo.Record) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return i.isRelocated(idOf(r)) && !i.record(idOf(r)).resending
 }
 
 // add puts a record in doubt. If a decision to send it again was being carried out, that is used up.
@@ -140,9 +172,10 @@ func (i *InDoubtRecords) add(id recordID, reason error) {
 	partition.open = addOffset(partition.open, id.offset)
 	switch {
 	case record == nil:
-		partition.records[id.offset] = &inDoubtRecord{cause: reason}
+		partition.records[id.offset] = &inDoubtRecord{reason: reason}
+		i.size.Add(1)
 	case record.resending || record.resolved:
-		record.cause = reason
+		record.reason = reason
 		record.resending = false
 		record.resendCounted = false
 		record.resolved = false
@@ -233,21 +266,22 @@ func (i *InDoubtRecords) remove(id recordID) {
 	i.forget(id)
 }
 
-// cause returns why a record is in doubt, nil if it is not or is sent again anyway.
+func (i *InDoubtRecords) removeSettled(items []*item) {
+	if i.size.Load() == 0 || len(items) == 0 {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, settled := range items {
+		i.forget(idOf(settled.record))
+	}
+}
+
+// cause is [inDoubtRecord.cause].
 func (i *InDoubtRecords) cause(r *kgo.Record) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if record := i.record(idOf(r)); record != nil && !record.resending && !record.resolved {
-		return record.cause
-	}
-	return nil
-}
-
-func (i *InDoubtRecords) isResent(r *kgo.Record) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	record := i.record(idOf(r))
-	return record != nil && record.resending
+	return i.record(idOf(r)).cause()
 }
 
 func (i *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {

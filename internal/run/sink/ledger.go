@@ -46,7 +46,7 @@ type event interface{ apply(l *ledger) effects }
 type effects struct {
 	items     []*item
 	resets    []offsetReset
-	settled   []recordID   // records without unsettled rows
+	settled   []*item      // records without unsettled rows
 	revoked   []*partition // partitions that have ended
 	offsets   kafka.Offsets
 	number    int // a sequence number, or a number of rows

@@ -20,8 +20,8 @@ func (out effects) format() string {
 	for _, i := range out.items {
 		parts = append(parts, fmt.Sprint(i.offset))
 	}
-	for _, id := range out.settled {
-		parts = append(parts, fmt.Sprint("settled ", id.offset))
+	for _, i := range out.settled {
+		parts = append(parts, fmt.Sprint("settled ", i.offset))
 	}
 	for _, p := range out.resets {
 		parts = append(parts, fmt.Sprintf("set back to %d, %d dropped", p.offset, p.dropped))
@@ -77,7 +77,7 @@ func TestLedgerEvents(t *testing.T) {
 		{func() event { return metadataRequested{tp: tp, next: 0} }, "yes settled=2"},
 		{func() event { return commitSucceeded{lastCommit.offsets, lastCommit.number} }, "yes"},
 		{func() event { return encodingStarted{items} }, ""},
-		{func() event { return rowsTransformed{items[0], 2, 2} }, ""},
+		{func() event { return rowsTransformed{{items[0], 2, 2}} }, ""},
 		{func() event { return deliveryStart{items: itemsAt(0, 1), idle: true} }, ""},
 		{func() event { return deliveryAnnounced{items: itemsAt(0, 1), nonRepeatable: true} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
@@ -86,21 +86,21 @@ func TestLedgerEvents(t *testing.T) {
 		{func() event { return rowsSettled{items: itemsAt(1), written: true} }, "settled 1"},
 		{func() event { return rowRejected{items[0], 1, FailedRecord{}} }, ""},
 		{func() event { return rowsSettled{items: itemsAt(0), written: true} }, "0"}, // its dead letter is due
-		{func() event { return outcomeKnown{itemsAt(0, 1)} }, ""},
-		{func() event { return deliveryEnded{itemsAt(0, 1)} }, ""},
+		{func() event { return deliveryEnded{items: itemsAt(0, 1), outcomeOpen: true} }, ""},
 		{func() event { return commitStarted{} }, "offset 0"},
 		{func() event { return metadataRequested{tp: tp, next: 0} }, "yes sent=0 settled=1-2"}, // a row of 0 is written
 		{func() event { return deadLetterStored{items[0]} }, "settled 0"},
 		{func() event { return commitSucceeded{lastCommit.offsets, lastCommit.number} }, "yes"},
-		{func() event { return rowsTransformed{items[2], 0, 0} }, ""}, // the transforms drop it
+		{func() event { return rowsTransformed{{items[2], 0, 0}} }, ""}, // the transforms drop it
 		{func() event { return commitStarted{} }, "offset 4"},
+		{func() event { return deliveryStart{items: itemsAt(3, 4), idle: true} }, ""},
 		{func() event { return deliveryAnnounced{items: itemsAt(3), nonRepeatable: true} }, ""}, // but is never sent
 		{func() event { return deliveryAnnounced{items: itemsAt(4), nonRepeatable: true} }, ""},
-		{func() event { return inFlightChanged{items: itemsAt(4), delta: 1} }, "yes"},
+		{func() event { return deliverySent{itemsAt(4)} }, "yes"},
 		{func() event { return revoking{partitions} }, ""},
-		{func() event { return inFlightChanged{items: itemsAt(3), delta: 1} }, ""},
+		{func() event { return deliverySent{itemsAt(3)} }, ""},
 		{func() event { return metadataRequested{tp: tp, next: 4} }, "yes sent=0-1"}, // a request may be in progress
-		{func() event { return inFlightChanged{items: itemsAt(4), delta: -1} }, "yes"},
+		{func() event { return deliveryEnded{items: itemsAt(4), sent: true} }, ""},
 		{func() event { return metadataRequested{tp: tp, next: 4} }, "yes"}, // the announced delivery was not sent
 		{func() event { return deliveryStart{items: itemsAt(3), idle: true} }, "theirs"},
 		{func() event { return revoked{partitions: partitions} }, "offset 4 left"},
@@ -253,13 +253,10 @@ func (m *modelLedger) endDelivery() {
 		default:
 			state.settled = true
 			state.doubt = false
-			for _, id := range m.l.apply(rowsSettled{items: []*item{i}, written: true}).settled {
-				m.doubts.remove(id)
-			}
+			m.doubts.removeSettled(m.l.apply(rowsSettled{items: []*item{i}, written: true}).settled)
 		}
 	}
-	m.l.apply(outcomeKnown{items})
-	m.l.apply(deliveryEnded{items})
+	m.l.apply(deliveryEnded{items: items, outcomeOpen: true})
 }
 
 // startOrEndCommit starts a commit, or ends the one in progress.

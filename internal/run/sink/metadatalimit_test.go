@@ -148,12 +148,9 @@ func (w *metadataWorld) end(t *testing.T, items []*item) {
 			w.doubts.add(idOf(i.record), errEarlier)
 		}
 	}
-	w.ledger.apply(outcomeKnown{items})
-	w.ledger.apply(deliveryEnded{items})
+	w.ledger.apply(deliveryEnded{items: items, outcomeOpen: true})
 	w.checkMetadata(t)
-	for _, id := range w.ledger.apply(rowsSettled{items: items, written: true}).settled {
-		w.doubts.remove(id)
-	}
+	w.doubts.removeSettled(w.ledger.apply(rowsSettled{items: items, written: true}).settled)
 	w.checkMetadata(t)
 }
 

@@ -34,7 +34,7 @@ type Options struct {
 	Shared
 	Telemetry
 
-	deadLetterOf map[recordID]task.DeadLetter // of a [Replay]
+	deadLetterOf map[recordID]task.DeadLetter // of a [Replay], else nil
 	dryRun       bool
 	checkOnly    bool
 	written      func(*kgo.Record) // may be nil

@@ -94,7 +94,10 @@ func (p *partition) appendInFlight(dst []offsetRange) []offsetRange {
 func (p *partition) appendMaybeWritten(dst []offsetRange, maybeWritten func(*item) bool) []offsetRange {
 	next := int64(-1)
 	for _, item := range p.items {
-		if !item.unsettled() || !maybeWritten(item) {
+		if item.offset > p.maxStarted {
+			break // no delivery of it or of a later one has started
+		}
+		if item.remaining == 0 || !maybeWritten(item) {
 			continue
 		}
 		if item.offset == next {

@@ -3,7 +3,6 @@ package sink
 import (
 	"cmp"
 	"container/heap"
-	"maps"
 	"slices"
 )
 
@@ -34,14 +33,9 @@ func (l *lane) readBefore(other *lane) bool {
 		cmp.Compare(a.rows[0], b.rows[0])) < 0
 }
 
-func (d *delivery) partition() *partition { return d.active.batch.items[d.rows[0]].partition }
+func (d *delivery) partition() *partition { return d.items[0].partition }
 
 func (d *delivery) portion() int { return d.active.rowStates[d.rows[0]].portion }
-
-func newQueue() *queue {
-	return &queue{lanes: map[uint32]*lane{}, ready: map[*partition]*laneHeap{}, blocked: map[*partition]bool{},
-		settledSeq: map[uint32]int{}}
-}
 
 // setContext sets the context of the ordering keys. The keys of the queued deliveries must be equal with it.
 func (q *queue) setContext(context *pluginContext) {
@@ -93,17 +87,6 @@ func (q *queue) awaitedSeq(l *lane) int {
 		return max(q.minSeq, q.settledSeq[l.key])
 	}
 	return q.minSeq
-}
-
-// dropDurable forgets the sequence numbers that no lane has to wait for any more.
-func (q *queue) dropDurable(isDurable func(seq int) bool) {
-	maps.DeleteFunc(q.settledSeq, func(_ uint32, seq int) bool { return isDurable(seq) })
-}
-
-// pushBack makes a popped lane ready again, with the same delivery next, and unblocks all partitions.
-func (q *queue) pushBack(l *lane) {
-	clear(q.blocked)
-	q.push(l)
 }
 
 // first returns the ready lane whose rows were read first, nil if all are blocked or in flight.

@@ -108,17 +108,22 @@ func (o offsetFetched) apply(l *ledger) (out effects) {
 	return out
 }
 
-// rowsTransformed: the transforms made rows of a record, of which remaining must be written.
-type rowsTransformed struct {
+// rowsTransformed: the transforms made rows of records.
+type rowsTransformed []transformedRecord
+
+type transformedRecord struct {
 	item      *item
 	rows      uint32
-	remaining int
+	remaining int // of rows, must be written
 }
 
 func (r rowsTransformed) apply(*ledger) (out effects) {
-	r.item.rows = r.rows
-	r.item.remaining = r.remaining
-	r.item.partition.advance()
+	for _, transformed := range r {
+		i := transformed.item
+		i.rows = transformed.rows
+		i.remaining = transformed.remaining
+		i.partition.advance()
+	}
 	return out
 }
 
@@ -141,7 +146,7 @@ func (r rowsSettled) apply(*ledger) (out effects) {
 
 func (i *item) settle(out *effects) {
 	if !i.unsettled() {
-		out.settled = append(out.settled, idOf(i.record))
+		out.settled = append(out.settled, i)
 		delete(i.partition.toCheck, i.offset)
 	}
 	i.partition.advance()

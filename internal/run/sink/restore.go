@@ -71,7 +71,12 @@ func (t *Task) readPriorProgress(tp topicPartition, next int64,
 		p.uncommitted = nil
 		p.writtenHere = false
 	}
-	reason := metadataMismatch(p.metadata, next, stored)
+	// The metadata may describe another log: the topic was created again or copied, or has lost records.
+	reason := stored.Mismatch
+	if _, read := p.lastOffsets(next); reason == "" && stored.Text != "" && read >= stored.End {
+		reason = fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
+			read, stored.End)
+	}
 	if reason == "" {
 		return p, nil
 	}
@@ -80,15 +85,6 @@ func (t *Task) readPriorProgress(tp topicPartition, next int64,
 		return p, fmt.Errorf("%s: %w", reason, err)
 	}
 	return priorProgress{metadata: meta}, nil
-}
-
-// metadataMismatch returns why the metadata describe another log (created again, copied, with lost records), or "".
-func metadataMismatch(meta metadata, next int64, stored kafka.CommitMetadata) (reason string) {
-	if _, read := meta.lastOffsets(next); stored.Mismatch == "" && stored.Text != "" && read >= stored.End {
-		return fmt.Sprintf("they contain offset %d, but the partition ends at %d: it has lost records, or is a copy",
-			read, stored.End)
-	}
-	return stored.Mismatch
 }
 
 // maxWritten returns the last offset that may have been written according to mismatching metadata. The offset of a

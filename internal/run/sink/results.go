@@ -42,14 +42,32 @@ func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 		status:      response.Status,
 		noResponse:  noResponse,
 	}
-	written := int64(0)
+	var written []uint32
+	var checked []uint32 // written, and in doubt until now
 	for n, result := range results {
-		handler.handleRow(delivery.rows[n], result)
-		if result.Written != nil && noResponse == nil {
-			written++
+		row := delivery.rows[n]
+		switch {
+		case noResponse != nil || result.Written == nil: // handled after those that are settled
+		case a.rowStates[row].inDoubt != nil:
+			checked = append(checked, row)
+		default:
+			written = append(written, row)
 		}
 	}
-	t.count.written.Add(written)
+	t.count.written.Add(int64(len(written) + len(checked)))
+	a.reportWritten(written)
+	a.reportWritten(checked)
+	a.settleRows(out, written, !delivery.Request.Repeatable)
+	// Settle before resolve: a commit in between stores the row as settled or in doubt.
+	a.settleRows(out, checked, true)
+	for _, row := range checked {
+		a.resolve(row)
+	}
+	for n, result := range results {
+		if noResponse != nil || result.Written == nil {
+			handler.handleUnwritten(delivery.rows[n], result)
+		}
+	}
 	handler.addFailure(t.sendToDLQ(out))
 	if handler.failure == nil {
 		t.count.reencoded.Add(int64(len(handler.retryRows)))
@@ -67,20 +85,11 @@ func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 	return append(deliveries, more...), err
 }
 
-func (h *resultHandler) handleRow(row uint32, result wit.RowResult) {
+func (h *resultHandler) handleUnwritten(row uint32, result wit.RowResult) {
 	state := &h.rowStates[row]
 	switch {
 	case h.noResponse != nil:
 		h.handleNoResponse(row, result.Rejected)
-	case result.Written != nil:
-		h.reportWritten(row)
-		// Settle before resolve: a commit in between stores the row as settled or in doubt.
-		if !h.delivery.Request.Repeatable || state.inDoubt != nil {
-			h.settleNonRepeatableRow(h.out, row)
-		} else {
-			h.settleRow(h.out, row)
-		}
-		h.resolve(row)
 	case result.Rejected != nil && state.inDoubt != nil:
 		retry, err := h.handleInconclusiveCheck(h.out, row, result.Rejected,
 			isRetriable(result.Rejected, h.task.o.Client.Retry()))
@@ -152,8 +161,14 @@ func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
 		}
 		return
 	}
-	if !checked && r.Error == nil {
-		h.noProgress = max(h.noProgress, state.encodingsWith(r.Hint))
+	if !checked && r.Error == nil { // a hint that is new to the row is progress: it is sent in another form
+		encodings := 0
+		for _, earlier := range state.repeated {
+			if earlier == r.Hint {
+				encodings++
+			}
+		}
+		h.noProgress = max(h.noProgress, encodings)
 	}
 	state.hint = r.Hint
 	h.retryHints = append(h.retryHints, wit.Hint{Row: uint32(len(h.retryRows)), Text: r.Hint})

@@ -299,6 +299,7 @@ func TestTruncatedPartition(t *testing.T) {
 	seqBefore := l.apply(storeRequested{}).number
 	commit := l.apply(commitStarted{}) // up to 10, and waits
 	reread := l.apply(recordsRead{records(4, 7)})
+	l.apply(deliveryStart{items: reread.items[:1]})
 	seqAfter := l.apply(deliveryAnnounced{items: reread.items[:1], nonRepeatable: true}).number
 	if next := commit.offsets["t"][0].Offset; next != 10 || len(reread.resets) != 1 || reread.resets[0].dropped != 2 {
 		t.Errorf("expected the offset 10 and 2 records to be dropped, found %d and %+v", next, reread.resets)

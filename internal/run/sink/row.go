@@ -10,21 +10,25 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// settleRow settles a row that needs no request any more, or was written by a repeatable one.
-func (a *activeBatch) settleRow(out *outcome, row uint32) {
-	settled := a.task.tracker.apply(rowsSettled{items: a.batch.items[row : row+1]})
-	out.forDLQ = append(out.forDLQ, settled.items...)
-}
-
-func (a *activeBatch) reportWritten(row uint32) {
-	if written := a.task.o.written; written != nil {
-		written(a.batch.items[row].record)
+// settleRows settles rows that need no request any more. written means that non-repeatable requests have written them.
+func (a *activeBatch) settleRows(out *outcome, rows []uint32, written bool) {
+	if len(rows) == 0 {
+		return
 	}
+	items := make([]*item, len(rows))
+	for n, row := range rows {
+		items[n] = a.batch.items[row]
+	}
+	settled := a.task.tracker.apply(rowsSettled{items: items, written: written})
+	out.forDLQ = append(out.forDLQ, settled.items...)
 }
 
-func (a *activeBatch) settleNonRepeatableRow(out *outcome, row uint32) {
-	settled := a.task.tracker.apply(rowsSettled{items: a.batch.items[row : row+1], written: true})
-	out.forDLQ = append(out.forDLQ, settled.items...)
+func (a *activeBatch) reportWritten(rows []uint32) {
+	if written := a.task.o.written; written != nil {
+		for _, row := range rows {
+			written(a.batch.items[row].record)
+		}
+	}
 }
 
 func (a *activeBatch) rejectRow(out *outcome, row uint32, stage task.ErrorStage, cause error) {

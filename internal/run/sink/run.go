@@ -113,14 +113,8 @@ func (t *Task) writeBatches(batches <-chan *batch) error {
 	if isInDoubt(err) {
 		err = t.o.InDoubt.withAdvice(err)
 	}
-	return ignoreStop(t.run.stopCtx, err)
-}
-
-// ignoreStop drops errors that result from the end of ctx.
-func ignoreStop(ctx context.Context, err error) error {
-	var record *recordError
-	if ctx.Err() != nil && !errors.As(err, &record) {
-		return nil
+	if t.run.stopCtx.Err() != nil && !errors.As(err, new(*recordError)) {
+		return nil // the error results from the stop
 	}
 	return err
 }

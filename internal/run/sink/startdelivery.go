@@ -115,13 +115,10 @@ func (d *dispatcher) retract(active *activeBatch) {
 		if active != nil && delivery.active != active {
 			return false
 		}
-		items := delivery.active.items(delivery)
-		if delivery.announcedSeq > 0 {
-			d.task.tracker.apply(outcomeKnown{items})
-		}
+		d.task.tracker.apply(deliveryEnded{items: delivery.items, outcomeOpen: delivery.announcedSeq > 0})
 		delivery.announcedSeq = 0
-		d.task.tracker.apply(deliveryEnded{items})
-		d.queue.pushBack(l)
+		clear(d.queue.blocked) // the metadata have room again
+		d.queue.push(l)
 		return true
 	})
 }
@@ -171,11 +168,10 @@ func (d *dispatcher) nextLane(filter laneFilter) *lane {
 			lane.deliveries[0].uncheckable != nil)) {
 			return nil
 		}
-		items := lane.deliveries[0].active.items(&lane.deliveries[0])
-		if d.prune(lane, items) {
+		if d.prune(lane) {
 			continue
 		}
-		switch d.task.tracker.apply(deliveryStart{items: items, idle: filter.idle}).start {
+		switch d.task.tracker.apply(deliveryStart{items: lane.deliveries[0].items, idle: filter.idle}).start {
 		case startOK:
 			d.queue.pop(lane)
 			return lane
@@ -192,8 +188,9 @@ func (d *dispatcher) nextLane(filter laneFilter) *lane {
 
 // prune drops or replaces the next delivery of a lane if it must not be sent as it is, and reports whether it did. The
 // order of the checks matters: each excludes the later ones.
-func (d *dispatcher) prune(lane *lane, items []*item) bool {
+func (d *dispatcher) prune(lane *lane) bool {
 	delivery := &lane.deliveries[0]
+	items := delivery.items
 	tracker := d.task.tracker
 	active := delivery.active
 	if d.task.run.isEnding() && !active.completesPartial(items) {
@@ -208,8 +205,12 @@ func (d *dispatcher) prune(lane *lane, items []*item) bool {
 		return true
 	}
 	if tracker.checkAny(items, (*item).revoked) {
-		owned := slices.DeleteFunc(slices.Clone(delivery.rows),
-			func(row uint32) bool { return tracker.check(active.batch.items[row], (*item).revoked) })
+		var owned []uint32
+		for n, row := range delivery.rows {
+			if !tracker.checkAny(items[n:n+1], (*item).revoked) {
+				owned = append(owned, row)
+			}
+		}
 		if len(owned) == 0 { // the new owner writes all of them
 			d.skip(lane)
 		} else {
@@ -289,11 +290,15 @@ func (d *dispatcher) rowsBeforeEnd(delivery *delivery) []uint32 {
 	if d.firstFailure == nil && d.firstUncheckable == nil {
 		return delivery.rows
 	}
-	return slices.DeleteFunc(slices.Clone(delivery.rows), func(row uint32) bool {
+	var remaining []uint32
+	for n, row := range delivery.rows {
 		afterFailure := d.firstFailure != nil && !d.firstFailure.readBefore(delivery.active, row)
 		afterUncheckable := d.firstUncheckable != nil && !d.firstUncheckable.readBefore(delivery.active, row) &&
 			delivery.active.rowStates[row].inDoubt == nil
-		return (afterFailure || afterUncheckable) && !d.task.tracker.check(delivery.active.batch.items[row],
-			(*item).partiallyWritten)
-	})
+		if (!afterFailure && !afterUncheckable) ||
+			d.task.tracker.checkAny(delivery.items[n:n+1], (*item).partiallyWritten) {
+			remaining = append(remaining, row)
+		}
+	}
+	return remaining
 }

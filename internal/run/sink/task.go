@@ -113,9 +113,10 @@ func NewTask(o Options) *Task {
 	o.setDefaults()
 	log := o.Logger.With("connector", o.Connector, "task", o.Task)
 	t := &Task{
-		o:            o,
-		log:          log,
-		tracker:      newOffsetTracker(o.Revoked, o.InDoubt, log),
+		o:   o,
+		log: log,
+		tracker: &offsetTracker{ledger: newLedger(o.InDoubt), revokedPartitions: o.Revoked, inDoubt: o.InDoubt,
+			log: log},
 		count:        &counters{startedAt: time.Now()},
 		skips:        &task.SkipLog{},
 		finishing:    make(chan struct{}),

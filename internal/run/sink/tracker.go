@@ -23,17 +23,11 @@ type offsetTracker struct {
 	log               *slog.Logger
 }
 
-func newOffsetTracker(revoked *RevokedPartitions, inDoubt *InDoubtRecords, log *slog.Logger) *offsetTracker {
-	return &offsetTracker{ledger: newLedger(inDoubt), revokedPartitions: revoked, inDoubt: inDoubt, log: log}
-}
-
 func (o *offsetTracker) apply(e event) effects {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := o.ledger.apply(e)
-	for _, id := range out.settled {
-		o.inDoubt.remove(id)
-	}
+	o.inDoubt.removeSettled(out.settled)
 	for _, p := range out.revoked {
 		o.revokedPartitions.add(o, p)
 	}
@@ -61,8 +55,16 @@ func (o *offsetTracker) checkAny(items []*item, cond func(*item) bool) bool {
 	return slices.ContainsFunc(items, cond)
 }
 
-func (o *offsetTracker) check(i *item, cond func(*item) bool) bool {
-	return o.checkAny([]*item{i}, cond)
+// filter returns the items that meet a condition. Items that follow each other count once.
+func (o *offsetTracker) filter(items []*item, cond func(*item) bool) (filtered []*item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for n, i := range items {
+		if (n == 0 || items[n-1] != i) && cond(i) {
+			filtered = append(filtered, i)
+		}
+	}
+	return filtered
 }
 
 func (o *offsetTracker) sum(value func(*partition) int) (n int) {
