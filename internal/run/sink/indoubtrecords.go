@@ -285,6 +285,9 @@ func (i *InDoubtRecords) cause(r *kgo.Record) error {
 }
 
 func (i *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange {
+	if i.size.Load() == 0 {
+		return nil
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return rangesFrom(i.partition(tp).open, next)
@@ -305,6 +308,9 @@ func (i *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (reloc
 }
 
 func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
+	if i.size.Load() == 0 {
+		return nil
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	partition := i.partition(tp)

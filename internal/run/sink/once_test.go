@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/run/runtest"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // writeCounts returns how often each line was written, which must be once.
@@ -518,4 +520,50 @@ func TestDecisionsFollowTheirPartition(t *testing.T) {
 	assert.True(t, !next.decide(id, errKilled, 1, 1), "expected the decision to apply once after a kill, too")
 	next.remove(id)
 	assert.True(t, len(next.usedDecisions(tp, 0)) == 0, "expected a settled record to be removed")
+}
+
+// unlockingConsumer releases the lock of the records in doubt before it commits.
+type unlockingConsumer struct {
+	Consumer
+	unlock func()
+}
+
+func (c *unlockingConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
+	c.unlock()
+	return c.Consumer.Commit(ctx, offsets)
+}
+
+// A batch takes no lock of the records in doubt while there are none. Here another task holds it from the encoding of
+// a batch until its commit.
+func TestBatchWithoutDoubtTakesNoLock(t *testing.T) {
+	t.Parallel()
+	w := &writer{rowsPerRequest: 3, repeatable: true}
+	x := newWorld(w)
+	x.group.put("t", 0, lines("a", 7)...)
+	x.o.Linger = time.Millisecond
+	x.o.CommitInterval = time.Hour
+	x.o.InDoubt = &InDoubtRecords{}
+	var isHeld atomic.Bool
+	unlock := func() {
+		if isHeld.CompareAndSwap(true, false) {
+			x.o.InDoubt.mu.Unlock()
+		}
+	}
+	w.onEncode = func(*wit.EncodeResult, []wit.Hint) error {
+		x.o.InDoubt.mu.Lock()
+		isHeld.Store(true)
+		return nil
+	}
+	x.o.NewConsumer = func(topics []string, r kafka.Rebalances) (Consumer, error) {
+		consumer, err := x.group.join(topics, r)
+		return &unlockingConsumer{consumer, unlock}, err
+	}
+	timeout := time.AfterFunc(10*time.Second, func() {
+		t.Error("expected no lock between encoding and commit, found that the task waits for it")
+		unlock()
+	})
+	defer timeout.Stop()
+	x.mustRun(t)
+	assert.Equal(t, 7, x.committed("t", 0), "committed")
+	assert.Equal(t, 3, len(x.service.bodies()), "requests")
 }

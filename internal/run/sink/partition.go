@@ -79,25 +79,22 @@ func (p *partition) advance() {
 
 // appendPartial appends the offsets of partially written records, which would be in doubt if the task ended now.
 func (p *partition) appendPartial(dst []offsetRange) []offsetRange {
-	return p.appendMaybeWritten(dst, func(i *item) bool { return i.written > 0 })
+	return p.appendMaybeWritten(dst, false)
 }
 
 // appendInFlight appends the offsets of all records that would be in doubt if the task ended now: partially written
 // ones and those in non-repeatable deliveries. A delivery that was not sent before a revocation is never sent.
 func (p *partition) appendInFlight(dst []offsetRange) []offsetRange {
-	if p.revoked && p.inFlightRows == 0 {
-		return p.appendPartial(dst)
-	}
-	return p.appendMaybeWritten(dst, func(i *item) bool { return i.written > 0 || i.nonRepeatable > 0 })
+	return p.appendMaybeWritten(dst, !p.revoked || p.inFlightRows > 0)
 }
 
-func (p *partition) appendMaybeWritten(dst []offsetRange, maybeWritten func(*item) bool) []offsetRange {
+func (p *partition) appendMaybeWritten(dst []offsetRange, nonRepeatable bool) []offsetRange {
 	next := int64(-1)
 	for _, item := range p.items {
 		if item.offset > p.maxStarted {
 			break // no delivery of it or of a later one has started
 		}
-		if item.remaining == 0 || !maybeWritten(item) {
+		if item.remaining == 0 || (item.written == 0 && (!nonRepeatable || item.nonRepeatable == 0)) {
 			continue
 		}
 		if item.offset == next {
