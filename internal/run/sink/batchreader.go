@@ -132,7 +132,12 @@ func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 		}
 		if due.IsZero() {
 			br.firstReadAt = time.Now()
-			due = br.firstReadAt.Add(t.linger())
+			due = br.firstReadAt.Add(t.o.Linger)
+			select {
+			case <-t.finishing:
+				due = br.firstReadAt.Add(min(t.o.Linger, quietPeriod))
+			default:
+			}
 		}
 		if t.o.Linger <= 0 {
 			break
@@ -145,15 +150,6 @@ func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 		return nil, br.stopErr
 	}
 	return &batch{idle: true}, nil
-}
-
-func (t *Task) linger() time.Duration {
-	select {
-	case <-t.finishing:
-		return min(t.o.Linger, quietPeriod)
-	default:
-		return t.o.Linger
-	}
 }
 
 // poll waits for records until due. For the first ones it waits without limit, or until a finishing task is quiet.

@@ -168,13 +168,11 @@ func reservedField(fields []wit.OffsetEntry) (string, bool) {
 
 func sameFields(a, b []wit.OffsetEntry) bool {
 	return slices.EqualFunc(a, b, func(a, b wit.OffsetEntry) bool {
-		return a.Name == b.Name && sameScalar(a.Value, b.Value)
+		x := a.Value
+		y := b.Value
+		return a.Name == b.Name && (x.Null == nil) == (y.Null == nil) && samePointee(x.Boolean, y.Boolean) &&
+			samePointee(x.Integer, y.Integer) && samePointee(x.Real, y.Real) && samePointee(x.String, y.String)
 	})
-}
-
-func sameScalar(a, b wit.Scalar) bool {
-	return (a.Null == nil) == (b.Null == nil) && samePointee(a.Boolean, b.Boolean) &&
-		samePointee(a.Integer, b.Integer) && samePointee(a.Real, b.Real) && samePointee(a.String, b.String)
 }
 
 func samePointee[T comparable](a, b *T) bool { return a == b || (a != nil && b != nil && *a == *b) }

@@ -84,7 +84,12 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	}
 	defer page.releaseChunk()
 	page.startSpan()
-	defer func() { page.endSpan(err) }()
+	defer func() {
+		span := page.origin.span
+		span.AddPastChild("decode", page.decoding.from, page.decoding.to, page.decoding.total)
+		span.SetInt("culvert.rows", int64(page.emitted.rows))
+		span.End(err)
+	}()
 	start := time.Now()
 	lastRequest := FeedRequest{Request: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target),
 		At: start.UTC()}
@@ -162,20 +167,6 @@ func (p *page) startSpan() {
 	if t.o.TraceHeaders {
 		p.origin.traceHeader = p.origin.span.Header()
 	}
-}
-
-func (p *page) addDecodeTime(from time.Time) {
-	if p.decoding.from.IsZero() {
-		p.decoding.from = from
-	}
-	p.decoding.to = time.Now()
-	p.decoding.total += p.decoding.to.Sub(from)
-}
-
-func (p *page) endSpan(err error) {
-	p.origin.span.AddPastChild("decode", p.decoding.from, p.decoding.to, p.decoding.total)
-	p.origin.span.SetInt("culvert.rows", int64(p.emitted.rows))
-	p.origin.span.End(err)
 }
 
 // startSkipping resumes an interrupted page: if the plugin promises that it repeats exactly, its rows are skipped up to

@@ -45,7 +45,11 @@ func (p *page) decode(ctx context.Context, tag string, status uint16, piece []by
 	result, err := p.reader.Decode(ctx, p.id, tag, status, piece, isLast, b)
 	p.feed.task.count.decode.Stop()
 	if p.origin.span != nil {
-		p.addDecodeTime(start)
+		if p.decoding.from.IsZero() {
+			p.decoding.from = start
+		}
+		p.decoding.to = time.Now()
+		p.decoding.total += p.decoding.to.Sub(start)
 	}
 	if err != nil {
 		p.chunk.truncate(firstNew)
