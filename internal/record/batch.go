@@ -46,16 +46,20 @@ func (b *Batch) Bytes(d wit.ValueSlice) []byte {
 // Subset returns a batch of some rows, by their positions. It may share the data.
 func (b *Batch) Subset(rows []uint32) *Batch {
 	subset := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
-	size := 0
 	for n, row := range rows {
 		subset.Rows[n] = b.Rows[row]
-		size += b.RowBytes(int(row))
 	}
-	if len(rows) == len(b.Rows) || size >= len(b.Data) {
-		subset.Data = b.Data
+	subset.Data = b.Data
+	if len(rows) == len(b.Rows) {
 		return subset
 	}
-	subset.copyFrom(b, size)
+	size := 0
+	for n := range subset.Rows {
+		size += subset.RowBytes(n)
+	}
+	if size < len(b.Data) {
+		subset.copyFrom(b, size)
+	}
 	return subset
 }
 
