@@ -116,9 +116,6 @@ func (h *Host) logProblems(problems config.Problems) {
 			h.installation.Log.Error("a connector's file is rejected; the other connectors run: " + p.String())
 		}
 	}
-	if files := h.installation.Config.Files; len(files.Connectors) == 0 && !h.group.HasOthers() {
-		h.installation.Log.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
-	}
 }
 
 // fatalProblems leaves out problems of connectors that REST created, or whose folder has a valid connector.

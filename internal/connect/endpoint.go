@@ -160,27 +160,25 @@ func (ctl *controller) updateEndpoint() {
 	e.lastProblem = problem
 }
 
-// closeEndpoint closes the endpoint of a worker in a group. Without a group the end of the run closes it.
 func (ctl *controller) closeEndpoint() {
-	if ctl.desiredSpec().options.Group.HasOthers() {
-		ctl.endpoint.appliedConfig = nil
-		ctl.endpoint.shutDown()
-	}
+	ctl.endpoint.appliedConfig = nil
+	ctl.endpoint.shutDown()
 }
 
 // handleNotification delivers a notification or forwards it to the worker with the feed. Without a group the listener
 // logs and counts the task's error.
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	result, isKnown, err := ctl.deliver(ctx, n)
-	switch group := ctl.desiredSpec().options.Group; {
-	case result.Found && !group.HasOthers():
+	group := ctl.desiredSpec().options.Group
+	if isAlone := !group.HasOthers(); isAlone && result.Found {
 		return err
-	case result.Found:
-		ctl.logDeliveryError(err)
-	case group.HasOthers():
-		result = group.Forward(ctx, ctl.name, n)
-	case !isKnown:
+	} else if isAlone && !isKnown {
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
+	}
+	if result.Found {
+		ctl.logDeliveryError(err)
+	} else {
+		result = group.Forward(ctx, ctl.name, n)
 	}
 	return result.asError()
 }

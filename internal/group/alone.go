@@ -46,6 +46,9 @@ func (*Alone) Destinations() *transport.OriginRegistry { return nil }
 // NewHerder implements [Opener].
 func (a *Alone) NewHerder(_ context.Context, o connect.Options, connectors []*resolved.Connector,
 	_ *setup.Cleanup) (*connect.Herder, error) {
+	if files := a.Installation.Config.Files; len(files.Connectors) == 0 {
+		o.Logger.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
+	}
 	o.Target = func(c *config.Connector) connect.TargetState {
 		if a.Stored == nil {
 			return connect.Running
@@ -102,5 +105,5 @@ func (*Alone) Rebalances() cluster.Rebalances { return (*cluster.Worker)(nil).Re
 // Refresh implements [View].
 func (*Alone) Refresh(context.Context) error { return nil }
 
-// AwaitStatuses implements [View].
-func (*Alone) AwaitStatuses(context.Context, string) error { return nil }
+// CatchUp implements [View]: changes are applied before they are answered.
+func (*Alone) CatchUp(context.Context, *reload.Reloader, string) error { return nil }

@@ -50,8 +50,9 @@ type View interface {
 	// FolderConnectors returns the connectors of the folder, and why it is not applied.
 	FolderConnectors() (connectors []resolved.RunningConnector, problems []string)
 	Rebalances() cluster.Rebalances
-	// Refresh waits until what other workers have written was read, AwaitStatuses until this worker has read back what
-	// it has written about a connector's status and topics.
+	// Refresh waits until what other workers have written was read.
 	Refresh(ctx context.Context) error
-	AwaitStatuses(ctx context.Context, connector string) error
+	// CatchUp waits until this worker shows what was written: the connectors, whose reloader is r, and its own records
+	// of a connector's status and topics.
+	CatchUp(ctx context.Context, r *reload.Reloader, connector string) error
 }

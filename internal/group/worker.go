@@ -112,9 +112,16 @@ func (w *Worker) Store() *configtopic.Store { return w.store }
 // Refresh implements [View].
 func (w *Worker) Refresh(ctx context.Context) error { return w.log.Refresh(ctx) }
 
-// AwaitStatuses implements [View].
-func (w *Worker) AwaitStatuses(ctx context.Context, connector string) error {
-	return w.status.AwaitWritten(ctx, connector)
+// CatchUp implements [View].
+func (w *Worker) CatchUp(ctx context.Context, r *reload.Reloader, connector string) error {
+	err := w.Refresh(ctx)
+	if err == nil {
+		err = r.CatchUp(ctx)
+	}
+	if err == nil && connector != "" {
+		err = w.status.AwaitWritten(ctx, connector)
+	}
+	return err
 }
 
 // LeadEmptyGroup makes this worker the leader of a group without members, to write to the config topic.

@@ -159,7 +159,7 @@ func (req *request) listConnectors() {
 	}
 	group := newListAnswers(answers)
 	ownOnly := req.queryBool("own")
-	if !ownOnly && req.cluster != nil {
+	if !ownOnly {
 		group.addMembers(req.cluster)
 	}
 	herder := req.herder() // once: it looks at the whole worker

@@ -40,7 +40,7 @@ func (req *request) needsFanOut() bool {
 // queryWorkers sends the request with another query to all other workers of the group; to none for ?own=true. The
 // requests have the user's credentials, so they need no further rights.
 func (req *request) queryWorkers(query string, expected ...int) ([]workerAnswer, error) {
-	if req.cluster == nil || req.queryBool("own") {
+	if req.queryBool("own") {
 		return nil, nil
 	}
 	group, isLeader := req.cluster.Overview()

@@ -110,10 +110,7 @@ func (req *request) targetURL() (to string, err error) {
 	}
 	isForOther := target == namedWorker && id != "" && id != req.worker.Now().ID
 	switch {
-	case req.cluster == nil && isForOther:
-		return "", errNoWorker(id)
-	case req.cluster == nil, target == local, target == fanOut && !req.needsFanOut(),
-		target == namedWorker && !isForOther:
+	case target == local, target == fanOut && !req.needsFanOut(), target == namedWorker && !isForOther:
 		return "", nil
 	}
 	membership := req.cluster.Membership()

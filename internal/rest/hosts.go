@@ -56,10 +56,10 @@ func isOwnHost(host string, names []string) bool {
 }
 
 func (o *Options) advertises(host string) bool {
-	if o.Cluster == nil || host == "" {
+	if host == "" {
 		return false
 	}
-	advertised, err := url.Parse(o.Cluster.Membership().URL)
+	advertised, err := url.Parse(o.cluster().Membership().URL)
 	return err == nil && normalizeHost(advertised.Host) == normalizeHost(host)
 }
 

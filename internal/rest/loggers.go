@@ -65,9 +65,7 @@ func (req *request) setLogger() {
 		parts.Log.Warn(logging.UnusedLogger, "logger", req.name(), "level", level, "loggers", logging.Loggers())
 	}
 	if strings.EqualFold(req.queryValue("scope"), "cluster") {
-		if req.cluster != nil {
-			err = req.cluster.Publish(req.r.Context(), configtopic.LoggerRecord(req.name(), level))
-		}
+		err = req.cluster.Publish(req.r.Context(), configtopic.LoggerRecord(req.name(), level))
 		req.finish(http.StatusNoContent, err)
 		return
 	}

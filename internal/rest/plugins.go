@@ -59,7 +59,7 @@ func (req *request) swap() {
 func (req *request) choose(hash string) {
 	req.finish(http.StatusNoContent, req.control(func(Herder) error {
 		switch m := req.worker.Now().Plugins; {
-		case req.cluster != nil:
+		case !req.cluster.Membership().IsAlone:
 			return req.cluster.Choose(req.timeoutContext(), req.name(), hash)
 		case hash != "":
 			return m.Swap(req.timeoutContext(), req.name(), hash)
@@ -99,18 +99,15 @@ var errAlone = &Refusal{http.StatusNotFound,
 	"This worker is in no group: set group.id, config.storage.topic and status.storage.topic to form one"}
 
 func (req *request) drain() {
-	switch {
-	case req.cluster == nil:
-		req.failErr(errAlone)
-	case req.cluster.Membership().Pending:
+	if req.cluster.Membership().Pending {
 		req.failErr(errNoLeader)
-	default:
-		req.finish(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
+		return
 	}
+	req.finish(http.StatusNoContent, req.cluster.Drain(req.timeoutContext()))
 }
 
 func (req *request) groupOverview() {
-	if req.cluster == nil {
+	if req.cluster.Membership().IsAlone {
 		req.failErr(errAlone)
 		return
 	}

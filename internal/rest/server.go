@@ -125,7 +125,7 @@ func (s *Server) loadOptions(log *slog.Logger) (tlsConfig *tls.Config, err error
 			return nil, invalid("rest.basic.auth.file", o.Users, err.Error())
 		}
 	}
-	if o.Cluster != nil {
+	if !o.cluster().Membership().IsAlone {
 		if s.workerClient, err = NewWorkerClient(o.TLS, log); err != nil {
 			return nil, err
 		}
@@ -188,14 +188,14 @@ func (s *Server) Serve(w Worker) {
 	guard := newHostGuard(&s.options, s.users == nil, s.log)
 	shared := common{worker: w, bodies: &s.bodies, held: &s.held, validations: make(chan struct{}, maxValidations),
 		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
-		cluster: s.options.Cluster, seen: &s.seen, workerClient: s.workerClient}
+		cluster: s.options.cluster(), seen: &s.seen, workerClient: s.workerClient}
 	chain := func(next http.Handler) http.Handler {
 		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
 		next = requireUser(s.withPages(next, shared), s.users)
 		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
 			s.headers)
 	}
-	callShared := common{worker: w, bodies: &s.bodies, held: &s.held, cluster: s.options.Cluster}
+	callShared := common{worker: w, bodies: &s.bodies, held: &s.held, cluster: s.options.cluster()}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))
 	s.http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -44,14 +44,12 @@ func (req *request) workers() {
 				Error: answer.err.Error()})
 		}
 	}
-	if req.cluster != nil && !req.queryBool("own") {
+	if !req.queryBool("own") {
 		group, _ := req.cluster.Overview()
 		for _, former := range group.Former {
 			infos = append(infos, WorkerInfo{Worker: former.WorkerID, State: former.State(), Plugins: []string{},
 				Error: former.Text})
 		}
-	}
-	if !req.queryBool("own") {
 		req.seen.update(infos, isLeader)
 	}
 	slices.SortFunc(infos, func(a, b WorkerInfo) int { return cmp.Compare(a.Worker, b.Worker) })
@@ -90,7 +88,7 @@ func (req *request) ownInfo() WorkerInfo {
 	memory := sample[0].Value.Uint64() - sample[1].Value.Uint64()
 	started := parts.Started.UTC().Truncate(time.Second)
 	info := WorkerInfo{Worker: parts.ID, State: "answers", Version: buildinfo.Product(), Started: &started,
-		Leader: req.cluster == nil || req.cluster.Membership().IsLeader, Tasks: &tasks, Memory: &memory,
+		Leader: req.cluster.Membership().IsLeader, Tasks: &tasks, Memory: &memory,
 		Plugins: []string{}, Seen: &seen}
 	if parts.Plugins == nil {
 		return info

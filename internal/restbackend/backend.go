@@ -43,32 +43,21 @@ func New(o Options) *Backend { return &Backend{Options: o, started: time.Now()} 
 
 // REST returns the functions by which package rest reads and changes the worker.
 func (b *Backend) REST() rest.Worker {
-	w := rest.Worker{Now: b.snapshot, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
-		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload,
+	return rest.Worker{Now: b.snapshot, Redact: b.Worker.Redact, Metrics: b.gatherer, Ready: b.ready,
+		Passwords: b.passwords, SetTargetState: b.setTargetState, Reload: b.reload, CatchUp: b.catchUp,
 		Configs: rest.Configs{Validate: b.validate, Definitions: b.definitions, Write: b.writeConnector,
 			Compare: b.compareConfig, Delete: b.deleteConnector, Source: b.source},
 		Samples: rest.Samples{StartSample: b.startSample, ListSamples: b.Samples.List, ReadSample: b.readSample,
 			SampleTestFile: b.sampleTest, Tools: b.commands, RunTool: b.runCommand, Peek: b.peek}}
-	if b.Group.HasOthers() { // alone, changes are applied before they are answered
-		w.CatchUp = b.catchUp
-	}
-	return w
 }
 
-// catchUp implements [rest.Worker.CatchUp]. It waits for what this worker reads from the group's topics: the
-// connectors, and its own records of statuses and topics.
+// catchUp implements [rest.Worker.CatchUp].
 func (b *Backend) catchUp(ctx context.Context, connector string) {
 	reloader := b.Parts.Get().Reloader
 	if reloader == nil {
 		return
 	}
-	err := b.Group.Refresh(ctx)
-	if err == nil {
-		err = reloader.CatchUp(ctx)
-	}
-	if err == nil && connector != "" {
-		err = b.Group.AwaitStatuses(ctx, connector)
-	}
+	err := b.Group.CatchUp(ctx, reloader, connector)
 	if err != nil && !errors.Is(err, context.Canceled) {
 		b.Log.Warn("a change was answered before this worker's own answers contain it", "connector", connector,
 			"error", err)

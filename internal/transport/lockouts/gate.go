@@ -113,7 +113,7 @@ func (g *Gate) Refusal() string {
 			g.Origin, err)
 	}
 	hint := g.proxyHint
-	if g.store.group != nil {
+	if g.store.group != (noGroup{}) {
 		hint += " (or two workers of the group stopped while they tried it)"
 	}
 	status := " (401)"
@@ -139,7 +139,7 @@ func (g *Gate) checkRequest() error {
 	g.mu.Lock()
 	canOmit := g.lookups.canOmit(time.Now())
 	g.mu.Unlock()
-	if canOmit && (g.store.group == nil || g.store.group.Lookup(g.secret).Refused.IsZero()) {
+	if canOmit && g.store.group.Lookup(g.secret).Refused.IsZero() {
 		return nil
 	}
 	return g.lockedOut()

@@ -20,7 +20,7 @@ import (
 type Store struct {
 	lockFolder string // of lock files, or ""
 	log        atomic.Pointer[slog.Logger]
-	group      Group // nil for a single worker
+	group      Group
 	// resumeCommand is the command for operators who have unlocked a user.
 	resumeCommand string
 
@@ -33,8 +33,8 @@ type Store struct {
 
 // New returns a store that keeps refusals in memory only.
 func New() *Store {
-	return &Store{files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{}, locks: map[string]guard.CtxMutex{},
-		resumeCommand: "culvert connectors lockouts resume"}
+	return &Store{group: noGroup{}, files: []*file{{}}, gates: map[[sha256.Size]byte]*Gate{},
+		locks: map[string]guard.CtxMutex{}, resumeCommand: "culvert connectors lockouts resume"}
 }
 
 // ResumeByRun makes refusals name the flag of the next run, because no request can resume logons in this one. Call it
@@ -82,6 +82,19 @@ type Group interface {
 	Report(s Secret, attempt string, o Outcome)
 	Resume(context.Context) (int, error)
 }
+
+// noGroup is the [Group] of a worker in no group, and of a command.
+type noGroup struct{}
+
+func (noGroup) Lookup(Secret) (finding Finding) { return finding }
+
+func (noGroup) Acquire(context.Context, Secret, bool) (attempt string, refused time.Time, err error) {
+	return "", time.Time{}, nil
+}
+
+func (noGroup) Report(Secret, string, Outcome) {}
+
+func (noGroup) Resume(context.Context) (int, error) { return 0, nil }
 
 // Finding holds what a worker has read about a secret of its group.
 type Finding struct {
@@ -165,12 +178,9 @@ func (st *Store) Status(id Identity) (wasAccepted, isRefused bool) {
 // refusedSince returns the time since which a secret is refused, or zero. The group's first known resume clears older
 // refusals, later ones all, since clocks differ.
 func (st *Store) refusedSince(secret Secret) (time.Time, error) {
-	var refusedInGroup, resumed time.Time
-	if st.group != nil {
-		finding := st.group.Lookup(secret)
-		refusedInGroup = finding.Refused
-		resumed = finding.Resumed
-	}
+	finding := st.group.Lookup(secret)
+	refusedInGroup := finding.Refused
+	resumed := finding.Resumed
 	secret.Hash() // slow: not under the lock
 	st.mu.Lock()
 	defer st.mu.Unlock()
@@ -202,9 +212,7 @@ func (st *Store) refuse(s Secret) {
 	st.mu.Lock()
 	st.save(s, time.Now())
 	st.mu.Unlock()
-	if st.group != nil {
-		st.group.Report(s, "", Rejected)
-	}
+	st.group.Report(s, "", Rejected)
 }
 
 // save stores a refusal, unless one is stored; st.mu is held.
@@ -231,11 +239,7 @@ func (st *Store) forget(until time.Time) (forgotten int, err error) {
 
 // Resume clears all refusals, in a group of all workers, after operators have unlocked a user. It returns their number.
 func (st *Store) Resume(ctx context.Context) (int, error) {
-	forgottenInGroup := 0
-	var err error
-	if st.group != nil {
-		forgottenInGroup, err = st.group.Resume(ctx)
-	}
+	forgottenInGroup, err := st.group.Resume(ctx)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	forgotten, forgetErr := st.forget(time.Time{})
@@ -244,7 +248,7 @@ func (st *Store) Resume(ctx context.Context) (int, error) {
 
 // isTriedElsewhere reports whether another worker of the group tries a secret, because a session has ended.
 func (st *Store) isTriedElsewhere(secret Secret) bool {
-	return st.group != nil && st.group.Lookup(secret).IsTried
+	return st.group.Lookup(secret).IsTried
 }
 
 // acquire waits until no other process or worker logs on with the gate's secret. Call end with the outcome.
@@ -252,17 +256,15 @@ func (st *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end f
 	secret := g.secret
 	unlock := func() {}
 	end = func(Outcome) { unlock() }
-	if st.group != nil {
-		attempt, err := st.acquireInGroup(ctx, secret, sessionEnded)
-		if err != nil {
-			return nil, err
-		}
-		if attempt != "" {
-			end = func(o Outcome) {
-				unlock()
-				if o != Rejected { // refuse reports rejections
-					st.group.Report(secret, attempt, o)
-				}
+	attempt, err := st.acquireInGroup(ctx, secret, sessionEnded)
+	if err != nil {
+		return nil, err
+	}
+	if attempt != "" {
+		end = func(o Outcome) {
+			unlock()
+			if o != Rejected { // refuse reports rejections
+				st.group.Report(secret, attempt, o)
 			}
 		}
 	}
