@@ -110,7 +110,7 @@ func (r readme) run(t *testing.T) string {
 			script += line
 			if strings.HasSuffix(line, "&\n") {
 				// a reader takes longer than a script to type the next line
-				script += "until " + r.condition(line, ports) + "; do :; done\n"
+				script += "until " + r.condition(line, ports) + "; do sleep 0.05; done\n"
 			}
 		}
 	}

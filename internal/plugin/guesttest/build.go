@@ -2,13 +2,17 @@
 package guesttest
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -92,19 +96,41 @@ func build(t testing.TB, pkg, flag string) []byte {
 	return b
 }
 
-// Kernels generates the assembly of the plugins' kernels, for guests with the build tag kernels.
+// Kernels generates the assembly of the plugins' kernels, for guests with the build tag kernels. A digest in bin saves
+// the seconds that it takes from the tests of other packages.
 var Kernels = sync.OnceValue(func() error {
 	root, err := Root()
 	if err != nil {
 		return err
+	}
+	stamp := filepath.Join(root, "bin", "e2e", "kernels")
+	if last, err := os.ReadFile(stamp); err == nil && string(last) == digestOfKernels(root) {
+		return nil
 	}
 	cmd := exec.Command("go", "run", "./plugins/assembler")
 	cmd.Dir = root
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("assembling the kernels: %w\n%s", err, output)
 	}
-	return nil
+	err = os.MkdirAll(filepath.Dir(stamp), 0o700)
+	return errors.Join(err, os.WriteFile(stamp, []byte(digestOfKernels(root)), 0o600))
 })
+
+// digestOfKernels returns a digest of the assembly and of all that it is generated from.
+func digestOfKernels(root string) string {
+	hash := sha256.New()
+	io.WriteString(hash, runtime.Version())
+	for _, folder := range []string{"plugins/assembler", "plugins/odata/decode/kernel", "plugins/smt/kernel", "wit"} {
+		files, _ := filepath.Glob(filepath.Join(root, folder, "*.[gs]*"))
+		more, _ := filepath.Glob(filepath.Join(root, folder, "*", "*.go"))
+		for _, file := range append(files, more...) {
+			content, _ := os.ReadFile(file)
+			fmt.Fprintln(hash, file, len(content))
+			hash.Write(content)
+		}
+	}
+	return hex.EncodeToString(hash.Sum(nil))
+}
 
 // Depend makes the result of a test depend on all files in folders of the module: `go test` caches a result and does
 // not notice which files a command of the test has read.

@@ -224,7 +224,7 @@ func TestPagesAreAsBefore(t *testing.T) {
 	require.NoError(t, err)
 	invalid := 20_000
 	if testing.Short() {
-		invalid = 1000
+		invalid = 150
 	}
 	n := 0
 	eachPage(t, invalid, func(c *corpus, doc []byte) (isValid bool) {

@@ -659,6 +659,9 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 			continue // annotations alone
 		}
 		for i, set := range model.Sets {
+			if testing.Short() && i%8 != 0 {
+				continue
+			}
 			otherOptions := edm.Options{PrimitiveDecimals: true, Dates: true, Micros: true, Lenient: true}
 			for _, options := range []edm.Options{{}, otherOptions} {
 				schema, err := NewRowSchema(model, edm.WholeView(model.Structure(set.Type)), options)
@@ -678,7 +681,7 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 			}
 		}
 	}
-	assert.AtLeast(t, 150, types, "types")
+	assert.True(t, types >= 150 || testing.Short(), "expected at least 150 types, found %d", types)
 }
 
 // compare decodes pages of a schema, in one decoder, and compares them with the reference.

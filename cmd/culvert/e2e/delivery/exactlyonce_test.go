@@ -46,7 +46,7 @@ const (
 func TestSoakExactlyOnceKilled(t *testing.T) {
 	t.Parallel()
 	p := e2etest.NewPlace(t)
-	rounds := ExactRounds(6)
+	rounds := ExactRounds(3)
 	e := NewExactWorker(t, p.StartBroker(), p, "killed", rounds)
 	e.Run(rounds, syscall.SIGKILL, syscall.SIGTERM, syscall.SIGKILL)
 }

@@ -88,7 +88,7 @@ func TestSoakNotificationsOfAGroup(t *testing.T) {
 			return false
 		}
 	})
-	changes := e2etest.LongOrShort(10_000, 2_000)
+	changes := e2etest.LongOrShort(10_000, 600)
 	began := time.Now()
 	e2etest.NewAuthor(t, address).Edit(1, changes, time.Time{})
 	g.workers[0].Eventually("the end of the queue", s.Pushed)
@@ -169,7 +169,7 @@ func TestSoakDeletedInAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.AwaitChangeable()
 	}
-	connectors := e2etest.LongOrShort(50, 9)
+	connectors := e2etest.LongOrShort(50, 3)
 	n := 0
 	live := 3
 	for _, state := range []string{"at once", "pause", "stop", "dead", "killed"} {
@@ -247,8 +247,8 @@ func TestSoakSecretsOfAGroup(t *testing.T) {
 	for _, w := range g.workers {
 		w.AwaitChangeable()
 	}
-	connectors := e2etest.LongOrShort(20, 6)
-	validations := e2etest.LongOrShort(100, 12)
+	connectors := e2etest.LongOrShort(20, 3)
+	validations := e2etest.LongOrShort(100, 6)
 	for n := range connectors {
 		g.put(n%3, fmt.Sprint("c", n), sg.settings(fmt.Sprint("c", n)))
 	}

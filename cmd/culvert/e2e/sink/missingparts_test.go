@@ -16,7 +16,7 @@ import (
 // each once, and then updated, few of them twice. One warning for a batch names the setting.
 func TestMissingPartsOfManyBatches(t *testing.T) {
 	t.Parallel()
-	const rows, batch = 5_000, 20
+	const rows, batch = 1_000, 20
 	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 1,
 		Switches: odatatest.Switches{BatchAnswers: 3}})
 	servers := p.StartBroker()

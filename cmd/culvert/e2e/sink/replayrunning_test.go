@@ -147,7 +147,7 @@ func (l *laterRecords) await(f *e2etest.Worker) {
 // record of its key, and only dead letters of such keys remain.
 func TestReplayOfManyLettersNextToTheRunningTask(t *testing.T) {
 	t.Parallel()
-	letters := e2etest.LongOrShort(25_000, 5_000)
+	letters := e2etest.LongOrShort(25_000, 1_000)
 	chosen := letters / 50
 	d := newDocuments(t, 3, newRecords(letters), "sap.odata.enable.batch=0", "sap.odata.insert.uncertain=check",
 		"sap.odata.check.filter=Topic", "sap.odata.max.in.flight=4", e2etest.NoReadTimeout)

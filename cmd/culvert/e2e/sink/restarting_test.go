@@ -57,7 +57,7 @@ func orderRecords(rows int) []*kgo.Record {
 // hasFailed reports whether a task has failed.
 func hasFailed(s connect.Status) bool { return len(s.Tasks) > 0 && s.Tasks[0].State == connect.Failed }
 
-// An application restarts while 25,000 records are written: its router answers all requests with 404, or 302. The task
+// An application restarts while records are written: its router answers all requests with 404, or 302. The task
 // continues with few requests, writes each record once, and sends batches again afterwards. If the router answers only
 // batches, no batches are sent after the second one, and one line is logged.
 func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
@@ -73,11 +73,11 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 		maxRequests  int64 // from the restart on
 		lines        int   // log lines that no batches are sent any more
 	}{
-		{name: "redirect", mode: "insert", rows: 8_000, isRouted: everyRequest, awayRequests: 20, isRedirect: true,
-			maxRequests: 1500},
-		{name: "insert", mode: "insert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 1500},
-		{name: "upsert", mode: "upsert", rows: 25_000, isRouted: everyRequest, awayRequests: 20, maxRequests: 2500},
-		{name: "no batches", mode: "insert", rows: 3_000, isRouted: isBatch, awayRequests: 1 << 40, maxRequests: 3_000,
+		{name: "redirect", mode: "insert", rows: 1_500, isRouted: everyRequest, awayRequests: 20, isRedirect: true,
+			maxRequests: 400},
+		{name: "insert", mode: "insert", rows: 1_500, isRouted: everyRequest, awayRequests: 20, maxRequests: 400},
+		{name: "upsert", mode: "upsert", rows: 1_500, isRouted: everyRequest, awayRequests: 20, maxRequests: 800},
+		{name: "no batches", mode: "insert", rows: 600, isRouted: isBatch, awayRequests: 1 << 40, maxRequests: 600,
 			lines: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			servers := p.StartBroker()
 			e2etest.Produce(t, servers, orderRecords(c.rows)...)
 			p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service),
-				"Orders", "OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1",
+				"Orders", "OrderCopies"), "sap.odata.operation.mode="+c.mode, "sap.odata.enable.batch=1", "sap.odata.max.batch.size=20",
 				"sap.odata.max.retries=10", "sap.odata.min.retry.backoff.ms=20",
 				"sap.odata.max.retry.backoff.ms=100")...)
 			f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
@@ -126,7 +126,7 @@ func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
 
 func checkLongOutage(t *testing.T, isRedirect bool) {
 	t.Helper()
-	const rows = 3_000
+	const rows = 600
 	p := e2etest.NewPlace(t)
 	var metadata atomic.Int64
 	service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1}), isRedirect: isRedirect,
@@ -155,12 +155,12 @@ func checkLongOutage(t *testing.T, isRedirect bool) {
 	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
 }
 
-// Of 25,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
+// Of 1,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
 // then is the only dead letter; with errors.tolerance=none the task fails for good, after the records before it.
 func TestRecordWhoseDataStayLocked(t *testing.T) {
 	t.Parallel()
-	const rows = 25_000
-	const locked = 12_345 // the index of the record
+	const rows = 1_000
+	const locked = 345 // the index of the record
 	exists := regexp.MustCompile(`[^"]*already exists[^"]*`)
 	for _, tolerance := range []string{"all", "none"} {
 		t.Run(tolerance, func(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // has all rows: inserts once each, and of the upserts the last one of each key.
 func TestSlowFirstBatchIsOvertaken(t *testing.T) {
 	t.Parallel()
-	const rows, batch, overtaking = 2_500, 2, 150
+	const rows, batch, overtaking = 800, 2, 150
 	for mode, keys := range map[string]int{"insert": rows, "upsert": rows / 2} {
 		t.Run(mode, func(t *testing.T) {
 			s := odatatest.New(odatatest.Options{Rows: 1})

@@ -14,7 +14,7 @@ import (
 )
 
 // comparedRows is the number of rows of a first load.
-const comparedRows = 2_500
+const comparedRows = 500
 
 // firstLoad describes the changes of a set during its first load, and the expected result.
 type firstLoad struct {
@@ -61,7 +61,7 @@ func checkFirstLoad(t *testing.T, servers, name string, c firstLoad) {
 		switch {
 		case isKeys && compared.Add(1) == 1 && c.restores:
 			edits.Send("POST", "Orders", map[string]any{"OrderID": 10250, "ShipName": "Restored"})
-		case strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 50 && c.deletes:
+		case strings.HasSuffix(r.URL.Path, "/Orders") && pages.Add(1) == 20 && c.deletes:
 			edits.Send("DELETE", "Orders(10250)", nil)
 		}
 		s.ServeHTTP(w, r)

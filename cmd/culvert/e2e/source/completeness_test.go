@@ -13,7 +13,7 @@ import (
 // the message names lets the connector continue: no offset is reset, and no row arrives twice.
 func TestRequiredProof(t *testing.T) {
 	t.Parallel()
-	const rows, page = 2_500, 50
+	const rows, page = 250, 5
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: page,
 		Switches: odatatest.Switches{RefuseOrderBy: true, SkipToken: "opaque"}})
 	p := e2etest.NewPlace(t)

@@ -18,7 +18,7 @@ import (
 // few requests, also when the next load begins, and delivers each row of each load once.
 func TestRestartingServiceIsReadToTheEnd(t *testing.T) {
 	t.Parallel()
-	const rows, page, perLoad = 2_500, 50, 50 // perLoad is the number of pages of a load
+	const rows, page, perLoad = 500, 10, 50 // perLoad is the number of pages of a load
 	for _, c := range []struct {
 		name     string
 		path     string

@@ -21,10 +21,10 @@ import (
 // These tests check that Culvert spares an SAP system: few sessions, no locked users, maintenance windows (RATIONALE.md
 // P10, P11, P16).
 
-// 2,000 requests over 8 connections open at most 8 sessions, and all of them are closed.
+// 500 requests over 8 connections open at most 8 sessions, and all of them are closed.
 func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 	t.Parallel()
-	const rows = 2_000
+	const rows = 500
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true}})
@@ -51,11 +51,11 @@ func TestSessionsAreFewAndLoggedOff(t *testing.T) {
 // and no password counts as wrong.
 func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	t.Parallel()
-	const rows, page = 2_500, 10
+	const rows, page = 600, 5
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, PageSize: page, User: "me",
 		Password: e2etest.Password,
-		Switches: odatatest.Switches{CSRF: true, SessionEnd: "401", ExpireEvery: 61, LockAfter: 3}})
+		Switches: odatatest.Switches{CSRF: true, SessionEnd: "401", ExpireEvery: 19, LockAfter: 3}})
 	listen := porttest.Address(t)
 	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "tasks.max=1",
 		"sap.odata.enable.batch=1", "sap.odata.max.batch.size=5")...)
@@ -88,7 +88,7 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 // names the setting.
 func TestServiceWithOneSessionForAUser(t *testing.T) {
 	t.Parallel()
-	const rows = 2_500
+	const rows = 500
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
 		Switches: odatatest.Switches{CSRF: true, OneSession: true}})
@@ -110,10 +110,10 @@ func TestServiceWithOneSessionForAUser(t *testing.T) {
 func TestKilledApplicationServers(t *testing.T) {
 	t.Parallel()
 	const kills = 5
-	rows := e2etest.LongOrShort(20_000, 2_000) // servers are killed as often with fewer
+	rows := e2etest.LongOrShort(20_000, 500) // servers are killed as often with fewer
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
-		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: 100}})
+		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: e2etest.LongOrShort(100, 25)}})
 	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to send`)
 	lines := e2etest.CopySink(address)
 	var sent []string
@@ -141,7 +141,7 @@ func TestKilledApplicationServers(t *testing.T) {
 		len(sent))
 }
 
-// Without automatic restarts, 20 connectors, commands and a restarted worker send a wrong password once in all. With
+// Without automatic restarts, 8 connectors, commands and a restarted worker send a wrong password once in all. With
 // another password in the file all of them continue.
 func TestWrongPasswordLocksNoUser(t *testing.T) {
 	t.Parallel()
@@ -153,8 +153,9 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		"config.providers=file",
 		"config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider")
 	args := []string{"run", "--plugins", e2etest.Plugins(t), "--data", p.Data, worker}
+	const connectors = 8
 	var files []string
-	for i := range 20 {
+	for i := range connectors {
 		name := fmt.Sprintf("c%02d", i)
 		lines := e2etest.WithSettings(e2etest.Source(name, address, "Suppliers"), "sap.odata.user.name=me",
 			"sap.odata.user.pwd=${file:"+secrets+":pwd}", "sap.odata#00.topic="+name,
@@ -194,7 +195,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 		if round == 1 {
 			require.NoError(t, os.WriteFile(secrets, []byte("pwd=right\n"), 0o600))
 			c.Eventually("RUNNING", allTasks(connect.Running))
-			for _, name := range []string{"c00", "c19"} {
+			for _, name := range []string{"c00", "c05"} {
 				c.AwaitRecords(p, name, s.Count("Suppliers"))
 			}
 		}
@@ -204,7 +205,7 @@ func TestWrongPasswordLocksNoUser(t *testing.T) {
 	assert.True(t, l.FailedLogons == 1 && l.SessionsOpen == 0 && l.SessionsOpened <= 4,
 		"expected nothing but the one refusal, and sessions that all connectors share, found %d refusals, %+v",
 		l.FailedLogons, l.Sessions)
-	for _, name := range []string{"c00", "c19"} {
+	for _, name := range []string{"c00", "c05"} {
 		assert.Equal(t, s.Count("Suppliers"), len(p.Records(name)), name, "records")
 	}
 }

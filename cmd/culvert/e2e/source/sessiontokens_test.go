@@ -27,8 +27,8 @@ type tokenService struct {
 }
 
 const (
-	tokenRows   = 2_500 // of a set
-	tokenPage   = 25    // rows
+	tokenRows   = 500 // of a set
+	tokenPage   = 10  // rows
 	tokenSets   = 3
 	tokenCookie = "SAP_SESSIONID_X_100"
 )
@@ -101,7 +101,7 @@ func TestTokensOfSessionsAfterRestart(t *testing.T) {
 	hasStopped := false
 	address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
-		stop := s.pages == 40 && !hasStopped
+		stop := s.pages == 20 && !hasStopped
 		hasStopped = hasStopped || stop
 		s.mu.Unlock()
 		if stop {
@@ -138,8 +138,8 @@ func TestTokensOfSessions(t *testing.T) {
 		message string
 	}{
 		{name: "sessions last"},
-		{name: "sessions are replaced", dropAt: 150, message: "the skiptoken is of another session"},
-		{name: "sessions are replaced, and the text does not name the token", dropAt: 150, message: "unknown cursor"},
+		{name: "sessions are replaced", dropAt: 75, message: "the skiptoken is of another session"},
+		{name: "sessions are replaced, and the text does not name the token", dropAt: 75, message: "unknown cursor"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

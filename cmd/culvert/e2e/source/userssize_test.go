@@ -30,7 +30,7 @@ type readingMode struct {
 	repeats  bool     // rows after the last stored offset may arrive twice, because the worker was killed
 }
 
-// Each mode of reading delivers each row once at users' size: 25,000 rows and more in pages of 100. Small sets hid that
+// Each mode of reading delivers each row once at users' size: 25,000 rows and more in pages of 250. Small sets hid that
 // a first load of changes failed above 6,000 rows.
 func TestEachModeAtUsersSize(t *testing.T) {
 	t.Parallel()
@@ -73,14 +73,14 @@ func (m readingMode) run(t *testing.T, servers string) {
 	if m.set == "" {
 		m.set = "Orders"
 	}
-	m.switches.PageSize = 100
+	m.switches.PageSize = 250
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: usersRows, Switches: m.switches})
 	topic := strings.NewReplacer(" ", "-", ",", "", "$", "").Replace(m.name)
 	q := e2etest.NewPlace(t)
 	args := []string{"run", "--once", "--data", q.Data, "--plugins", e2etest.Plugins(t),
 		q.WritePlainWorker(servers, append(m.worker, "offset.flush.interval.ms=100")...), q.File("c.properties",
 			append(e2etest.Source(topic, address), append([]string{"sap.odata#00.service=" + m.path,
-				"sap.odata#00.entityset=" + m.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=100",
+				"sap.odata#00.entityset=" + m.set, "sap.odata#00.topic=" + topic, "sap.odata#00.page.size=250",
 				e2etest.NoReadTimeout}, m.settings...)...)...)}
 	for n := range 2 {
 		if !m.isKilled {
@@ -88,7 +88,7 @@ func (m readingMode) run(t *testing.T, servers string) {
 		}
 		w := q.Start(args...)
 		pages := s.Ledger().Pages
-		w.Eventually("pages", func() bool { return s.Ledger().Pages > pages+100+n })
+		w.Eventually("pages", func() bool { return s.Ledger().Pages > pages+30+n })
 		w.Kill()
 	}
 	for range max(m.runs, 1) {

@@ -304,15 +304,18 @@ func TestDecoderInWasm(t *testing.T) {
 	root, err := filepath.Abs("../../../..")
 	require.NoError(t, err)
 	ctx := context.Background()
+	code, err := wazero.NewCompilationCacheWithDir(guesttest.Code(t))
+	require.NoError(t, err)
 	for folder, tests := range map[string]string{"plugins/odata/decode": "Pages|Reference|Samples|NoRows|Limit|Golden|Kernel",
 		"plugins/odata/decode/kernel": "."} {
 		binary, err := compile("test", "-c", "-tags=kernels", filepath.Join(root, folder))
 		require.NoError(t, err)
-		r := wazero.NewRuntime(ctx)
+		r := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(code))
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
 		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).
-			WithEnv("PWD", "/"+folder).WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root, "/")).
+			WithEnv("PWD", "/"+folder).WithEnv("GOGC", "400").
+			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root, "/")).
 			WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
 		_, err = r.InstantiateWithConfig(ctx, binary, config)
 		var exit *sys.ExitError
