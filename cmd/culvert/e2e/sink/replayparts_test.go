@@ -102,43 +102,6 @@ func (d *documents) repeatLetters(t *testing.T, letters []*kgo.Record) {
 	e2etest.Produce(t, d.broker, copies...)
 }
 
-// A record with two dead letters is delivered once: if they are in distant parts of the topic, and in different
-// partitions. A record that is refused again after its dead letters were settled is open again.
-func TestReplayOfRecordsWithSeveralLetters(t *testing.T) {
-	t.Parallel()
-	const rows = 600
-	d := newDocuments(t, 3, newRecords(rows), "sap.odata.enable.batch=1")
-	d.runSink(t, 100_000)
-	letters := e2etest.ReadTopic(t, d.broker, "refused", rows)
-	d.repeatLetters(t, letters)
-	d.replay(t, "--until", "2020-01-01T00:00:00Z").WantCode(0)
-	d.checkReplay(t, 0, rows, "")
-	d.checkReplay(t, 0, rows, "0 sent")
-	const refusedAgain = 50
-	d.repeatLetters(t, letters[:refusedAgain]) // as if offsets had been set back
-	d.checkReplay(t, 0, rows+refusedAgain, "50 sent: 50 delivered")
-	d.checkReplay(t, 0, 2*rows+refusedAgain, "", "--again")
-}
-
-// If a record became several rows, a dead letter names the remaining ones, and a replay writes no other.
-func TestReplayOfPartsThatAreLeft(t *testing.T) {
-	t.Parallel()
-	value := `{"Lines":[{"Topic":"a"},{"Topic":"b"},{"Topic":"c"}]}`
-	d := newDocuments(t, 1, []*kgo.Record{{Topic: "said", Key: []byte("k"), Value: []byte(value)}},
-		"sap.odata.enable.batch=0", "sap.odata.max.in.flight=1", "transforms=lines",
-		"transforms.lines.type=org.culvert.transforms.Split", "transforms.lines.field=Lines",
-		"transforms.lines.extract=true")
-	d.runSink(t, 1)
-	assert.Equal(t, 2, d.service.Count("Inbox"), "documents")
-	e2etest.ReadTopic(t, d.broker, "refused", 1)
-	// A rejected replay writes a dead letter that names the same rows.
-	e2etest.RefuseWrites(t, d.service, 100)
-	d.replay(t).WantCode(1)
-	e2etest.RefuseWrites(t, d.service, 0)
-	d.checkReplay(t, 0, 3, "")
-	d.checkReplay(t, 0, 3, "")
-}
-
 // A dead letter is skipped, and reported, if a later record has its key, until --older sends it; list shows replayed
 // ones. A forged dead letter is not replayed unless topics.regex matches its whole topic.
 func TestReplayOfWhatIsOlder(t *testing.T) {
@@ -200,27 +163,4 @@ func TestReplayOfWhatIsOlderThanALetter(t *testing.T) {
 	d.checkReplay(t, 0, 2, "", "--older")
 	d.letters = "refused"
 	d.checkReplay(t, 0, 2, "2 sent: 2 delivered, 0 refused\n", "--older")
-}
-
-// The entity of a record without a key is unknown before it is sent. Its dead letter is sent only if all later records
-// of the topic, in all partitions, are dead letters, too.
-func TestReplayOfWhatIsOlderWithoutKeys(t *testing.T) {
-	t.Parallel()
-	records := newRecords(3)
-	for _, r := range records {
-		r.Key = nil
-	}
-	d := newDocuments(t, 1, records, "sap.odata.enable.batch=0", "sap.odata.max.in.flight=1")
-	_, err := d.admin.UpdatePartitions(t.Context(), 2, "said")
-	require.NoError(t, err)
-	d.runSink(t, 3)
-	e2etest.ReadTopic(t, d.broker, "refused", 3)
-	d.checkReplay(t, 0, 1, "1 sent: 1 delivered", "--letters", "0@0")
-	client := e2etest.NewClient(t, d.broker, kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	later := &kgo.Record{Topic: "said", Partition: 1, Value: []byte(`{"Topic":"later"}`)}
-	require.NoError(t, client.ProduceSync(t.Context(), later).FirstErr())
-	d.runSink(t, 0)
-	want := "0 sent: 0 delivered, 0 refused\n2 kept: dead letters of records without a key"
-	d.checkReplay(t, 1, 2, want).WantCode(1).WantStdout("--older")
-	d.checkReplay(t, 0, 4, "", "--older")
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -108,116 +106,6 @@ func TestRestartingServiceGetsEachRecordOnce(t *testing.T) {
 			e2etest.CheckCreatedOnce(t, service.Ledger(), c.rows)
 			assert.AtMost(t, c.maxRequests, service.requests.Load()-earlier, "requests")
 			r.WantStderrTimes(c.lines, "the service has no $batch")
-		})
-	}
-}
-
-// The router of an application that restarts answers for longer than the retries last, also when the task that has
-// failed restarts by itself and reads the metadata. All records arrive, each once.
-func TestServiceIsAwayLongerThanTheRetries(t *testing.T) {
-	t.Parallel()
-	for name, isRedirect := range map[string]bool{"not found": false, "redirect": true} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			checkLongOutage(t, isRedirect)
-		})
-	}
-}
-
-func checkLongOutage(t *testing.T, isRedirect bool) {
-	t.Helper()
-	const rows = 600
-	p := e2etest.NewPlace(t)
-	var metadata atomic.Int64
-	service := &restartingService{Service: odatatest.New(odatatest.Options{Rows: 1}), isRedirect: isRedirect,
-		isRouted: func(r *http.Request) bool {
-			if strings.HasSuffix(r.URL.Path, "/$metadata") {
-				metadata.Add(1)
-			}
-			return true
-		}}
-	servers := p.StartBroker()
-	e2etest.Produce(t, servers, orderRecords(rows)...)
-	p.File("conf/back.properties", e2etest.WithSettings(e2etest.Sink("back", e2etest.Serve(t, service), "Orders",
-		"OrderCopies"), "sap.odata.max.retries=2", "sap.odata.min.retry.backoff.ms=1",
-		"sap.odata.max.retry.backoff.ms=5")...)
-	f := p.StartWorkerWith(e2etest.Plugins(t, "odata-sink"), "conf", "bootstrap.servers="+servers,
-		"key.converter.schemas.enable=false", "value.converter.schemas.enable=false")
-	f.Eventually("a third of the rows", func() bool { return service.Count("OrderCopies") > rows/3 })
-	requests := metadata.Load()
-	service.awayRequests.Store(1 << 40)
-	f.Await("back", "fails", hasFailed)
-	f.Await("back", "reads the metadata again", func(connect.Status) bool { return metadata.Load() > requests })
-	service.awayRequests.Store(0)
-	f.Await("back", "has written all rows", func(connect.Status) bool { return service.Count("OrderCopies") == rows })
-	f.Await("back", "runs", e2etest.IsRunning)
-	f.MustStop()
-	e2etest.CheckCreatedOnce(t, service.Ledger(), rows)
-}
-
-// Of 1,000 records, one refers to master data that stay locked. That record is sent as often as the settings allow and
-// then is the only dead letter; with errors.tolerance=none the task fails for good, after the records before it.
-func TestRecordWhoseDataStayLocked(t *testing.T) {
-	t.Parallel()
-	const rows = 1_000
-	const locked = 345 // the index of the record
-	exists := regexp.MustCompile(`[^"]*already exists[^"]*`)
-	for _, tolerance := range []string{"all", "none"} {
-		t.Run(tolerance, func(t *testing.T) {
-			t.Parallel()
-			p := e2etest.NewPlace(t)
-			s := odatatest.New(odatatest.Options{Rows: 1})
-			var locks atomic.Int64
-			address := e2etest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				answer := httptest.NewRecorder()
-				s.ServeHTTP(answer, r)
-				body := answer.Body.Bytes()
-				if exists.Match(body) {
-					locks.Add(1)
-				}
-				body = exists.ReplaceAll(body, []byte("Customer 7 is being processed by user SMITH"))
-				for name, values := range answer.Header() {
-					w.Header()[name] = values
-				}
-				w.Header().Del("Content-Length")
-				w.WriteHeader(answer.Code)
-				w.Write(body)
-			}))
-			servers := p.StartBroker()
-			records := orderRecords(rows)
-			records[locked].Value = records[0].Value // the service rejects a second order of this number
-			e2etest.Produce(t, servers, records...)
-			lines := e2etest.WithSettings(e2etest.Sink("back", address, "Orders", "OrderCopies"),
-				"errors.tolerance="+tolerance, "sap.odata.max.retries=4", "sap.odata.min.retry.backoff.ms=1",
-				"sap.odata.max.retry.backoff.ms=5")
-			if tolerance == "all" {
-				lines = append(lines, "errors.deadletterqueue.topic.name=letters", "errors.log.enable=true",
-					"errors.deadletterqueue.context.headers.enable=true")
-			}
-			worker := p.WritePlainWorker(servers, "key.converter.schemas.enable=false",
-				"value.converter.schemas.enable=false")
-			r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, p.File("back.properties", lines...))
-			n := locks.Load()
-			assert.True(t, n == 5, "expected the record to be sent 5 times, found %d", n)
-			e2etest.CheckNoneTwice(t, s.Ledger())
-			texts := []string{"Customer 7 is being processed by user SMITH", "added to sap.odata.http.codes",
-				"(tried 5 times)"}
-			if tolerance == "none" {
-				r.WantCode(1).WantLastLine(texts...)
-				return
-			}
-			r.WantCode(0).WantStderr(texts...)
-			assert.Equal(t, rows-1, s.Count("OrderCopies"), "rows")
-			letters := e2etest.ReadTopic(t, servers, "letters", 1)
-			assert.True(t, len(letters) == 1 && string(letters[0].Value) == string(records[locked].Value),
-				"expected the locked record as the only dead letter, found %d", len(letters))
-			message := ""
-			for _, h := range letters[0].Headers {
-				if h.Key == "__connect.errors.exception.message" {
-					message = string(h.Value)
-				}
-			}
-			assert.Contains(t, message, texts[:2]...)
 		})
 	}
 }

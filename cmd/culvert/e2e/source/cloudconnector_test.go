@@ -88,9 +88,8 @@ func checkRunning(t *testing.T, c *e2etest.Command, listen string) {
 		code := e2etest.Get(t, fmt.Sprintf("http://%s/connectors/%s/status", listen, name), &status)
 		require.True(t, code == 200, "status of %s: %d", name, code)
 		for _, task := range status.Tasks {
-			if task.State != connect.Running && task.State != connect.Unassigned {
-				t.Fatalf("%s is %s: %s\n%s", name, task.State, task.Trace, c.Stderr.String())
-			}
+			require.True(t, task.State == connect.Running || task.State == connect.Unassigned, "%s is %s: %s\n%s", name,
+				task.State, task.Trace, c.Stderr.String())
 		}
 	}
 }

@@ -84,27 +84,6 @@ func TestExpiredSessionsStopNoConnector(t *testing.T) {
 	t.Logf("%d requests, %d sessions, %d timed out", l.Total, l.SessionsOpened, timedOut)
 }
 
-// A service that allows one session for a user ends the others. The sink continues with one session, and a warning
-// names the setting.
-func TestServiceWithOneSessionForAUser(t *testing.T) {
-	t.Parallel()
-	const rows = 500
-	p, _, worker := e2etest.NewFilledPlace(t, rows)
-	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
-		Switches: odatatest.Switches{CSRF: true, OneSession: true}})
-	back := p.File("back.properties", e2etest.WithSettings(e2etest.CopySink(address), "sap.odata.enable.batch=1",
-		"sap.odata.max.batch.size=2")...)
-	r := p.RunOnceWith(e2etest.Plugins(t, "odata-sink"), worker, back)
-	r.WantCode(0)
-	l := s.Ledger()
-	e2etest.CheckCreatedOnce(t, l, rows)
-	warning := "sap.odata.max.connections = 1"
-	if n := strings.Count(r.Stderr, warning); n != 1 || l.SessionsOpened > 100 {
-		t.Errorf("expected one warning with %s and few sessions, found %d and %d", warning, n, l.SessionsOpened)
-	}
-	t.Logf("%d requests, %d sessions, %d tokens refused", l.Total, l.SessionsOpened, l.TokenRefusals)
-}
-
 // Of two application servers one is killed repeatedly. The dispatcher's page does not report whether the request had
 // reached it; an operator finds that it had not, and has the rows sent.
 func TestKilledApplicationServers(t *testing.T) {
@@ -113,7 +92,8 @@ func TestKilledApplicationServers(t *testing.T) {
 	rows := e2etest.LongOrShort(20_000, 500) // servers are killed as often with fewer
 	p, _, worker := e2etest.NewFilledPlace(t, rows)
 	s, address := e2etest.StartDemo(t, odatatest.Options{Rows: rows, User: "me", Password: e2etest.Password,
-		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills, KillFor: e2etest.LongOrShort(100, 25)}})
+		Switches: odatatest.Switches{CSRF: true, Servers: 2, Match: "POST", KillEvery: rows / kills,
+			KillFor: min(100, rows/20)}})
 	advice := regexp.MustCompile(`errors\.uncertain\.send=(\S+) to send`)
 	lines := e2etest.CopySink(address)
 	var sent []string
