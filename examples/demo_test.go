@@ -30,7 +30,7 @@ func TestDemoTwice(t *testing.T) {
 	guesttest.ShareCode(t, data)
 	ports := map[string]string{"first": "0", "second": freePort(t)}
 	occupied, err := net.Listen("tcp", "127.0.0.1:"+ports["second"])
-	noError(t, err)
+	require.NoError(t, err)
 	out, err = exec.Command(filepath.Join(bin, "demo"), "--data", data, "--port", ports["second"]).CombinedOutput()
 	assert.True(t, err != nil && strings.Contains(string(out), "PORT="+ports["second"]+"): listen"),
 		"expected an error about the port, found %v\n%s", err, out)
@@ -41,9 +41,9 @@ func TestDemoTwice(t *testing.T) {
 		c.Env = append(os.Environ(), "CULVERT_PLUGIN_PATH="+plugins)
 		c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a terminal sends Ctrl-C to the foreground process group
 		out, err := c.StdoutPipe()
-		noError(t, err)
+		require.NoError(t, err)
 		c.Stderr = c.Stdout
-		noError(t, c.Start())
+		require.NoError(t, c.Start())
 		kill := time.AfterFunc(20*time.Minute, func() { syscall.Kill(-c.Process.Pid, syscall.SIGKILL) })
 		output := ""
 		arrived := map[string]bool{}

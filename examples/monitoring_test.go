@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // metricName matches the name of a worker's metric. Labels and functions do not have these prefixes.
@@ -19,10 +20,10 @@ var metricName = regexp.MustCompile(`\b(?:kafka_connect|culvert)_[a-z0-9_]+\b`)
 // The reference has all metrics of the dashboard and the alerts.
 func TestMonitoredMetricsExist(t *testing.T) {
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
-	noError(t, err)
+	require.NoError(t, err)
 	for _, file := range []string{"grafana-dashboard.json", "alerts.yaml", "README.md"} {
 		text, err := os.ReadFile("monitoring/" + file)
-		noError(t, err)
+		require.NoError(t, err)
 		names := metricName.FindAllString(string(text), -1)
 		assert.True(t, len(names) >= 5 || file == "README.md", "%s: expected at least 5 metrics, found %q", file, names)
 		for _, name := range names {
@@ -49,7 +50,7 @@ type series struct {
 // confluent.yaml.
 func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 	text, err := os.ReadFile("monitoring/confluent.yaml")
-	noError(t, err)
+	require.NoError(t, err)
 	var relabel struct {
 		Rules []struct {
 			Source      []string `yaml:"source_labels"`
@@ -58,9 +59,9 @@ func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 			Replacement string
 		} `yaml:"metric_relabel_configs"`
 	}
-	noError(t, yaml.Unmarshal(text, &relabel))
+	require.NoError(t, yaml.Unmarshal(text, &relabel))
 	reference, err := os.ReadFile("../cmd/culvert/reference/metrics.md")
-	noError(t, err)
+	require.NoError(t, err)
 	metrics := []series{{name: "process_cpu_seconds_total"}}
 	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (?:gauge|counter) \\| ([^|]*) \\|")
 	for _, row := range rows.FindAllStringSubmatch(string(reference), -1) {
@@ -87,7 +88,7 @@ func TestConfluentDashboardsFindTheirMetrics(t *testing.T) {
 		metrics = append(metrics, metric)
 	}
 	queries, err := os.ReadFile("../testdata/dashboards.txt")
-	noError(t, err)
+	require.NoError(t, err)
 	for line := range strings.Lines(string(queries)) {
 		line, reason, _ := strings.Cut(strings.TrimSpace(line), " - ")
 		words := strings.Fields(line)

@@ -24,7 +24,7 @@ func connectorSettings(t *testing.T) (specs []wit.ConfigKey) {
 	dir := guesttest.Folder(t, "odata-source", "odata-sink")
 	m, err := plugin.New(t.Context(), plugin.Options{Folders: []string{dir}, Registry: schemas.NewRegistry(),
 		CacheDir: guesttest.Code(t)})
-	noError(t, err)
+	require.NoError(t, err)
 	defer m.Close()
 	for _, info := range m.Modules() {
 		require.NoError(t, info.Err)
@@ -70,11 +70,11 @@ func findDefault(connectors []wit.ConfigKey, name string) (isDeclared bool, valu
 // The settings in the README and the guides are declared, and the tables have the declared defaults.
 func TestReadmeSettings(t *testing.T) {
 	pages, err := filepath.Glob("../cmd/culvert/guides/*.md")
-	noError(t, err)
+	require.NoError(t, err)
 	var text strings.Builder
 	for _, page := range append(pages, "../README.md") {
 		content, err := os.ReadFile(page)
-		noError(t, err)
+		require.NoError(t, err)
 		text.WriteString(string(content) + "\n")
 	}
 	connectors := connectorSettings(t)

@@ -88,7 +88,7 @@ func TestReadmeOfConnectivity(t *testing.T) {
 func (r readme) run(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", r.path))
-	noError(t, err)
+	require.NoError(t, err)
 	words := []string{"bin/culvert", "culvert"}
 	var ports []string
 	for _, port := range append([]string{"8090"}, r.ports...) {
@@ -120,7 +120,7 @@ func (r readme) run(t *testing.T) string {
 	defer cancel()
 	c := exec.CommandContext(ctx, "bash", "-c", script)
 	root, err := filepath.Abs("..")
-	noError(t, err)
+	require.NoError(t, err)
 	c.Dir = cloneOf(t, root, replace, r.copied)
 	for _, data := range []string{"tour-data", "my-data", "culvert-data"} {
 		guesttest.ShareCode(t, filepath.Join(c.Dir, data))
@@ -145,7 +145,7 @@ func (r readme) run(t *testing.T) string {
 func namesIn(t *testing.T, folder string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(folder)
-	noError(t, err)
+	require.NoError(t, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
@@ -156,7 +156,7 @@ func namesIn(t *testing.T, folder string) (names []string) {
 func ignored(t *testing.T, root string) (names []string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, ".gitignore"))
-	noError(t, err)
+	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "/"); ok {
 			names = append(names, strings.TrimSuffix(name, "/"))
@@ -222,7 +222,7 @@ func cloneOf(t *testing.T, root string, replace *strings.Replacer, copied []stri
 func linkInto(t *testing.T, root, clone, folder string, copied []string, replace *strings.Replacer) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(root, folder))
-	noError(t, err)
+	require.NoError(t, err)
 	for _, e := range entries {
 		path := filepath.Join(folder, e.Name())
 		from := filepath.Join(root, path)
@@ -241,7 +241,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 		default:
 			err = os.Symlink(from, to)
 		}
-		noError(t, err)
+		require.NoError(t, err)
 	}
 }
 
@@ -249,7 +249,7 @@ func linkInto(t *testing.T, root, clone, folder string, copied []string, replace
 func culvert(t *testing.T) (bin, plugins string) {
 	t.Helper()
 	bin, err := filepath.Abs("../bin/e2e/readme")
-	noError(t, err)
+	require.NoError(t, err)
 	program := filepath.Join(bin, "culvert")
 	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", program, "../cmd/culvert").CombinedOutput()
 	require.True(t, err == nil, "%v\n%s", err, out)
@@ -261,10 +261,4 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
-}
-
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
 }

@@ -14,7 +14,7 @@ import (
 func TestRustInTheGuide(t *testing.T) {
 	text := func(file string) string {
 		data, err := os.ReadFile(file)
-		noError(t, err)
+		require.NoError(t, err)
 		return string(data)
 	}
 	const guest = "../testdata/guests/rust-transform/"

@@ -3,6 +3,8 @@ package wit
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
 )
 
 // Facts are read from the first line of a context. Malformed facts count as none.
@@ -21,9 +23,8 @@ func TestKnownIn(t *testing.T) {
 		"\x0eodata-sink known=nabc\n":   "",                 // not at the start
 		strings.Repeat("x", 100) + "\n": "",                 // no facts, a long line
 	} {
-		if found := KnownIn([]byte(context)); found != want {
-			t.Errorf("%q: expected %q, found %q", context, want, found)
-		}
+		found := KnownIn([]byte(context))
+		assert.True(t, found == want, "%q: expected %q, found %q", context, want, found)
 	}
 }
 
@@ -46,19 +47,15 @@ func TestKnownWith(t *testing.T) {
 		{known: "*", other: "nabc", want: "*"},                       // every fact includes all others
 	} {
 		got := c.known.With(c.other)
-		if got != c.want {
-			t.Errorf("%q with %q: expected %q, found %q", c.known, c.other, c.want, got)
-		}
-		if len(got) > MaxKnown {
-			t.Errorf("%q with %q: expected at most %d bytes, found %d", c.known, c.other, MaxKnown, len(got))
-		}
+		assert.True(t, got == c.want, "%q with %q: expected %q, found %q", c.known, c.other, c.want, got)
+		assert.True(t, len(got) <= MaxKnown, "%q with %q: expected at most %d bytes, found %d", c.known, c.other,
+			MaxKnown, len(got))
 		if swapped := c.other.With(c.known); swapped != got {
 			t.Errorf("%q with %q: expected %q as in the other order, found %q", c.other, c.known, got, swapped)
 		}
 		for _, word := range append(parseFacts(string(c.known)), parseFacts(string(c.other))...) {
-			if !got.Contains(word) {
-				t.Errorf("%q with %q: expected the fact %q, found %q", c.known, c.other, word, got)
-			}
+			assert.True(t, got.Contains(word), "%q with %q: expected the fact %q, found %q", c.known, c.other, word,
+				got)
 		}
 	}
 }
@@ -75,8 +72,7 @@ func TestKnownContains(t *testing.T) {
 		"*":         true,
 		"fabc,nabc": true,
 	} {
-		if got := known.Contains("nabc"); got != want {
-			t.Errorf("%q: expected it to contain nabc: %t, found %t", known, want, got)
-		}
+		got := known.Contains("nabc")
+		assert.True(t, got == want, "%q: expected it to contain nabc: %t, found %t", known, want, got)
 	}
 }

@@ -3,6 +3,7 @@ package wit_test
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,9 +14,8 @@ func TestIsRejection(t *testing.T) {
 	for status := uint16(0); status < 1000; status++ {
 		isMoved := status == 301 || status == 302 || status == 307 || status == 308
 		want := isMoved || (status >= 400 && status <= 431 && !mayBeProcessed[status])
-		if found := wit.IsRejection(status); found != want {
-			t.Errorf("%d: expected %t, found %t", status, want, found)
-		}
+		found := wit.IsRejection(status)
+		assert.True(t, found == want, "%d: expected %t, found %t", status, want, found)
 	}
 }
 
@@ -33,8 +33,7 @@ func TestKindOf(t *testing.T) {
 		500: wit.ErrorTransient,
 		503: wit.ErrorTransient,
 	} {
-		if found := wit.ErrorKindOf(status); found != want {
-			t.Errorf("%d: expected %v, found %v", status, want, found)
-		}
+		found := wit.ErrorKindOf(status)
+		assert.True(t, found == want, "%d: expected %v, found %v", status, want, found)
 	}
 }

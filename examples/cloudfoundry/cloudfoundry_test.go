@@ -64,14 +64,14 @@ type application struct {
 func manifest(t *testing.T) application {
 	t.Helper()
 	text, err := os.ReadFile("manifest.yml")
-	noError(t, err)
+	require.NoError(t, err)
 	var m struct {
 		Version      int           `yaml:"version"`
 		Applications []application `yaml:"applications"`
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
-	noError(t, decoder.Decode(&m))
+	require.NoError(t, decoder.Decode(&m))
 	require.True(t, m.Version == 1 && len(m.Applications) == 1, "expected version 1 and one application, found %+v", m)
 	return m.Applications[0]
 }
@@ -83,7 +83,7 @@ func TestManifest(t *testing.T) {
 		a.HealthCheckEndpoint == "/health" && a.Instances == 1,
 		"expected one instance of a binary with an HTTP health check, found %+v", a)
 	page, err := os.ReadFile("README.md")
-	noError(t, err)
+	require.NoError(t, err)
 	for _, s := range a.Services {
 		assert.True(t, regexp.MustCompile(`(?m)^cf create-service \w+ \w+ `+regexp.QuoteMeta(s)+`$`).Match(page),
 			"expected README.md to create the service %s", s)
@@ -100,7 +100,7 @@ func TestManifest(t *testing.T) {
 		isUsed := strings.HasPrefix(variable, "GO")
 		for _, file := range []string{"worker.properties", "orders.properties"} {
 			text, err := os.ReadFile(filepath.Join("config", file))
-			noError(t, err)
+			require.NoError(t, err)
 			isUsed = isUsed || strings.Contains(string(text), "${env:"+variable+"}")
 		}
 		assert.True(t, isUsed, "expected a file that uses the variable %s, found none", variable)
@@ -138,7 +138,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	for name, value := range a.Env {
 		command.Env = append(command.Env, name+"="+vars.Replace(value))
 	}
-	noError(t, command.Start())
+	require.NoError(t, command.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
@@ -154,7 +154,7 @@ func TestApplicationRunsOnCloudFoundry(t *testing.T) {
 	assert.Equal(t, rows, cluster.consume(ctx, t, "SalesOrders", rows), "records")
 
 	// as the platform stops it
-	noError(t, command.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
 	select {
 	case err := <-ended:
 		assert.NoError(t, err, "exit code 0 after SIGTERM")
@@ -199,16 +199,16 @@ func droplet(t *testing.T, authority []byte) string {
 	out, err := exec.Command("go", "build", "-o", filepath.Join(app, "culvert"), "../../cmd/culvert").CombinedOutput()
 	require.True(t, err == nil, "go build: %v\n%s", err, out)
 	for _, folder := range []string{"config", "built-in"} {
-		noError(t, os.Mkdir(filepath.Join(app, folder), 0o755))
+		require.NoError(t, os.Mkdir(filepath.Join(app, folder), 0o755))
 	}
 	write := func(name string, data []byte) {
-		noError(t, os.WriteFile(filepath.Join(app, name), data, 0o644))
+		require.NoError(t, os.WriteFile(filepath.Join(app, name), data, 0o644))
 	}
 	names := strings.NewReplacer("/sap/opu/odata/iwbep/GWSAMPLE_BASIC", "/V2/Northwind/Northwind.svc", "SalesOrderSet",
 		"Orders")
 	for _, file := range []string{"worker.properties", "orders.properties"} {
 		text, err := os.ReadFile(filepath.Join("config", file))
-		noError(t, err)
+		require.NoError(t, err)
 		write("config/"+file, []byte(names.Replace(string(text))))
 	}
 	write("config/kafka-ca.pem", authority)
@@ -222,7 +222,7 @@ func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 	const orders = 60
 	demo, err := odatatest.New(odatatest.Options{Rows: orders, PageSize: 25, User: "reader",
 		Password: sapPassword}).Start("127.0.0.1:0")
-	noError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { demo.Close() })
 	btp.Map("s4.virtual:8000", strings.TrimPrefix(demo.URL, "http://"))
 	answer, err := json.Marshal(map[string]any{
@@ -238,7 +238,7 @@ func newService(t *testing.T, btp *connectivitytest.Server) (rows int) {
 			"sap-client":     "100",
 		},
 	})
-	noError(t, err)
+	require.NoError(t, err)
 	btp.SetDestination("S4", string(answer))
 	return orders
 }
@@ -287,7 +287,7 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 			btp.Map(virtual, l.Addr().String())
 			return listener{l, virtual}, nil
 		}))
-	noError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(fake.Close)
 	return c
 }
@@ -296,7 +296,7 @@ func newCluster(t *testing.T, btp *connectivitytest.Server, brokers []string) *c
 func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	noError(t, err)
+	require.NoError(t, err)
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: "kafka"},
@@ -307,7 +307,7 @@ func certificate(t *testing.T, names []string) (authority []byte, pair tls.Certi
 		NotAfter:              time.Now().Add(time.Hour),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	noError(t, err)
+	require.NoError(t, err)
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), tls.Certificate{Certificate: [][]byte{der},
 		PrivateKey: key}
 }
@@ -329,7 +329,7 @@ func (c *cluster) consume(ctx context.Context, t *testing.T, topic string, want 
 			return (&tls.Dialer{Config: &tls.Config{RootCAs: c.roots, ServerName: host}}).DialContext(ctx, network,
 				c.real[address])
 		}))
-	noError(t, err)
+	require.NoError(t, err)
 	defer client.Close()
 	for n < want && ctx.Err() == nil {
 		client.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
@@ -369,10 +369,4 @@ func freePort(t *testing.T) string {
 	t.Helper()
 	_, port, _ := net.SplitHostPort(porttest.Address(t))
 	return port
-}
-
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
 }

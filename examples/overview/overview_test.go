@@ -43,17 +43,17 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 			}
 			if text := read(t, file); strings.Contains(text, storeFolder) {
 				file = filepath.Join(t.TempDir(), file)
-				noError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)), 0o600))
+				require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(text, storeFolder, samples)), 0o600))
 			}
 			files := []string{file}
 			if needsWorker {
 				files = []string{companion, file}
 			}
 			arguments, err := config.ParseArguments(files)
-			noError(t, err)
+			require.NoError(t, err)
 			problems, err := configcheck.Check(t.Context(), host.Config{Files: arguments, Data: data,
 				Plugins: guests(t), Logger: discardLogger()})
-			noError(t, err)
+			require.NoError(t, err)
 			isNamed := false
 			for _, p := range problems.Problems {
 				switch {
@@ -77,7 +77,7 @@ func TestConnectorsRun(t *testing.T) {
 	demo := odatatest.New(odatatest.Options{Rows: 830, PageSize: 3000, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
 	server, err := demo.Start("127.0.0.1:0")
-	noError(t, err)
+	require.NoError(t, err)
 	defer server.Close()
 	registry := srfake.New()
 	defer registry.Close()
@@ -91,7 +91,7 @@ func TestConnectorsRun(t *testing.T) {
 		if !strings.HasPrefix(text, "# runs\n") {
 			continue
 		}
-		noError(t, os.WriteFile(filepath.Join(folder, file), []byte(local.Replace(text)), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(folder, file), []byte(local.Replace(text)), 0o600))
 		switch {
 		case strings.Contains(text, "OData2SinkConnector"):
 			sinks = append(sinks, filepath.Join(folder, file))
@@ -100,7 +100,7 @@ func TestConnectorsRun(t *testing.T) {
 			want += selectedRows(demo, file, text)
 		}
 	}
-	noError(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
+	require.NoError(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
 	rows := demo.Ledger().Rows
 	want += probedRows(t, demo)
 	assert.True(t, len(sources) >= 8 && len(sinks) >= 8 && rows == want,
@@ -157,7 +157,7 @@ func localReplacer(demo, registry string) *strings.Replacer {
 func runOnce(t *testing.T, data string, names ...string) error {
 	t.Helper()
 	files, err := config.ParseArguments(names)
-	noError(t, err)
+	require.NoError(t, err)
 	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
 		Logger: discardLogger()})
 	if err != nil {
@@ -185,7 +185,7 @@ func exampleFiles(t *testing.T) []string {
 func read(t *testing.T, file string) string {
 	t.Helper()
 	raw, err := os.ReadFile(file)
-	noError(t, err)
+	require.NoError(t, err)
 	return string(raw)
 }
 
@@ -220,17 +220,11 @@ func probedRows(t *testing.T, demo *odatatest.Service) (rows int64) {
 			answer := httptest.NewRecorder()
 			demo.ServeHTTP(answer, httptest.NewRequest(r.Method, r.Path+"?"+r.Query, nil))
 			var page struct{ D struct{ Results []any } }
-			noError(t, json.Unmarshal(answer.Body.Bytes(), &page))
+			require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &page))
 			rows += int64(len(page.D.Results))
 		case pageByKey.MatchString(r.Query), strings.Contains(r.Query, "$skip="):
 			rows++
 		}
 	}
 	return rows
-}
-
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
 }

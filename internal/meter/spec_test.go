@@ -188,10 +188,8 @@ func (s *score) load(t *testing.T, location string, plain *engine, metered []*en
 		if invalid == nil {
 			invalid, failed = w.load(t, c, rewritten[n])
 		}
-		if (plainInvalid == nil) != (invalid == nil) || firstLine(plainFailed) != firstLine(failed) {
-			t.Errorf("%s: %s: plain: %v %v, metered: %v %v", location, c.Filename, plainInvalid, plainFailed, invalid,
-				failed)
-		}
+		assert.True(t, (plainInvalid == nil) == (invalid == nil) && firstLine(plainFailed) == firstLine(failed),
+			"%s: %s: plain: %v %v, metered: %v %v", location, c.Filename, plainInvalid, plainFailed, invalid, failed)
 	}
 }
 

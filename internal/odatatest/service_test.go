@@ -28,8 +28,8 @@ func start(t *testing.T, o odatatest.Options) *client {
 	t.Helper()
 	s := odatatest.New(o)
 	l, err := s.Start("127.0.0.1:0")
-	noError(t, err)
-	t.Cleanup(func() { noError(t, l.Close()) })
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, l.Close()) })
 	c := &client{t: t, service: s, origin: l.URL, http: &http.Client{Transport: &http.Transport{}},
 		headers: map[string]string{"Accept": "application/json", "Content-Type": "application/json"}}
 	t.Cleanup(c.http.CloseIdleConnections)
@@ -44,7 +44,7 @@ func (c *client) forgetCookies() { c.http.Jar, _ = cookiejar.New(nil) }
 func (c *client) expect(status int, method, path, body string, headers ...string) (http.Header, string) {
 	c.t.Helper()
 	r, err := http.NewRequest(method, c.origin+path, strings.NewReader(body))
-	noError(c.t, err)
+	require.NoError(c.t, err)
 	for name, text := range c.headers {
 		r.Header.Set(name, text)
 	}
@@ -52,7 +52,7 @@ func (c *client) expect(status int, method, path, body string, headers ...string
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	a, err := c.http.Do(r)
-	noError(c.t, err)
+	require.NoError(c.t, err)
 	defer a.Body.Close()
 	text, err := io.ReadAll(a.Body)
 	require.True(c.t, err == nil && a.StatusCode == status,
@@ -70,7 +70,7 @@ func (c *client) page(query string, headers ...string) (keys []int, next string)
 		}
 	}
 	_, text := c.expect(200, "GET", odatatest.SAPPath+"Orders"+query, "", headers...)
-	noError(c.t, json.Unmarshal([]byte(text), &document))
+	require.NoError(c.t, json.Unmarshal([]byte(text), &document))
 	for _, r := range document.D.Results {
 		keys = append(keys, r.OrderID)
 	}
@@ -79,7 +79,7 @@ func (c *client) page(query string, headers ...string) (keys []int, next string)
 
 func TestReadmeNamesEverySwitch(t *testing.T) {
 	readme, err := os.ReadFile("../../examples/demo-service/README.md")
-	noError(t, err)
+	require.NoError(t, err)
 	for _, name := range append(odatatest.SwitchNames(), odatatest.ActionNames()...) {
 		assert.True(t, strings.Contains(string(readme), "| `"+name+"` |"),
 			"README.md: expected a row for the switch %s, found none", name)
@@ -118,7 +118,7 @@ func TestSwitchAndLedgerByHTTP(t *testing.T) {
 	c.expect(404, "GET", odatatest.SAPPath+"Nope", "", "sap-client", "200")
 	var l odatatest.Ledger
 	_, text := c.expect(200, "GET", "/__demo/ledger", "")
-	noError(t, json.Unmarshal([]byte(text), &l))
+	require.NoError(t, json.Unmarshal([]byte(text), &l))
 	assert.True(t, l.Total == 3 && l.Pages == 2 && l.Rows == 7 && l.Statuses[200] == 2 && l.Statuses[404] == 1 &&
 		l.Logons == 1 && l.SessionsOpened == 1, "expected the counts of three requests, found %+v", l)
 	q := l.Requests[2]
@@ -173,8 +173,8 @@ func TestSessionsEnd(t *testing.T) {
 	assert.True(t, strings.Contains(page, "Session timed out") && strings.Contains(h.Get("Set-Cookie"), "Max-Age=0"),
 		"expected a page, and a cookie to be deleted, found %v, %s", h, page)
 	c.expect(200, "GET", odatatest.SAPPath, "")
-	noError(t, c.service.Set("expire-every", "0"))
-	noError(t, c.service.Set("one-session", "true"))
+	require.NoError(t, c.service.Set("expire-every", "0"))
+	require.NoError(t, c.service.Set("one-session", "true"))
 	jar := c.http.Jar
 	c.forgetCookies()
 	c.expect(200, "GET", odatatest.SAPPath, "")
@@ -224,10 +224,4 @@ func TestETags(t *testing.T) {
 	} {
 		c.expect(step.status, step.method, address, `{"CompanyName":"n","City":"x"}`, "If-Match", step.match)
 	}
-}
-
-// noError ends a test at an error that is not its subject.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
 }

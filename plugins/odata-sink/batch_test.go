@@ -24,7 +24,7 @@ func setSwitches(t *testing.T, service *odatatest.Service, switches ...string) {
 	t.Helper()
 	for _, line := range switches {
 		name, value, _ := strings.Cut(line, "=")
-		noError(t, service.Set(name, value))
+		require.NoError(t, service.Set(name, value))
 	}
 }
 
@@ -130,10 +130,9 @@ func TestLearnsFromResponses(t *testing.T) {
 			}
 			first := len(requests(100).requests)
 			second := requests(200)
-			if test.first > 0 && (first != test.first || len(second.requests) != test.second) {
-				t.Errorf("expected %d requests and then %d, found %d and %d", test.first, test.second, first,
-					len(second.requests))
-			}
+			assert.True(t, test.first <= 0 || (first == test.first && len(second.requests) == test.second),
+				"expected %d requests and then %d, found %d and %d", test.first, test.second, first,
+				len(second.requests))
 			refused := service.Ledger().Statuses[413]
 			requests(300)
 			assert.True(t, service.Ledger().Statuses[413] == refused,
@@ -154,9 +153,8 @@ func TestChangesetsOfInserts(t *testing.T) {
 		answered := 0
 		host.answer = func(request *wit.Request) wit.Response {
 			found := strings.Count(string(request.Body), "Content-Type: multipart/mixed")
-			if answered == 0 && found != want {
-				t.Errorf("%s: expected %d changesets, found %d:\n%s", mode, want, found, request.Body)
-			}
+			assert.True(t, answered != 0 || found == want, "%s: expected %d changesets, found %d:\n%s", mode, want,
+				found, request.Body)
 			answered++
 			return wit.Response{Status: 401}
 		}
@@ -529,7 +527,7 @@ func answerInserts(t *testing.T, rows int, second string, settings ...string) (w
 	answer.ReceivedAt = 1_700_000_000_000
 	delivery := host.encoded(1, "ProductCopies", host.rows...)[0]
 	result, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows, answer)
-	noError(t, err)
+	require.NoError(t, err)
 	sent := 0
 	host.answer = func(*wit.Request) wit.Response {
 		sent++
@@ -622,7 +620,7 @@ func TestLateResponseToLargerBatch(t *testing.T) {
 	small := encodeRows(10)
 	for _, delivery := range []*wit.Delivery{small, large} {
 		result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, wit.Response{Status: 413})
-		noError(t, err)
+		require.NoError(t, err)
 		if result.Context != nil {
 			run.context = *result.Context
 		}
@@ -642,8 +640,7 @@ func TestErrorMentionsInsertCheck(t *testing.T) {
 		assert.True(t, rowResult.Rejected != nil && rowResult.Rejected.Kind == wit.ErrorTransient &&
 			strings.Contains(rowResult.Rejected.Message, "sap.odata.insert.uncertain = check") == isMentioned,
 			"%s: expected the third row to be in doubt, found %+v", policy, rowResult)
-		if isMentioned && host.outcomes[2] != outcomeInDoubt {
-			t.Errorf("expected the third row to stay in doubt, found %v", host.outcomes)
-		}
+		assert.True(t, !isMentioned || host.outcomes[2] == outcomeInDoubt,
+			"expected the third row to stay in doubt, found %v", host.outcomes)
 	}
 }

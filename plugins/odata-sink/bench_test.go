@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -92,7 +93,7 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 				b.ReportMetric(float64(guest.encodeTime+guest.handleTime)/all, "ns/row")
 				return nil
 			})
-			noError(b, err)
+			require.NoError(b, err)
 		})
 	}
 }
@@ -103,7 +104,7 @@ func bindSink(t testing.TB, registry *record.Registry) *host.Binding {
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
 		"."))},
 		Registry: registry, CacheDir: guesttest.Code(t)})
-	noError(t, err)
+	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
 	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
 	if err != nil {
@@ -140,12 +141,12 @@ func structBatch(t testing.TB, registry *record.Registry, topic string, nodes []
 	value func(uint32) connectdata.Struct) *record.Batch {
 	t.Helper()
 	schema, err := registry.Intern(nodes)
-	noError(t, err)
+	require.NoError(t, err)
 	batch := &record.Batch{Registry: registry, Topics: []string{topic}}
 	for i := range rows {
 		start := uint32(len(batch.Data))
 		batch.Data, err = connectdata.Append(batch.Data, nodes, 0, value(i))
-		noError(t, err)
+		require.NoError(t, err)
 		batch.Rows = append(batch.Rows, wit.Row{RowIndex: i, Offset: int64(i), Timestamp: 1_700_000_000_000,
 			Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: schema.ID, Start: start,
 				Size: uint32(len(batch.Data)) - start}})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -68,7 +69,7 @@ func TestBytesOfDeliveriesAreStable(t *testing.T) {
 			rows := random.rows(run, 20)
 			ids := make([]wit.RecordID, len(rows))
 			out, err := run.callEncode("Alls", rows, ids, nil)
-			noError(t, err)
+			require.NoError(t, err)
 			for _, delivery := range out.Ready {
 				accepted += len(delivery.Rows)
 				request := delivery.Request

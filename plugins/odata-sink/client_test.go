@@ -22,7 +22,7 @@ func TestClientInQuery(t *testing.T) {
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
 		settings := configuration(append(common, more)...)
 		inquiry, err := newPlugin().Open(sinkconfig.Component, settings, nil, nil)
-		noError(t, err)
+		require.NoError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
 		assert.Equal(t, want, inquiry.Pending.Requests[0].Target)
 		run := open(t, odatatest.New(odatatest.Options{}), append(common, more)...)
@@ -64,7 +64,7 @@ func TestClientInQueryOfDoctor(t *testing.T) {
 	config := configuration(append(set("00", "OrderCopies"), "sap.odata.sap.client=100",
 		"sap.odata.sap.client.in=query")...)
 	reply, err := newPlugin().Run("doctor", []wit.Setting{{Name: "step", Value: "csrf " + gateway}}, config, nil, nil)
-	noError(t, err)
+	require.NoError(t, err)
 	request := reply.Pending.Requests[0]
 	want := gateway + "/?sap-client=100"
 	assert.True(t, request.Target == want && request.TokenPath != nil && *request.TokenPath == want,

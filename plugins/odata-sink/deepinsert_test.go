@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -122,7 +123,7 @@ func TestConfigurations(t *testing.T) {
 		setting := ""
 		message := ""
 		inquiry, err := newPlugin().Validate(sinkconfig.Alias, configuration(test.settings...), false, nil, nil)
-		noError(t, err)
+		require.NoError(t, err)
 		for _, e := range *inquiry.Done {
 			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {
 				setting = e.Key.Name

@@ -95,7 +95,7 @@ func TestSchemalessDecimalInBase64(t *testing.T) {
 	for text, hasHint := range map[string]bool{"BPE4": true, "4,5": false, "": false} {
 		out, err := run.p.Encode(run.context, nil, []string{"Es"},
 			[]wit.Row{{Value: run.schemaless(fields("A", int64(1), "B", "b", "Price", text))}}, run.data, nil, nil, nil)
-		noError(t, err)
+		require.NoError(t, err)
 		const setting = "value.converter.decimal.format = NUMERIC"
 		assert.True(t, len(out.Rejected) == 1 && strings.Contains(out.Rejected[0].Error.Message, setting) == hasHint,
 			"%q: expected a rejection, with %q: %t, found %+v", text, setting, hasHint, out)
@@ -120,7 +120,7 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		run := &harness{t: t, service: metadataService(metadata), p: newPlugin()}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
 		inquiry, err := run.p.Open(sinkconfig.Component, settings, nil, nil)
-		noError(t, err)
+		require.NoError(t, err)
 		opened, err := run.p.Open(sinkconfig.Component, settings, nil,
 			[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 		require.True(t, (err != nil) == test.refused, "%+v: found %v", test, err)

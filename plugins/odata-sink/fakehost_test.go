@@ -71,7 +71,7 @@ func (h *fakeHost) encode(rows []uint32, hints map[uint32]string) (out []sentDel
 	}
 	encoded, err := h.callEncode(h.topic, selected, ids, rowHints)
 	h.schemas = h.schemas[:0:0]
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	seen := 0
 	for _, index := range encoded.Ignored {
 		h.outcomes[rows[index]] = outcomeIgnored

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
@@ -28,7 +29,7 @@ const maxSize = 6 << 20
 func TestGuest(t *testing.T) {
 	path := guesttest.Build(t, ".")
 	info, err := os.Stat(path)
-	noError(t, err)
+	require.NoError(t, err)
 	t.Logf("the guest has %d bytes", info.Size())
 	if info.Size() > maxSize {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())
@@ -39,10 +40,10 @@ func TestGuest(t *testing.T) {
 	batch := structBatch(t, registry, "Order_DetailCopies", detail, rows,
 		func(i uint32) connectdata.Struct { return detailOf(1, int32(i)) })
 	service := odatatest.New(odatatest.Options{})
-	noError(t, binding.Current().Do(t.Context(),
+	require.NoError(t, binding.Current().Do(t.Context(),
 		func(instance *host.Instance) error { return writeBatch(t, instance, service, batch) }))
 	assert.Equal(t, rows, service.Count("Order_DetailCopies"), "entities")
-	noError(t, binding.Current().Do(t.Context(),
+	require.NoError(t, binding.Current().Do(t.Context(),
 		func(instance *host.Instance) error { return writeLargeRecord(t, instance) }))
 }
 
@@ -133,10 +134,10 @@ func TestOmittedPropertiesAreLogged(t *testing.T) {
 	m, err := host.New(t.Context(), host.Options{Folders: []string{filepath.Dir(guesttest.Build(t,
 		"."))},
 		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
-	noError(t, err)
+	require.NoError(t, err)
 	defer m.Close()
 	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
-	noError(t, err)
+	require.NoError(t, err)
 	defer bound.Close()
 	run := &harness{t: t, service: odatatest.New(odatatest.Options{})}
 	const suppliers = "entity set Suppliers of " + gateway + ": requests do not contain these properties, " +
@@ -144,7 +145,7 @@ func TestOmittedPropertiesAreLogged(t *testing.T) {
 	for mode, want := range map[string]string{"insert": suppliers + "Version (inserts)",
 		"merge": suppliers + "Version (updates)", "upsert": suppliers + "Version (inserts), Version (updates)"} {
 		log.Reset()
-		noError(t, bound.Current().Do(t.Context(), func(instance *host.Instance) error {
+		require.NoError(t, bound.Current().Do(t.Context(), func(instance *host.Instance) error {
 			_, err := openIn(t.Context(), instance, run,
 				append(append(set("00", "Suppliers"), set("01", "OrderCopies")...),
 					"sap.odata.operation.mode="+mode)...)

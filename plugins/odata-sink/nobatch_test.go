@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -154,7 +155,7 @@ func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 			}
 			out, err := run.p.Encode(run.context, nil, []string{"Orders"}, host.rows, slices.Clone(run.data), nil, nil,
 				nil)
-			noError(t, err)
+			require.NoError(t, err)
 			return &out.Ready[0]
 		}
 		deliveries := map[string]*wit.Delivery{}
@@ -165,7 +166,7 @@ func TestEarlyBatchesDoNotTurnBatchesOff(t *testing.T) {
 			case isAnswer:
 				delivery := deliveries[name]
 				result, err := run.p.HandleResponse(run.context, delivery.State, delivery.Rows, answers[answer])
-				noError(t, err)
+				require.NoError(t, err)
 				if result.Context != nil {
 					run.context = *result.Context
 				}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
@@ -402,7 +403,7 @@ func TestMessageForRowsInDoubt(t *testing.T) {
 					location := wit.Header{Name: "Location", Value: "http://h/Orders('17')"}
 					out, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "('a')"),
 						[]uint32{0}, wit.Response{Status: 201, Headers: []wit.Header{location}})
-					noError(t, err)
+					require.NoError(t, err)
 					host.context = *out.Context
 				}
 				return scripted(t, "404 DataServiceVersion: 2.0")(request)
@@ -524,7 +525,7 @@ func TestSpellingsOfOneKey(t *testing.T) {
 		var spellings [2]string
 		for i, predicate := range []string{test.first, test.second} {
 			_, keys, err := uri.ParsePredicate("Es" + predicate)
-			noError(t, err)
+			require.NoError(t, err)
 			var values []encode.KeyValue
 			for _, k := range keys {
 				values = append(values, encode.KeyValue{Property: &edm.Property{Name: k.Name},

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 )
 
@@ -32,7 +33,7 @@ func TestBatchesAdaptToInvalidRows(t *testing.T) {
 			host.addProducts(first+i, 1, name)
 		}
 		host.run()
-		noError(t, host.taskError)
+		require.NoError(t, host.taskError)
 		for i, outcome := range host.outcomes {
 			if want := map[bool]string{true: "data", false: outcomeWritten}[isInvalid[i]]; outcome != want {
 				t.Fatalf("row %d: expected %s, found %s (%v)", first+i, want, outcome, host.reasons[i])

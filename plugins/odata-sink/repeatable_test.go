@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -72,7 +73,7 @@ func (r *repeatableRow) encode(t *testing.T, batches string) string {
 	hints := []wit.Hint{{Row: 0, Text: wit.HintMoved + r.known}, {Row: 1, Text: wit.HintMoved}}
 	encoded, err := run.p.Encode(run.context, host.schemas, []string{host.topic}, host.rows, host.data,
 		make([]wit.RecordID, 2), []string{"origin"}, hints)
-	noError(t, err)
+	require.NoError(t, err)
 	result := ""
 	for _, rejected := range encoded.Rejected {
 		if rejected.RowIndex == 0 {

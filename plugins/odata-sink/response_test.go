@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
@@ -195,7 +196,7 @@ func TestErrorNamesSettingForMessageCodes(t *testing.T) {
 	} {
 		result, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Insert, "/s/Orders"), []uint32{4},
 			wit.Response{Status: test.status, Body: []byte(test.body)})
-		noError(t, err)
+		require.NoError(t, err)
 		failure := result.Results[0].Rejected
 		if failure == nil {
 			failure = result.Results[0].Retry.Error
@@ -244,7 +245,7 @@ func TestPreconditionFailureNamesSetting(t *testing.T) {
 		run := open(t, withoutVersion(odatatest.New(odatatest.Options{})), products("sap.odata.etag="+setting)...)
 		result, err := run.p.HandleResponse(run.context, run.deliveryState(requests.Merge, "/s/Products(1)"), []uint32{4},
 			wit.Response{Status: 412, Body: []byte(denial("X/1", "no"))})
-		noError(t, err)
+		require.NoError(t, err)
 		failure := result.Results[0].Rejected
 		assert.True(t, failure != nil && strings.Contains(failure.Message, "sap.odata.etag = use") == isNamed,
 			"%s: expected a rejection that names sap.odata.etag %t, found %v", setting, isNamed, failure)

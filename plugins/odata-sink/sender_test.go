@@ -403,7 +403,7 @@ func TestInconclusiveStatusIsReported(t *testing.T) {
 	t.Parallel()
 	run := openOrders(t)
 	state, err := run.p.cache.Read(run.context)
-	noError(t, err)
+	require.NoError(t, err)
 	namesStatus := func(result wit.RowResult, status string) bool {
 		failure := result.Rejected
 		if result.Retry != nil {

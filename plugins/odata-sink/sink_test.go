@@ -75,11 +75,6 @@ func (h *harness) encoded(count int, topic string, rows ...wit.Row) []wit.Delive
 	return out.Ready
 }
 
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
-
 func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 	t.Helper()
 	assert.Equal(t, expected, found, subject)
@@ -89,7 +84,7 @@ func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 func open(t *testing.T, service http.Handler, more ...string) *harness {
 	t.Helper()
 	run := &harness{t: t, service: service, p: newPlugin(), settings: configuration(more...)}
-	noError(t, run.open(nil))
+	require.NoError(t, run.open(nil))
 	return run
 }
 
@@ -97,7 +92,7 @@ func open(t *testing.T, service http.Handler, more ...string) *harness {
 func (h *harness) open(state []byte) error {
 	h.opens++
 	inquiry, err := h.p.Open(sinkconfig.Component, h.settings, state, nil)
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	var responses []wit.Response
 	for _, request := range inquiry.Pending.Requests {
 		responses = append(responses, h.exchange(&request))
@@ -154,7 +149,7 @@ func (h *harness) withSchema(nodes []wit.SchemaNode, v any) wit.ValueSlice {
 	start := len(h.data)
 	var err error
 	h.data, err = connectdata.Append(h.data, nodes, 0, v)
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: id, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
@@ -164,7 +159,7 @@ func (h *harness) schemaless(v any) wit.ValueSlice {
 	start := len(h.data)
 	var err error
 	h.data, err = connectdata.AppendSchemaless(h.data, v)
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	return wit.ValueSlice{Encoding: wit.Schemaless, Start: uint32(start), Size: uint32(len(h.data) - start)}
 }
 
@@ -337,7 +332,7 @@ func describe(t *testing.T, result wit.ResponseResult, err error) string {
 func (h *harness) target(operation requests.Operation, path string) requests.Target {
 	h.t.Helper()
 	state, err := h.p.cache.Read(h.context)
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	target := requests.Target{Operation: operation, Set: &state.Sets[0]}
 	if _, key, ok := strings.Cut(path, "("); ok {
 		target.Predicate = "(" + key
@@ -355,7 +350,7 @@ func (h *harness) target(operation requests.Operation, path string) requests.Tar
 func (h *harness) deliveryState(operation requests.Operation, path string) []byte {
 	target := h.target(operation, path)
 	state, err := h.p.cache.Read(h.context)
-	noError(h.t, err)
+	require.NoError(h.t, err)
 	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0])
 	return target.AppendState(head, nil, true)
 }

@@ -45,14 +45,14 @@ func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.Schem
 		return recorder.Body.Bytes()
 	}
 	model, err := edm.Parse(get("$metadata"))
-	noError(t, err)
+	require.NoError(t, err)
 	typ := model.Structure(model.Set("AllTypes").Type)
 	layout, err := decode.NewRowSchema(model, edm.WholeView(typ), edm.Options{})
-	noError(t, err)
+	require.NoError(t, err)
 	value, err := model.ValueSchema(typ, edm.Options{})
-	noError(t, err)
+	require.NoError(t, err)
 	out := &decode.Output{}
-	noError(t, decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out))
+	require.NoError(t, decode.NewAtom(layout).Write(get("AllTypes?$format=atom"), true, out))
 	if len(out.RowErrors) > 0 {
 		t.Fatal(out.RowErrors[0])
 	}

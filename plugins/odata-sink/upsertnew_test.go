@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -102,7 +103,7 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 				}
 				host.addProducts(call.first, call.count, fmt.Sprint("call ", n))
 				host.run()
-				noError(t, host.taskError)
+				require.NoError(t, host.taskError)
 				host.expectAll(outcomeWritten)
 				expectEqual(t, fmt.Sprint("call ", n), call.methods, host.methods())
 			}
@@ -128,7 +129,7 @@ func TestUnknownRefusalOfFirstInsertIsUpdated(t *testing.T) {
 		}
 		host.addProducts(first, count, name)
 		host.run()
-		noError(t, host.taskError)
+		require.NoError(t, host.taskError)
 		return host
 	}
 	write(0, 30, "old").expectAll(outcomeWritten)

@@ -87,7 +87,7 @@ func validate(t *testing.T, service http.Handler, settings []string) []wit.Confi
 	const maxRounds = 20
 	for range maxRounds {
 		inquiry, err := newPlugin().Validate(sinkconfig.Component, configuration(settings...), true, state, responses)
-		noError(t, err)
+		require.NoError(t, err)
 		if inquiry.Done != nil {
 			return *inquiry.Done
 		}

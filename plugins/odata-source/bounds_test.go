@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	host "github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -37,7 +38,7 @@ func TestClaimsFitHostLimit(t *testing.T) {
 	settings := manySets("track-changes=1", "exec-period=60", "filter#00.property=P", "filter#00.option=eq",
 		"filter#00.low="+strings.Repeat("v", 600))
 	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)
-	noError(t, err)
+	require.NoError(t, err)
 	file := len(strings.Join(settings, "\n"))
 	claims := len(strings.Join(layout.Claims, ""))
 	assert.True(t, len(layout.Claims) == 1000 && file >= 800_000 && claims <= host.MaxClaimBytes && claims <= file,
@@ -52,7 +53,7 @@ const maxSize = 70 << 17
 // TestGuest checks the guest's size. The tests of internal/run/source run the guest.
 func TestGuest(t *testing.T) {
 	info, err := os.Stat(guesttest.Build(t, "."))
-	noError(t, err)
+	require.NoError(t, err)
 	t.Logf("the guest has %d bytes", info.Size())
 	if info.Size() > maxSize {
 		t.Errorf("expected a guest of at most %d bytes, found %d", maxSize, info.Size())

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -50,7 +51,7 @@ func TestClientInQueryChangesDuringLoad(t *testing.T) {
 	} {
 		load := newLoad(t, service, append(set("00", "Orders"), change.before...)...)
 		offset, err := load.readPages(0, nil, 1)
-		noError(t, err)
+		require.NoError(t, err)
 		resumed := newLoad(t, service, append(set("00", "Orders"), change.after...)...)
 		resumed.targets = nil
 		resumed.readAll(offset)
@@ -68,10 +69,10 @@ func TestClientInQueryChangesDuringLoad(t *testing.T) {
 func TestClientInQueryOfCommands(t *testing.T) {
 	settings := configuration(append(set("00", "Orders"), clientInQuery...)...)
 	reply, err := (&plugin{}).Run("ping", []wit.Setting{{Name: "s", Value: northwind + "/"}}, settings, nil, nil)
-	noError(t, err)
+	require.NoError(t, err)
 	step, err := (&plugin{}).Run("doctor", []wit.Setting{{Name: "step", Value: "metadata " + northwind}}, settings, nil,
 		nil)
-	noError(t, err)
+	require.NoError(t, err)
 	var targets []string
 	for _, q := range append(reply.Pending.Requests, step.Pending.Requests...) {
 		targets = append(targets, q.Target)

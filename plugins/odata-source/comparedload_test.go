@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -130,15 +131,13 @@ func (c *comparedLoad) check(t *testing.T) {
 		r.Body = broken.ReplaceAll(r.Body, []byte("${0}x"))
 	}
 	result := compare(t, f)
-	if (c.onResponse == nil && result.ended == c.isDelivered) || service.hidden != c.hidden {
-		t.Errorf("compared: %v, rows hidden: %d", result.ended, service.hidden)
-	}
+	assert.True(t, (c.onResponse != nil || result.ended != c.isDelivered) && service.hidden == c.hidden,
+		"compared: %v, rows hidden: %d", result.ended, service.hidden)
 	c.checkRows(t, service, f)
-	if complete := stringOf(f.stored, "complete"); complete != "key" && !c.isUnproven {
-		t.Errorf("expected the proof key, found %q in %v", complete, f.stored)
-	}
+	complete := stringOf(f.stored, "complete")
+	assert.True(t, complete == "key" || c.isUnproven, "expected the proof key, found %q in %v", complete, f.stored)
 	compared := len(f.log)
-	noError(t, f.catchUp(poll))
+	require.NoError(t, f.catchUp(poll))
 	assert.True(t, len(f.log) <= compared+2, "expected no row again after the load, found %d", len(f.log)-compared)
 }
 

@@ -21,14 +21,14 @@ func TestNoSecretIsRead(t *testing.T) {
 	s := odatatest.New(odatatest.Options{})
 	load := newLoad(t, s, set("00", "Orders")...)
 	result, err := load.p.Open(sourceconfig.Component, settings, nil, nil)
-	noError(t, err)
+	require.NoError(t, err)
 	opened, err := load.p.Open(sourceconfig.Component, settings, nil, load.exchangeAll(result.Pending))
-	noError(t, err)
+	require.NoError(t, err)
 	assert.True(t, string(opened.Ready.Context) == string(load.opened.Context) &&
 		opened.Ready.Feeds[0].Fingerprint == load.opened.Feeds[0].Fingerprint,
 		"the password changes the result of open")
 	output, err := json.Marshal([]any{result, opened})
-	noError(t, err)
+	require.NoError(t, err)
 	assert.True(t, !strings.Contains(string(output), "hush"), "a result contains the password")
 	passwords := 0
 	for _, spec := range sourceconfig.Table.Keys() {
@@ -44,7 +44,7 @@ func TestPlan(t *testing.T) {
 		[]string{"sap.odata.format=atom"})
 	for maxTasks, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
 		layout, err := (&plugin{}).Plan(sourceconfig.Component, configuration(settings...), maxTasks)
-		noError(t, err)
+		require.NoError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
 			values := sourceconfig.Table.Values(task)
@@ -78,7 +78,7 @@ func TestPollReasons(t *testing.T) {
 	require.True(t, err == nil && step.Fetch != nil && step.Fetch.RepeatsExactly && !step.Fetch.Acknowledges &&
 		step.Fetch.Request.Repeatable, "expected the first page, found %+v (%v)", step, err)
 	firstPage, err := load.page(0, step.Fetch)
-	noError(t, err)
+	require.NoError(t, err)
 	secondPage, err := load.next(0, firstPage, start)
 	if err != nil || secondPage.Fetch == nil || !strings.Contains(secondPage.Fetch.Request.Target, "$skiptoken") {
 		t.Fatalf("expected the second page, found %+v (%v)", secondPage, err)
@@ -202,7 +202,7 @@ func TestTools(t *testing.T) {
 	check(`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`,
 		"peek", "s="+northwind, "e=Order_Details", "n=2")
 	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
-	noError(t, service.Set("refuse-format", "true"))
+	require.NoError(t, service.Set("refuse-format", "true"))
 	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
 	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
 		"list-entitysets": {"s=/nowhere"}} {

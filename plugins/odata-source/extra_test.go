@@ -24,7 +24,7 @@ func TestAdditionalKeyFields(t *testing.T) {
 		deleted := ""
 		service.Each("Customers", func(key string, _ map[string]string) { deleted = key })
 		write(t, service, "DELETE", "Customers"+deleted, nil)
-		noError(t, follower.catchUp(poll))
+		require.NoError(t, follower.catchUp(poll))
 		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		for _, e := range follower.log {
 			assert.True(t, strings.HasSuffix(e.key, " PRD 100]"),
@@ -72,7 +72,7 @@ func TestMetadataAreReadAgain(t *testing.T) {
 		hasNewProperty = false
 		load := newLoad(t, service, setOf("/s", "X", test.setting)...)
 		offset, err := load.readPages(0, nil, 1)
-		noError(t, err)
+		require.NoError(t, err)
 		hasNewProperty = true
 		_, err = load.p.Next(load.opened.Context, 0, offset, onward, readAt+59_999)
 		assert.NoError(t, err, test.setting, "the next page")
@@ -102,24 +102,24 @@ func TestRestartedDeltaReadsLaterChanges(t *testing.T) {
 		follower := newFollower(t, service, deltaSet("Customers")...)
 		reason := start
 		if changes {
-			noError(t, follower.catchUp(start))
+			require.NoError(t, follower.catchUp(start))
 			service.Each("Customers", func(key string, _ map[string]string) {
 				write(t, service, "MERGE", "Customers"+key, map[string]any{"CompanyName": "first"})
 			})
 			reason = poll
 		}
 		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
-		noError(t, err)
+		require.NoError(t, err)
 		more, err := follower.page(step.Fetch)
 		require.True(t, err == nil && more, "expected more pages, found %v (%v)", more, err)
 		read := fmt.Sprint(follower.log[len(follower.log)-1].value["CustomerID"])
 		write(t, service, "MERGE", "Customers('"+read+"')", map[string]any{"CompanyName": "changed before the start"})
 		follower.start()
-		noError(t, follower.catchUp(start))
+		require.NoError(t, follower.catchUp(start))
 		follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 		requests := len(follower.targets)
 		follower.start()
-		noError(t, follower.catchUp(start))
+		require.NoError(t, follower.catchUp(start))
 		if n := len(follower.targets) - requests; n != 2 {
 			t.Errorf("expected $metadata and one request for changes, found %v", follower.targets[requests:])
 		}

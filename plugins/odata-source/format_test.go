@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -32,7 +33,7 @@ func TestRejectedFormatIsOmitted(t *testing.T) {
 			}
 			for _, reason := range causes {
 				follower.now += 100_000
-				noError(t, follower.catchUp(reason))
+				require.NoError(t, follower.catchUp(reason))
 			}
 			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			requests := 0

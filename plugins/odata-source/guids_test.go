@@ -155,7 +155,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 					service.changed = slices.Clone(service.rows[1:])
 					for _, isRowToo := range []bool{false, true} {
 						follower.start() // by an instance that has only the offset
-						noError(t, follower.catchUp(poll))
+						require.NoError(t, follower.catchUp(poll))
 						if got := follower.topicGuids(); !slices.EqualFunc(got, service.rows, strings.EqualFold) {
 							t.Fatalf("expected %v, found %v: %v", service.rows, got, follower.state)
 						}
@@ -165,7 +165,7 @@ func TestGuidsInAnotherCase(t *testing.T) {
 							service.changed = append(service.changed, service.deleted...)
 						}
 						service.rows = service.rows[:len(service.rows)-1]
-						noError(t, follower.catchUp(poll))
+						require.NoError(t, follower.catchUp(poll))
 						if got := follower.topicGuids(); !slices.EqualFunc(got, service.rows, strings.EqualFold) {
 							t.Fatalf("deleted: expected %v, found %v", service.rows, got)
 						}
@@ -195,11 +195,11 @@ func TestGuidsOfOldOffsets(t *testing.T) {
 			follower.stored = slices.DeleteFunc(follower.stored,
 				func(field wit.OffsetEntry) bool { return field.Name == feedreader.GuidField })
 			service.changed = slices.Clone(service.rows)
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			service.deleted = slices.Clone(service.rows[1:])
 			service.rows = service.rows[:1]
 			follower.start()
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			assert.Equal(t, service.rows, follower.topicGuids())
 		})
 	}
@@ -222,7 +222,7 @@ func TestGuidsInNotifications(t *testing.T) {
 				Body: []byte(`{"d":{"__metadata":{"uri":"X(N=1,ID=guid'` + test.notified(id) + `')"}}}`)}
 			wakes, err := follower.p.HandleNotification(follower.opened.Context, n)
 			require.True(t, err == nil && len(wakes) == 1, "expected one trigger, found %v, %v", wakes, err)
-			noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
+			require.NoError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 		}
 		got := follower.topicGuids()
 		assert.True(t, len(got) == 3 && !slices.Contains(got, deleted), "expected %v, found %v", service.rows, got)

@@ -46,7 +46,7 @@ func TestHeadersContainChange(t *testing.T) {
 				write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 				write(t, service, "POST", "Products", product(9000, "New"))
 				write(t, service, "DELETE", "Products(4)", nil)
-				noError(t, follower.catchUp(poll))
+				require.NoError(t, follower.catchUp(poll))
 			}
 			var after []string
 			for i, event := range follower.log {

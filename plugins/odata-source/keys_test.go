@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
@@ -53,16 +54,16 @@ func compare(t *testing.T, f *follower) *comparison {
 		}
 		if c.position != nil {
 			offset = c.position
-			noError(t, f.p.CheckOffset(f.opened.Feeds[0].Partition, offset))
+			require.NoError(t, f.p.CheckOffset(f.opened.Feeds[0].Partition, offset))
 		}
 		step, err := f.p.Next(f.opened.Context, 0, offset, reason, f.now)
-		noError(t, err)
+		require.NoError(t, err)
 		if step.Fetch == nil {
 			return c
 		}
 		reason = onward
 		end, err := f.reader.page(0, step.Fetch)
-		noError(t, err)
+		require.NoError(t, err)
 		switch {
 		case c.position == nil:
 			f.stored = *end.Next

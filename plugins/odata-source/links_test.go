@@ -82,14 +82,14 @@ func TestStoredLinkInAnotherForm(t *testing.T) {
 				"sap.odata.paging=links", "sap.odata.count=none")...)
 			load := newLoad(t, s, append(settings, "sap.odata#00.select=ProductName,Discontinued")...)
 			offset, err := load.readPages(0, nil, 1)
-			noError(t, err)
+			require.NoError(t, err)
 			if isWrong {
 				offset = withWrongLinks(t, offset)
 			}
-			noError(t, load.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
+			require.NoError(t, load.open(append(settings, "sap.odata#00.query.change=keep", "sap.odata#00.select="+columns)...))
 			earlier := len(load.targets)
 			_, err = load.run(0, offset)
-			noError(t, err)
+			require.NoError(t, err)
 			requests := strings.Join(load.targets[earlier:], "\n")
 			assert.True(t, len(load.rows) == 50 && !strings.Contains(requests, "A+B"),
 				"%s: found %d rows with the requests\n%s", columns, len(load.rows), requests)
@@ -127,11 +127,11 @@ func checkStoredDeltaLink(t *testing.T, phase string, changes []string) {
 		reason = wit.PollReason{Snapshot: wit.Ptr("4711")}
 	}
 	for range 2 {
-		noError(t, f.catchUp(reason))
+		require.NoError(t, f.catchUp(reason))
 		reason = poll
 	}
 	f.change(t, 5)
-	noError(t, f.catchUp(poll))
+	require.NoError(t, f.catchUp(poll))
 	requests := f.targets[requestCount:]
 	for _, target := range requests {
 		assert.True(t, !strings.Contains(target, "A+B"), "unexpected request %s", target)
@@ -176,7 +176,7 @@ func followPlusProducts(t *testing.T, phase string) *plusFollower {
 			f.readPage(t, start)
 		}
 	default:
-		noError(t, f.catchUp(start))
+		require.NoError(t, f.catchUp(start))
 		f.change(t, 45)
 		if phase == "changing" {
 			f.readPage(t, poll)
@@ -188,9 +188,9 @@ func followPlusProducts(t *testing.T, phase string) *plusFollower {
 func (f *plusFollower) readPage(t *testing.T, reason wit.PollReason) {
 	t.Helper()
 	step, err := f.p.Next(f.opened.Context, 0, f.stored, reason, f.now)
-	noError(t, err)
+	require.NoError(t, err)
 	_, err = f.page(step.Fetch)
-	noError(t, err)
+	require.NoError(t, err)
 }
 
 // change changes the next n products.
@@ -227,7 +227,7 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 					"sap.odata#00.select="+earlierColumns)
 				follower := newFollower(t, service, deltaSet("Products", settings...)...)
 				follower.onResponse = repeatOptions(test.inNext, "$filter", "$select")
-				noError(t, follower.catchUp(start))
+				require.NoError(t, follower.catchUp(start))
 				follower.settings = append(follower.settings, test.changed...)
 				for round := range 3 {
 					for id := range 45 {
@@ -237,8 +237,8 @@ func TestDeltaLinkRepeatsItsRequest(t *testing.T) {
 					earlier := len(follower.log)
 					requests := len(follower.targets)
 					follower.start()
-					noError(t, follower.catchUp(start))
-					noError(t, follower.catchUp(poll))
+					require.NoError(t, follower.catchUp(start))
+					require.NoError(t, follower.catchUp(poll))
 					n := len(follower.log) - earlier
 					assert.True(t, n == 45, "round %d: expected each of 45 changes once, found %d rows", round, n)
 					isDelta := func(target string) bool { return strings.Contains(target, "deltatoken") }
@@ -319,7 +319,7 @@ func TestLinksWithoutSearch(t *testing.T) {
 		check(paging, load.targets, len(load.rows))
 	}
 	follower := newFollower(t, handler, deltaSetOf("/s", "X", search, "sap.odata#00.format=json")...)
-	noError(t, follower.catchUp(start))
-	noError(t, follower.catchUp(poll))
+	require.NoError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(poll))
 	check("delta", follower.targets, len(follower.state))
 }

@@ -189,7 +189,7 @@ func loadChangingSet(t *testing.T, name string, switches odatatest.Switches, set
 func (l *fullLoad) readSkipping(fetch *wit.Fetch, rowText string) (end wit.DecodeResult) {
 	l.t.Helper()
 	page, response, err := l.begin(0, fetch)
-	noError(l.t, err)
+	require.NoError(l.t, err)
 	pos := bytes.Index(response.Body, []byte(rowText))
 	require.True(l.t, pos >= 0, "the row is missing in %s", response.Body)
 	for i, step := range []struct {
@@ -203,7 +203,7 @@ func (l *fullLoad) readSkipping(fetch *wit.Fetch, rowText string) (end wit.Decod
 		{piece: response.Body[pos:]},
 	} {
 		end, err = l.p.Decode(page, step.tag, response.Status, slices.Clone(step.piece), i == 4)
-		noError(l.t, err)
+		require.NoError(l.t, err)
 		l.addResult(&end)
 	}
 	return end
@@ -221,7 +221,7 @@ func TestSkippedRowIsError(t *testing.T) {
 		service := odatatest.New(odatatest.Options{Rows: 20, Switches: odatatest.Switches{Delta: "links"}})
 		load := newLoad(t, service, settings...)
 		step, err := load.next(0, nil, start)
-		noError(t, err)
+		require.NoError(t, err)
 		load.now += 2 * sourceconfig.FreshFor // newer metadata would not help
 		end := load.readSkipping(step.Fetch, "Products(5)")
 		for _, f := range end.Errors {
@@ -255,7 +255,7 @@ func TestSkippedRowOfPreviousPage(t *testing.T) {
 	require.True(t, err == nil && len(load.faults) == 1, "faults %v, %v", load.faults, err)
 	load.faults = nil
 	step, err := load.next(0, offset, onward)
-	noError(t, err)
+	require.NoError(t, err)
 	load.readSkipping(step.Fetch, `{"K":"no number 10"`)
 	assert.True(t, len(load.faults) == 1 && load.faults[0].RowIndex == 0,
 		"expected a fault for the row, found %v", load.faults)
@@ -308,13 +308,13 @@ func TestPendingResponsesArePolled(t *testing.T) {
 	} {
 		load := newLoad(t, odatatest.New(odatatest.Options{Rows: 20}), deltaSet("Products")...)
 		step, err := load.next(0, nil, start)
-		noError(t, err)
+		require.NoError(t, err)
 		answer := wit.Response{Status: 202, Target: step.Fetch.Request.Target, ReceivedAt: readAt + test.lateMs}
 		if test.retryAfter != "" {
 			answer.Headers = []wit.Header{{Name: "Retry-After", Value: test.retryAfter}}
 		}
 		page, err := load.p.Begin(load.opened.Context, 0, step.Fetch.Position, answer)
-		noError(t, err)
+		require.NoError(t, err)
 		result, err := load.p.Decode(page, "", 202, nil, true)
 		if test.waitMs == 0 {
 			assert.True(t, faultOf(err).Kind == wit.ErrorTransient,

@@ -50,13 +50,13 @@ func TestInstancesCacheFewDecoders(t *testing.T) {
 	load := newLoad(t, service, settings...)
 	for f := range 3 * feedreader.MaxPooled {
 		_, err := load.run(uint32(f), nil)
-		noError(t, err)
+		require.NoError(t, err)
 		// Each set has a decoder of its rows, and one of its keys.
 		require.Equal(t, min(2*(f+1), feedreader.MaxPooled), len(load.p.pages.Decoders), "after feed", f, "decoders")
 	}
 	last := load.p.pages.Decoders[feedreader.MaxPooled-1]
 	_, err := load.run(3*feedreader.MaxPooled-1, nil)
-	noError(t, err)
+	require.NoError(t, err)
 	decoder := load.p.pages.Decoders[feedreader.MaxPooled-1]
 	assert.True(t, decoder == last, "expected the decoder %p for a set that is read again, found %p", last, decoder)
 	assert.Equal(t, 1, len(load.p.pages.Readers), "cached decoder for pages read one after another")

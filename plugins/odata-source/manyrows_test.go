@@ -60,7 +60,7 @@ func TestFirstLoadOfManyRowsBySkip(t *testing.T) {
 			}
 		}
 	}
-	noError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(start))
 	reread := follower.markedKeys()
 	service.Each("Orders", func(_ string, fields map[string]string) {
 		key := "[" + fields["OrderID"] + "]"
@@ -113,7 +113,7 @@ func TestOffsetsOfManyRowsAndLongLinks(t *testing.T) {
 				})
 			}
 			for _, reason := range []wit.PollReason{start, poll, poll} {
-				noError(t, follower.catchUp(reason))
+				require.NoError(t, follower.catchUp(reason))
 			}
 			follower.checkTopic(service, "Orders", "OrderID", "ShipName")
 			assert.True(t, long >= 1, "expected a long link")

@@ -71,15 +71,15 @@ func TestFeedContinuesAfterMetadataChange(t *testing.T) {
 	follower := newFollower(t, service, deltaSetOf("/s", "X")...)
 	schemas := record.NewRegistry()
 	converter, err := convert.New("JsonConverter", nil, convert.Options{Schemas: schemas})
-	noError(t, err)
+	require.NoError(t, err)
 	var written []string
 	follower.onRecord = func(row wit.Row, data []byte) {
 		schema, err := schemas.Intern(follower.schemas[row.Value.Schema])
-		noError(t, err)
+		require.NoError(t, err)
 		row.Value.Schema = schema.ID
 		batch := &record.Batch{Registry: schemas, Data: data}
 		document, _, err := converter.Encode(t.Context(), nil, math.MaxInt32, "t", batch, row.Value)
-		noError(t, err)
+		require.NoError(t, err)
 		written = append(written, string(document))
 	}
 	reason := start
@@ -114,7 +114,7 @@ func (s *metadataStep) checkRecord(t *testing.T, written string) {
 		}
 		Payload json.RawMessage
 	}
-	noError(t, json.Unmarshal([]byte(written), &document))
+	require.NoError(t, json.Unmarshal([]byte(written), &document))
 	var fields []string
 	// without the key, RECORDMODE and DELETED_AT
 	for _, field := range document.Schema.Fields[1 : len(document.Schema.Fields)-2] {
@@ -233,7 +233,7 @@ func TestRowsOfADerivedType(t *testing.T) {
 	assert.True(t, len(follower.log) == 12 && reads == 1,
 		"expected 12 rows after one read of the metadata, found %d after %d", len(follower.log), reads)
 	o, err := follower.p.contexts.Get(follower.opened.Context)
-	noError(t, err)
+	require.NoError(t, err)
 	want := "[Salary N.Employee Salary N.Boss Car N.Boss]"
 	assert.Equal(t, want, fmt.Sprint(o.Feeds[0].Derived), "derived properties")
 	// With their properties if configured, in both formats and after a restart with the packed context.

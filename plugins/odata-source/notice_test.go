@@ -232,14 +232,14 @@ func TestChangesWithoutNotification(t *testing.T) {
 	follower := newFollower(t, service, settings...)
 	pollEvery := follower.opened.Feeds[0].PollEveryMs
 	require.True(t, pollEvery != nil && *pollEvery == 3_600_000, "expected a poll every hour, found %v", pollEvery)
-	noError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(start))
 	write(t, service, "MERGE", "Products(1)", map[string]any{"ProductName": "Changed"})
 	step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, poll, follower.now)
 	require.True(t, err == nil && step.Fetch != nil, "expected a request for changes, found %+v, %v", step, err)
 	if _, ok := wit.Lookup(*step.Fetch.Position, "untold"); !ok {
 		t.Errorf("the position does not record a poll without notification: %v", *step.Fetch.Position)
 	}
-	noError(t, follower.catchUp(poll))
+	require.NoError(t, follower.catchUp(poll))
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 	_, ok := wit.Lookup(follower.stored, "untold")
 	assert.True(t, !ok, "the position still records it after the changes: %v", follower.stored)
@@ -386,7 +386,7 @@ func TestResponsesThatContradictNotifications(t *testing.T) {
 						r.Body = []byte(`{"error":{"code":"X","message":{"lang":"en","value":"Resource not found"}}}`)
 					}
 				}
-				noError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
+				require.NoError(t, follower.catchUp(wit.PollReason{Trigger: &wakes[0].Token}))
 				if exists := follower.state["[7]"] != nil; exists == test.deleted || reads != test.reads {
 					t.Errorf("expected a deleted entity: %t after %d reads, found one that exists: %t after %d",
 						test.deleted, test.reads, exists, reads)

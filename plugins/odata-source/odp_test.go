@@ -51,7 +51,7 @@ func TestODP(t *testing.T) {
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
 			write(t, service, "POST", "Products", product(9000, "New"))
 			earlier := len(follower.log)
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			var modes []string
 			for _, e := range follower.log[earlier:] {
@@ -63,7 +63,7 @@ func TestODP(t *testing.T) {
 				"expected before images: %v, found rows %v", wantsImages, modes)
 			write(t, service, "DELETE", "Products(3)", nil)
 			earlier = len(follower.log)
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			deletions := follower.log[earlier:]
 			require.True(t, len(deletions) == 1 && deletions[0].tombstone == (test.name == "tombstones"),
@@ -107,7 +107,7 @@ func TestODPRequestsExtractionOnce(t *testing.T) {
 			write(t, service, "DELETE", "Products(4)", nil)
 			follower.start()
 			for range 2 {
-				noError(t, follower.catchUp(start))
+				require.NoError(t, follower.catchUp(start))
 			}
 			follower.checkTopic(service, "Products", "ProductID", "ProductName")
 			assert.Equal(t, 1, service.Ledger().Jobs, "job")
@@ -130,7 +130,7 @@ func confirmEnd(handler http.Handler, ended *int) http.Handler {
 // TestODPSubscriptionOfAnotherReader: a queue that is open already belongs to another reader.
 func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
+	require.NoError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
 	err := newFollower(t, service, odpSet("Products")...).catchUp(start)
 	if fault := faultOf(err); fault.Kind != wit.ErrorConfig || fault.Setting == nil ||
 		*fault.Setting != sourceconfig.DeltaTakeover {
@@ -150,7 +150,7 @@ func TestODPSubscriptionOfAnotherReader(t *testing.T) {
 // again after a restart.
 func TestODPEndsASubscriptionOnce(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 30})
-	noError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
+	require.NoError(t, newFollower(t, service, odpSet("Products")...).catchUp(start))
 	ended := 0
 	follower := newFollower(t, confirmEnd(service, &ended), odpSet("Products", "sap.odata.delta.takeover=true")...)
 	for range 3 {
@@ -165,7 +165,7 @@ func TestODPEndsASubscriptionOnce(t *testing.T) {
 		Target: odpNorthwind + "/TerminateDeltasForFactsOfProducts?$format=json"}); r.Status != 200 {
 		t.Fatalf("expected status 200, found %d", r.Status)
 	}
-	noError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(start))
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 
@@ -192,7 +192,7 @@ func TestODPRecovery(t *testing.T) {
 			follower := followSet(t, service, settings...)
 			old := delta.TokenOf(stringOf(follower.stored, "url"))
 			write(t, service, "MERGE", "Products(3)", map[string]any{"ProductName": "Changed"})
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			write(t, service, "MERGE", "Products(4)", map[string]any{"ProductName": "Changed too"})
 			refused := false
 			follower.onResponse = func(request *wit.Request, r *wit.Response) {
@@ -300,7 +300,7 @@ func TestODPDeletesWithFilter(t *testing.T) {
 			r.Body = regexp.MustCompile(`"ProductName":"[^"]*"`).ReplaceAll(r.Body, []byte(`"ProductName":"Nobody"`))
 		}
 	}
-	noError(t, follower.catchUp(poll))
+	require.NoError(t, follower.catchUp(poll))
 	if _, ok := follower.state["[3]"]; ok || len(follower.state) != earlier-1 {
 		t.Errorf("%d rows of %d remain, the deleted one %v", len(follower.state), earlier, ok)
 	}
@@ -352,14 +352,14 @@ func TestODPRejectedFormatIsOmitted(t *testing.T) {
 	reason := start
 	for range 20 {
 		step, err := follower.p.Next(follower.opened.Context, 0, follower.stored, reason, follower.now)
-		noError(t, err)
+		require.NoError(t, err)
 		if phase, _ := wit.Lookup(*step.Fetch.Position, "phase"); *phase.String == "open" {
 			opened++
 			assert.True(t, !step.Fetch.Request.Repeatable && step.Fetch.Acknowledges,
 				"expected %s not to be repeatable", step.Fetch.Request.Target)
 		}
 		more, err := follower.page(step.Fetch)
-		noError(t, err)
+		require.NoError(t, err)
 		reason = onward
 		if !more {
 			break

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 	"github.com/culvert-project/culvert/wit"
@@ -20,9 +21,9 @@ import (
 // service's tokens.
 func TestStoredOffsets(t *testing.T) {
 	raw, err := os.ReadFile("testdata/offsets.json")
-	noError(t, err)
+	require.NoError(t, err)
 	var kinds map[string]map[string]any
-	noError(t, json.Unmarshal(raw, &kinds))
+	require.NoError(t, json.Unmarshal(raw, &kinds))
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Run(kind, func(t *testing.T) {
 			set := "Products"
@@ -50,17 +51,16 @@ func TestStoredOffsets(t *testing.T) {
 				write(t, service, "MERGE", fmt.Sprintf("Products(%d)", id), map[string]any{"ProductName": "Changed"})
 			}
 			write(t, service, "DELETE", "Products(9)", nil)
-			noError(t, follower.catchUp(poll))
+			require.NoError(t, follower.catchUp(poll))
 			follower.stored = storedAs(kinds[kind], stringOf(follower.stored, "url"))
 			follower.start()
 			write(t, service, "MERGE", "Products(20)", map[string]any{"ProductName": "Later"})
 			for _, reason := range []wit.PollReason{start, poll} {
-				noError(t, follower.catchUp(reason))
+				require.NoError(t, follower.catchUp(reason))
 			}
 			follower.checkTopic(service, set, key, field)
-			if v, _ := wit.Lookup(follower.stored, "rest"); v.Boolean == nil {
-				t.Errorf("expected an idle feed, found %v", follower.stored)
-			}
+			v, _ := wit.Lookup(follower.stored, "rest")
+			assert.True(t, v.Boolean != nil, "expected an idle feed, found %v", follower.stored)
 		})
 	}
 }

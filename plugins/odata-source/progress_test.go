@@ -65,11 +65,11 @@ func TestFirstLoadSinceStart(t *testing.T) {
 	require.Equal(t, paging.Unproven, stringOf(offset, "complete"), "a load without proof")
 	next := func(reason wit.PollReason) *wit.Fetch {
 		step, err := load.p.Next(load.opened.Context, 0, offset, reason, load.now)
-		noError(t, err)
+		require.NoError(t, err)
 		return step.Fetch
 	}
 	load.now += 30_000
-	noError(t, load.open(settings...)) // the connector is started again
+	require.NoError(t, load.open(settings...)) // the connector is started again
 	fetch := next(start)
 	require.True(t, fetch == nil, "expected no load before its time, found %+v", fetch)
 	for n, isFirst := range []bool{true, false} {
@@ -80,7 +80,7 @@ func TestFirstLoadSinceStart(t *testing.T) {
 				t.Errorf("load %d: expected the first load since the start: %v, found %v", n, isFirst, !isFirst)
 			}
 			end, err := load.reader.page(0, fetch)
-			noError(t, err)
+			require.NoError(t, err)
 			offset = *end.Next
 			fetch = nil
 			if end.More {
@@ -104,7 +104,7 @@ func TestRequiredProofOfChanges(t *testing.T) {
 	f.settings = deltaSet("Orders", "sap.odata#00.completeness=warn")
 	f.start()
 	write(t, service, "MERGE", "Orders(10250)", map[string]any{"ShipName": "Behind"})
-	noError(t, f.catchUp(poll))
+	require.NoError(t, f.catchUp(poll))
 	f.checkTopic(service, "Orders", "OrderID", "ShipName")
 	assert.True(t, len(f.log) == read+1, "expected one change after %d rows, found %d", read, len(f.log)-read)
 }
@@ -136,7 +136,7 @@ func TestFirstLoadWithoutItsSession(t *testing.T) {
 				"expected a lost session, found %v", err)
 			continue
 		}
-		noError(t, err)
+		require.NoError(t, err)
 		f.checkTopic(service, "Orders", "OrderID", "ShipName")
 	}
 }

@@ -58,12 +58,6 @@ func odpSet(name string, more ...string) []string {
 	return deltaSetOf(odpNorthwind, "FactsOf"+name, more...)
 }
 
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
-
 // errorContains reports whether an error contains a text. If the text is empty, it reports whether there is no error.
 func errorContains(err error, text string) bool {
 	if err == nil || text == "" {
@@ -361,7 +355,7 @@ func newUnopened(t *testing.T, s http.Handler) *fullLoad {
 func newLoad(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 	t.Helper()
 	l := newUnopened(t, s)
-	noError(t, l.open(settings...))
+	require.NoError(t, l.open(settings...))
 	return l
 }
 
@@ -377,7 +371,7 @@ func loadSet(t *testing.T, s http.Handler, settings ...string) *fullLoad {
 func (l *fullLoad) readAll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	l.t.Helper()
 	offset, err := l.run(0, offset)
-	noError(l.t, err)
+	require.NoError(l.t, err)
 	return offset
 }
 
@@ -432,12 +426,12 @@ func (l *fullLoad) poll(offset []wit.OffsetEntry) []wit.OffsetEntry {
 	reason := poll
 	for range 100 {
 		step, err := l.next(0, offset, reason)
-		noError(l.t, err)
+		require.NoError(l.t, err)
 		if step.Fetch == nil {
 			return offset
 		}
 		offset, err = l.page(0, step.Fetch)
-		noError(l.t, err)
+		require.NoError(l.t, err)
 		reason = onward
 		if done, _ := wit.Lookup(offset, "done"); done.Boolean != nil {
 			return offset
@@ -499,16 +493,16 @@ func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
 func followSet(t *testing.T, s http.Handler, settings ...string) *follower {
 	t.Helper()
 	f := newFollower(t, s, settings...)
-	noError(t, f.catchUp(start))
+	require.NoError(t, f.catchUp(start))
 	return f
 }
 
 // start opens the plugin as for the first time, as after a crash.
 func (f *follower) start() {
 	f.t.Helper()
-	noError(f.t, f.open(f.settings...))
+	require.NoError(f.t, f.open(f.settings...))
 	if f.stored != nil {
-		noError(f.t, f.p.CheckOffset(f.opened.Feeds[0].Partition, f.stored))
+		require.NoError(f.t, f.p.CheckOffset(f.opened.Feeds[0].Partition, f.stored))
 	}
 }
 
@@ -595,7 +589,7 @@ func (f *follower) headers(d wit.ValueSlice, data []byte) map[string]string {
 		return headers
 	}
 	list, err := connectdata.Headers(nil, data[d.Start:d.Start+d.Size])
-	noError(f.t, err)
+	require.NoError(f.t, err)
 	for _, h := range list {
 		headers[h.Name] = string(h.Value)
 		if h.Encoding == wit.WithSchema {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/wit"
@@ -69,7 +70,7 @@ func (c *readCase) check(t *testing.T, format string) {
 	load.readAll(nil)
 	_, query, _ := strings.Cut(load.targets[0], "?")
 	query, err := url.PathUnescape(query)
-	noError(t, err)
+	require.NoError(t, err)
 	var options []string
 	for option := range strings.SplitSeq(query, "&") {
 		name, _, _ := strings.Cut(option, "=")

@@ -24,7 +24,7 @@ func validateOnline(t *testing.T, s http.Handler, settings ...string) (map[strin
 	var answers []wit.Response
 	for range 20 {
 		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(settings...), true, state, answers)
-		noError(t, err)
+		require.NoError(t, err)
 		if inquiry.Done != nil {
 			values := map[string]wit.ConfigValue{}
 			for _, value := range *inquiry.Done {

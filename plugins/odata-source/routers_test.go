@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/wit"
@@ -94,7 +95,7 @@ func (c *routerCase) checkLoad(t *testing.T, service *routerService) {
 	c.checkKind(t, "first page", err)
 	service.isAway = nil
 	offset, err := load.readPages(0, nil, 2)
-	noError(t, err)
+	require.NoError(t, err)
 	service.isAway = isOrders
 	_, err = load.run(0, offset)
 	if failure := faultOf(err); err == nil || failure.Kind != wit.ErrorTransient { // links have worked
@@ -106,7 +107,7 @@ func (c *routerCase) checkLoad(t *testing.T, service *routerService) {
 	service.isAway = isOrders
 	for subject, reason := range map[string]wit.PollReason{"next load": poll, "snapshot": {Snapshot: wit.Ptr("now")}} {
 		step, err := load.next(0, offset, reason)
-		noError(t, err)
+		require.NoError(t, err)
 		_, err = load.page(0, step.Fetch)
 		failure := faultOf(err)
 		if hasBody := c.body != ""; !hasBody && failure.Kind != wit.ErrorTransient {
@@ -138,11 +139,11 @@ func (c *routerCase) checkChanges(t *testing.T, service *routerService) {
 	_, err := newFollower(t, service, notifiedSet("Products")...).subscribe("/c/Products")
 	c.checkKind(t, "subscription", err)
 	service.isAway = nil
-	noError(t, changes.catchUp(start))
+	require.NoError(t, changes.catchUp(start))
 	service.isAway = isOrders
 	c.checkKind(t, "changes", changes.catchUp(poll))
 	service.isAway = nil
-	noError(t, changes.catchUp(poll))
+	require.NoError(t, changes.catchUp(poll))
 }
 
 // routerBody is the body of a router's 404.
@@ -242,9 +243,9 @@ func (c *outageCase) check(t *testing.T, answer outageAnswer) {
 	follower := newFollower(t, handler, c.settings...)
 	if slices.Equal(c.settings, storedProducts) {
 		_, err := follower.subscribe("/c/Products")
-		noError(t, err)
+		require.NoError(t, err)
 	}
-	noError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(start))
 	for i := range c.changes {
 		write(t, service, "MERGE", fmt.Sprintf("Products(%d)", 3+i%20), map[string]any{"ProductName": "New"})
 	}
@@ -261,8 +262,8 @@ func (c *outageCase) check(t *testing.T, answer outageAnswer) {
 	err := follower.catchUp(start)
 	assert.Equal(t, answer.kind, faultOf(err).Kind, err)
 	follower.onResponse = nil
-	noError(t, follower.catchUp(start))
-	noError(t, follower.catchUp(poll))
+	require.NoError(t, follower.catchUp(start))
+	require.NoError(t, follower.catchUp(poll))
 	follower.checkTopic(service, "Products", "ProductID", "ProductName")
 }
 

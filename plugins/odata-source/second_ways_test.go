@@ -55,7 +55,7 @@ func TestRawFilterAppliesToReread(t *testing.T) {
 				query := "sap.odata#00.query=$filter=V%20eq%201%20or%20V%20eq%207"
 				follower := followSet(t, handler, deltaSetOf("/s", "X", append(conditions, query)...)...)
 				require.Len(t, 1, follower.state, "row")
-				noError(t, follower.catchUp(poll))
+				require.NoError(t, follower.catchUp(poll))
 				assert.True(t, strings.Contains(rereadFilter, "V eq 1 or V eq 7") &&
 					(len(conditions) == 0 || strings.Contains(rereadFilter, "V ge 0")),
 					"unexpected filter of the reread: %q", rereadFilter)
@@ -93,7 +93,7 @@ func TestClientInLinks(t *testing.T) {
 	})
 	f := followSet(t, handler, deltaSetOf("/s", "X", "sap.odata#00.expand=I", "sap.odata#00.format=json",
 		"sap.odata.sap.client=100", "sap.odata.sap.client.in=query")...)
-	noError(t, f.catchUp(poll))
+	require.NoError(t, f.catchUp(poll))
 	without := func(q string) bool { return !strings.Contains(q, "sap-client=100") }
 	assert.True(t, len(queries) >= 5 && !slices.ContainsFunc(queries, without),
 		"expected the client in each request, found %s", strings.Join(queries, "\n"))

@@ -47,7 +47,7 @@ func (c *storeCase) check(t *testing.T) {
 		Switches: odatatest.Switches{NotifyOff: true}})
 	follower := newFollower(t, service, notifiedSet("Products", "sap.odata.notification.catchup=store")...)
 	_, err := follower.subscribe("/c/Products")
-	noError(t, err)
+	require.NoError(t, err)
 	if c.duringLoad {
 		follower.kill = 45 // pieces
 	}
@@ -165,7 +165,7 @@ func TestStoreNeedsItsOwnSubscription(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Subscriptions: true})
 	for _, settings := range [][]string{nil, {"sap.odata.notification.catchup=store"}} {
 		_, err := newFollower(t, service, notifiedSet("Products", settings...)...).subscribe("/c/Products")
-		noError(t, err)
+		require.NoError(t, err)
 	}
 	n := service.Ledger().Subscribed
 	assert.True(t, n == 6, "expected new subscriptions with the store, found %d created", n)

@@ -11,6 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon/canontest"
 )
@@ -68,20 +70,15 @@ func checkArguments(t *testing.T, r *rand.Rand, f *Func) {
 		args = append(args, value.Interface())
 	}
 	flats, err := f.Arguments(mem, mem.alloc, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if len(flats) != len(f.Params()) {
 		t.Fatalf("%s: expected %d core values, found %d", f, len(f.Params()), len(flats))
 	}
 	got, err := f.Lift(mem, flats)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for i := range args {
-		if diff := cmp.Diff(args[i], got[i].Interface(), sameIfEmpty); diff != "" {
-			t.Fatalf("%s, argument %d: %s", f, i, diff)
-		}
+		diff := cmp.Diff(args[i], got[i].Interface(), sameIfEmpty)
+		require.True(t, diff == "", "%s, argument %d: %s", f, i, diff)
 	}
 }
 
@@ -105,25 +102,18 @@ func checkResult(t *testing.T, r *rand.Rand, f *Func) {
 		canontest.Fill(r, reflect.ValueOf(failure).Elem())
 	}
 	lowered, err := f.Lower(want, failure)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	addresses, err := lowered.Place(mem, mem.alloc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	// The upper half of the core value is ignored: a pointer has 32 bits.
 	gotFailure, err := f.Result(mem, budget, uint64(addresses[0])|0x7f7f<<32, dst)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if diff := cmp.Diff(failure, gotFailure, sameIfEmpty); diff != "" {
 		t.Fatalf("%s: %s", f, diff)
 	}
 	if failure == nil && f.ok != nil {
-		if diff := cmp.Diff(want, reflect.ValueOf(dst).Elem().Interface(), sameIfEmpty); diff != "" {
-			t.Fatalf("%s: %s", f, diff)
-		}
+		diff := cmp.Diff(want, reflect.ValueOf(dst).Elem().Interface(), sameIfEmpty)
+		require.True(t, diff == "", "%s: %s", f, diff)
 	}
 }
 
@@ -154,9 +144,8 @@ func TestNoMoreThan16CoreParameters(t *testing.T) {
 		Many(a, b, c, d, e, f, g, h string, last uint32) (uint32, error)
 	}
 	defer func() {
-		if r := recover(); r == nil {
-			t.Error("expected a panic")
-		}
+		r := recover()
+		assert.True(t, r != nil, "expected a panic")
 	}()
 	FuncOf("test", "Many", wide.Many)
 }
@@ -199,9 +188,8 @@ func TestLiftIsBounded(t *testing.T) {
 	}
 	var out []string
 	err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, &out)
-	if err == nil || !strings.Contains(err.Error(), "larger than allowed") {
-		t.Fatalf("expected an error about the size, found %v, %d texts", err, len(out))
-	}
+	require.True(t, err != nil && strings.Contains(err.Error(), "larger than allowed"),
+		"expected an error about the size, found %v, %d texts", err, len(out))
 }
 
 // cancelledRam is a memory whose owner stops the reading at its third check.
@@ -235,17 +223,15 @@ func TestLiftCanBeStopped(t *testing.T) {
 	} {
 		mem := &cancelledRam{ram: ram{b: c.bytes}}
 		err := (&Lifter{Memory: mem, Budget: budget}).Lift(0, c.dst)
-		if err == nil || !strings.Contains(err.Error(), errEnough.Error()) || mem.checks != 3 {
-			t.Errorf("%s: expected an end at the third check, found %v after %d", name, err, mem.checks)
-		}
+		assert.True(t, err != nil && strings.Contains(err.Error(), errEnough.Error()) && mem.checks == 3,
+			"%s: expected an end at the third check, found %v after %d", name, err, mem.checks)
 	}
 }
 
 // A variant has exactly one case.
 func TestLowerRejectsInvalidVariants(t *testing.T) {
 	for _, s := range []wit.Scalar{{}, {Null: wit.Set, String: wit.Ptr("x")}} {
-		if _, err := Lower(s); err == nil {
-			t.Errorf("expected %v to be rejected", s)
-		}
+		_, err := Lower(s)
+		assert.True(t, err != nil, "expected %v to be rejected", s)
 	}
 }

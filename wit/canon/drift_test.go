@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -219,12 +221,9 @@ func TestGoFunctionsMatchContract(t *testing.T) {
 	}
 	slices.Sort(got)
 	slices.Sort(c.functions)
-	if len(c.functions) != 24 {
-		t.Errorf("expected 24 functions in culvert.wit, found %d", len(c.functions))
-	}
-	if diff := cmp.Diff(c.functions, got); diff != "" {
-		t.Errorf("culvert.wit (-) and package wit (+) differ:\n%s", diff)
-	}
+	assert.True(t, len(c.functions) == 24, "expected 24 functions in culvert.wit, found %d", len(c.functions))
+	diff := cmp.Diff(c.functions, got)
+	assert.True(t, diff == "", "culvert.wit (-) and package wit (+) differ:\n%s", diff)
 }
 
 // methodExpressions returns method expressions of the contract's interfaces, as guests pass them to FuncOf.
@@ -263,9 +262,7 @@ func TestGoConstantsMatchContract(t *testing.T) {
 			}
 		}
 	}
-	if len(c.enums) != 8 {
-		t.Errorf("expected 8 enums in culvert.wit, found %d", len(c.enums))
-	}
+	assert.True(t, len(c.enums) == 8, "expected 8 enums in culvert.wit, found %d", len(c.enums))
 }
 
 // camel returns a name of the contract in CamelCase.
@@ -286,13 +283,9 @@ func constants(t *testing.T) map[string][]string {
 	names := map[string][]string{}
 	for _, file := range files {
 		source, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, d := range parsed.Decls {
 			g, ok := d.(*ast.GenDecl)
 			if !ok || g.Tok != token.CONST {
@@ -319,8 +312,6 @@ func constants(t *testing.T) map[string][]string {
 func definition(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../culvert.wit")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(text)
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -18,9 +20,7 @@ import (
 func oracle(t *testing.T, world string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("../../testdata/abi", world+".wat"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	types := map[string]string{}
 	for _, m := range regexp.MustCompile(`\(type \(;(\d+);\) \(func(.*)\)\)`).FindAllStringSubmatch(string(text), -1) {
 		types[m[1]] = m[2]
@@ -38,9 +38,8 @@ func oracle(t *testing.T, world string) map[string]string {
 		string(text), -1) {
 		signatures[m[1]+"#"+m[2]] = m[1] + "#" + m[2] + functions[m[3]]
 	}
-	if len(signatures) < 5 {
-		t.Fatalf("%s: expected at least 5 imports and exports, found %d", world, len(signatures))
-	}
+	require.True(t, len(signatures) >= 5, "%s: expected at least 5 imports and exports, found %d", world,
+		len(signatures))
 	return signatures
 }
 
@@ -80,9 +79,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 	exportCount := 0
 	for _, file := range files {
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, d := range parsed.Decls {
 			f, ok := d.(*ast.FuncDecl)
 			if !ok || f.Doc == nil {
@@ -98,9 +95,7 @@ func TestSDKExportsMatchOracle(t *testing.T) {
 			}
 		}
 	}
-	if exportCount != 24 {
-		t.Errorf("expected 24 exports, found %d in %v", exportCount, files)
-	}
+	assert.True(t, exportCount == 24, "expected 24 exports, found %d in %v", exportCount, files)
 }
 
 // coreSignature returns the core signature of a Go function, as [Func.String] writes it.

@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Texts of every length are UTF-8 if utf8.Valid reports it, wherever a byte that is not ASCII is.
@@ -17,14 +20,11 @@ func TestValidText(t *testing.T) {
 			for _, part := range parts {
 				text := slices.Insert(slices.Clone(plain), pos, part...)
 				want := utf8.Valid(text)
-				if got := validText(text); got != want {
-					t.Fatalf("%x: expected %t, found %t", text, want, got)
-				}
+				got := validText(text)
+				require.True(t, got == want, "%x: expected %t, found %t", text, want, got)
 				counts[want]++
 			}
 		}
 	}
-	if counts[true] == 0 || counts[false] == 0 {
-		t.Errorf("expected both results, found only %v", counts)
-	}
+	assert.True(t, counts[true] != 0 && counts[false] != 0, "expected both results, found only %v", counts)
 }

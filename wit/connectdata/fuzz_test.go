@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 	"github.com/culvert-project/culvert/wit/connectdata/connectdatatest"
@@ -23,13 +25,9 @@ func FuzzInside(f *testing.F) {
 			return // too large
 		}
 		b, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		require.True(t, err == nil, "seed %d: %v", seed, err)
 		v, size, err := connectdata.Read(nodes, 0, b)
-		if err != nil || size != len(b) {
-			t.Fatalf("seed %d: read %d of %d bytes, %v", seed, size, len(b), err)
-		}
+		require.True(t, err == nil && size == len(b), "seed %d: read %d of %d bytes, %v", seed, size, len(b), err)
 		if skipped, err := connectdata.Skip(nodes, 0, b); err != nil || skipped != len(b) {
 			t.Fatalf("seed %d: skipped %d of %d bytes, %v", seed, skipped, len(b), err)
 		}
@@ -37,9 +35,7 @@ func FuzzInside(f *testing.F) {
 			t.Fatalf("seed %d: written % x, then % x, %v", seed, b, again, err)
 		}
 		schemaless, err := connectdata.AppendSchemaless(nil, r.Dynamic(0))
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		require.True(t, err == nil, "seed %d: %v", seed, err)
 		if n, err := connectdata.SkipSchemaless(schemaless); err != nil || n != len(schemaless) {
 			t.Fatalf("seed %d: skipped %d of %d dynamic bytes, %v", seed, n, len(schemaless), err)
 		}
@@ -53,9 +49,8 @@ func FuzzInside(f *testing.F) {
 		}
 		_, readSize, readErr := connectdata.Read(nodes, 0, b)
 		skipSize, skipErr := connectdata.Skip(nodes, 0, b)
-		if readErr == nil && (skipErr != nil || skipSize != readSize) {
-			t.Fatalf("seed %d: read %d bytes, skipped %d, %v", seed, readSize, skipSize, skipErr)
-		}
+		require.True(t, readErr != nil || (skipErr == nil && skipSize == readSize),
+			"seed %d: read %d bytes, skipped %d, %v", seed, readSize, skipSize, skipErr)
 		_ = connectdata.CheckSchemaless(schemaless)
 	})
 }
@@ -68,9 +63,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		r := connectdatatest.New(seed)
 		nodes := r.Schema()
 		original, err := connectdata.Append(nil, nodes, 0, r.Value(nodes, 0))
-		if err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
+		require.True(t, err == nil, "seed %d: %v", seed, err)
 		for range 10 {
 			b := slices.Clone(original)
 			switch pos := r.IntN(len(b) + 1); {
@@ -96,9 +89,8 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 			}
 		}
 	}
-	if validCount < 20_000 || invalidCount < 20_000 {
-		t.Errorf("expected at least 20000 valid and invalid values each, found %d and %d", validCount, invalidCount)
-	}
+	assert.True(t, validCount >= 20_000 && invalidCount >= 20_000,
+		"expected at least 20000 valid and invalid values each, found %d and %d", validCount, invalidCount)
 
 	// Checking a struct allocates at most the state of the check.
 	value := []byte{2, 'a', 0, 4}
@@ -109,9 +101,7 @@ func TestCheckIsAsStrictAsRead(t *testing.T) {
 		{Kind: wit.Int8},
 	}
 	if n := testing.AllocsPerRun(10, func() {
-		if err := connectdata.Check(nodes, value); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, connectdata.Check(nodes, value))
 	}); n > 1 {
 		t.Errorf("expected at most one allocation, found %v", n)
 	}
@@ -126,8 +116,7 @@ func FuzzSchema(f *testing.F) {
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		nodes := connectdatatest.New(seed).Nodes()
 		size, err := connectdata.CheckSchema(nodes)
-		if err == nil && (size <= 0 || size > connectdata.MaxSchemaBytes) {
-			t.Errorf("seed %d: expected 1 to %d bytes, found %d", seed, connectdata.MaxSchemaBytes, size)
-		}
+		assert.True(t, err != nil || (size > 0 && size <= connectdata.MaxSchemaBytes),
+			"seed %d: expected 1 to %d bytes, found %d", seed, connectdata.MaxSchemaBytes, size)
 	})
 }

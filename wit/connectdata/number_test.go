@@ -6,6 +6,8 @@ import (
 	"math/big"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -16,13 +18,11 @@ func FuzzNumber(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, n int64) {
 		b := AppendNumber(nil, n)
-		if got, size := Number(append(b, 0xff)); got != n || size != len(b) {
-			t.Fatalf("%d: % x is read as %d in %d bytes", n, b, got, size)
-		}
+		got, size := Number(append(b, 0xff))
+		require.True(t, got == n && size == len(b), "%d: % x is read as %d in %d bytes", n, b, got, size)
 		d := AppendDecimal64(nil, n)
-		if want := AppendBytes(nil, twosComplement(big.NewInt(n))); !bytes.Equal(d, want) {
-			t.Fatalf("decimal %d: % x, expected % x", n, d, want)
-		}
+		want := AppendBytes(nil, twosComplement(big.NewInt(n)))
+		require.True(t, bytes.Equal(d, want), "decimal %d: % x, expected % x", n, d, want)
 		content, _ := LengthPrefixed(d)
 		if Unscaled(content).Int64() != n {
 			t.Fatalf("decimal %d: % x is read as %v", n, d, Unscaled(content))
@@ -33,9 +33,8 @@ func FuzzNumber(f *testing.F) {
 // A number of more than 64 bits is invalid.
 func TestNumberRejectsMoreThan64Bits(t *testing.T) {
 	for _, b := range [][]byte{bytes.Repeat([]byte{0xff}, 11), append(bytes.Repeat([]byte{0xff}, 9), 2)} {
-		if n, size := Number(b); size != -1 {
-			t.Errorf("% x: expected size -1, found %d for the number %d", b, size, n)
-		}
+		n, size := Number(b)
+		assert.True(t, size == -1, "% x: expected size -1, found %d for the number %d", b, size, n)
 	}
 }
 
@@ -45,9 +44,8 @@ func TestArraysInSeveralBlocksAreRead(t *testing.T) {
 	// one item, then a block with its size (-1, 1 byte), then the end
 	b := []byte{2, 8, 1, 2, 10, 0}
 	v, size, err := Read(nodes, 0, b)
-	if err != nil || size != len(b) || len(v.(List)) != 2 || v.(List)[1] != int32(5) {
-		t.Fatalf("expected two items in %d bytes, found %v in %d, %v", len(b), v, size, err)
-	}
+	require.True(t, err == nil && size == len(b) && len(v.(List)) == 2 && v.(List)[1] == int32(5),
+		"expected two items in %d bytes, found %v in %d, %v", len(b), v, size, err)
 	if n, err := Skip(nodes, 0, b); n != len(b) || err != nil {
 		t.Fatalf("expected to skip %d bytes, found %d, %v", len(b), n, err)
 	}
@@ -73,16 +71,13 @@ func FuzzDynamic(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		size, err := SkipSchemaless(b)
 		v, readSize, readErr := ReadSchemaless(b)
-		if readErr == nil && (err != nil || size != readSize) {
-			t.Fatalf("read %d bytes, skipped %d: %v", readSize, size, err)
-		}
+		require.True(t, readErr != nil || (err == nil && size == readSize), "read %d bytes, skipped %d: %v", readSize,
+			size, err)
 		if readErr != nil {
 			return
 		}
 		again, err := AppendSchemaless(nil, v)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if _, n, err := ReadSchemaless(again); err != nil || n != len(again) {
 			t.Fatalf("% x written again as % x: %v", b[:readSize], again, err)
 		}

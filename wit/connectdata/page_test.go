@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -83,27 +85,21 @@ func decimalNode(scale string) []wit.SchemaNode {
 func examples(t *testing.T, section string) map[string][]byte {
 	t.Helper()
 	_, text, ok := strings.Cut(page(t), "\n## "+section)
-	if !ok {
-		t.Fatalf("encoding.md has no section %q", section)
-	}
+	require.True(t, ok, "encoding.md has no section %q", section)
 	text, _, _ = strings.Cut(text, "\n## ")
 	_, text, _ = strings.Cut(text, "| example | bytes |")
 	rows := map[string][]byte{}
 	for _, m := range regexp.MustCompile("(?m)^\\| (.+) \\| `([0-9a-f ]+)` \\|$").FindAllStringSubmatch(text, -1) {
 		rows[m[1]] = unhex(t, m[2])
 	}
-	if len(rows) == 0 {
-		t.Fatalf("section %q has no examples", section)
-	}
+	require.True(t, len(rows) != 0, "section %q has no examples", section)
 	return rows
 }
 
 // unhex returns the bytes of hexadecimal digits with blanks.
 func unhex(t *testing.T, s string) []byte {
 	b, err := hex.DecodeString(strings.ReplaceAll(s, " ", ""))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return b
 }
 
@@ -123,9 +119,8 @@ func TestExamplesWithSchema(t *testing.T) {
 			continue
 		}
 		got, err := Append(nil, c.nodes, 0, c.value)
-		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
-		}
+		assert.True(t, err == nil && cmp.Equal(got, want), "%s: found % x, %v, expected % x as on the page", name, got,
+			err, want)
 
 		// A decimal is read as its bytes.
 		value := c.value
@@ -136,9 +131,8 @@ func TestExamplesWithSchema(t *testing.T) {
 			}
 		}
 		read, size, err := Read(c.nodes, 0, want)
-		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
-			t.Errorf("%s: expected %v in %d bytes, found %v in %d, %v", name, value, len(want), read, size, err)
-		}
+		assert.True(t, err == nil && size == len(want) && cmp.Equal(read, value, equal),
+			"%s: expected %v in %d bytes, found %v in %d, %v", name, value, len(want), read, size, err)
 
 		if n, err := Skip(c.nodes, 0, append(want, 9, 9)); err != nil || n != len(want) {
 			t.Errorf("%s: expected to skip %d bytes, found %d, %v", name, len(want), n, err)
@@ -152,9 +146,8 @@ func TestExamplesWithSchema(t *testing.T) {
 			}
 		}
 	}
-	if len(rows) != len(withSchemaCases) {
-		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(withSchemaCases))
-	}
+	assert.True(t, len(rows) == len(withSchemaCases), "found %d examples on the page, and %d cases", len(rows),
+		len(withSchemaCases))
 }
 
 // The schemaless examples of encoding.md are written, read and skipped as the page shows.
@@ -167,34 +160,28 @@ func TestExamplesWithoutSchema(t *testing.T) {
 			continue
 		}
 		got, err := AppendSchemaless(nil, value)
-		if err != nil || !cmp.Equal(got, want) {
-			t.Errorf("%s: found % x, %v, expected % x as on the page", name, got, err, want)
-		}
+		assert.True(t, err == nil && cmp.Equal(got, want), "%s: found % x, %v, expected % x as on the page", name, got,
+			err, want)
 		read, size, err := ReadSchemaless(want)
-		if err != nil || size != len(want) || !cmp.Equal(read, value, equal) {
-			t.Errorf("%s: expected %#v in %d bytes, found %#v in %d, %v", name, value, len(want), read, size, err)
-		}
+		assert.True(t, err == nil && size == len(want) && cmp.Equal(read, value, equal),
+			"%s: expected %#v in %d bytes, found %#v in %d, %v", name, value, len(want), read, size, err)
 		if n, err := SkipSchemaless(append(want, 9)); err != nil || n != len(want) {
 			t.Errorf("%s: expected to skip %d bytes, found %d, %v", name, len(want), n, err)
 		}
 		for cut := range want {
-			if _, err := SkipSchemaless(want[:cut]); err == nil {
-				t.Errorf("%s: expected an error when skipping %d bytes of it", name, cut)
-			}
+			_, err := SkipSchemaless(want[:cut])
+			assert.True(t, err != nil, "%s: expected an error when skipping %d bytes of it", name, cut)
 		}
 	}
-	if len(rows) != len(schemalessCases) {
-		t.Errorf("found %d examples on the page, and %d cases", len(rows), len(schemalessCases))
-	}
+	assert.True(t, len(rows) == len(schemalessCases), "found %d examples on the page, and %d cases", len(rows),
+		len(schemalessCases))
 }
 
 // The example of headers in encoding.md is written and read as the page shows.
 func TestHeaderExample(t *testing.T) {
 	text := strings.Join(strings.Fields(page(t)), " ")
 	m := regexp.MustCompile("schemaless null: `([0-9a-f ]+)`").FindStringSubmatch(text)
-	if m == nil {
-		t.Fatal("the page has no example for headers")
-	}
+	require.True(t, m != nil, "the page has no example for headers")
 	want := unhex(t, m[1])
 	headers := []Header{
 		{Name: "src", Encoding: wit.WithSchema, Schema: 4, Value: AppendString(nil, "sap")},
@@ -204,13 +191,10 @@ func TestHeaderExample(t *testing.T) {
 		t.Errorf("found % x, expected % x as on the page", got, want)
 	}
 	got, err := Headers(nil, want)
-	if err != nil || !cmp.Equal(got, headers) {
-		t.Errorf("expected %v, found %v, %v", headers, got, err)
-	}
+	assert.True(t, err == nil && cmp.Equal(got, headers), "expected %v, found %v, %v", headers, got, err)
 	for cut := range want {
-		if _, err := Headers(nil, want[:cut]); err == nil {
-			t.Errorf("expected an error when reading %d bytes of it", cut)
-		}
+		_, err := Headers(nil, want[:cut])
+		assert.True(t, err != nil, "expected an error when reading %d bytes of it", cut)
 	}
 }
 
@@ -218,8 +202,6 @@ func TestHeaderExample(t *testing.T) {
 func page(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile("../encoding.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return string(text)
 }

@@ -201,17 +201,11 @@ func TestInvalidKeyFields(t *testing.T) {
 	}
 }
 
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
-
 // fingerprint returns the fingerprint of the set Orders with settings.
 func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
 	context, err := newOrdersContext(settings...)
-	noError(t, err)
+	require.NoError(t, err)
 	return Fingerprint(context, &context.Feeds[0], sourceconfig.Table.Values(context.Settings))
 }
 
@@ -258,7 +252,7 @@ func TestFingerprintNamesTheFormat(t *testing.T) {
 // Bytes that are no context of this version are stale, so that the plugin is opened again.
 func TestStaleContext(t *testing.T) {
 	context, err := newOrdersContext()
-	noError(t, err)
+	require.NoError(t, err)
 	packed := PackContext(context)
 	for _, invalid := range [][]byte{nil, {1}, packed[:len(packed)-1], append(packed, 0)} {
 		var failure *wit.Error
@@ -271,7 +265,7 @@ func TestStaleContext(t *testing.T) {
 // An instance caches the contexts of many tasks with few sets each, and of few tasks with many sets.
 func TestContextsAreCached(t *testing.T) {
 	context, err := newOrdersContext("sap.odata#00.id=0")
-	noError(t, err)
+	require.NoError(t, err)
 	cacheOf := func(tasks, sets int) (cache Cache) {
 		var settings []string
 		for i := range sets {
@@ -284,7 +278,7 @@ func TestContextsAreCached(t *testing.T) {
 				Feeds:    slices.Repeat(context.Feeds, sets),
 			}
 			_, err := cache.Get(PackContext(taskContext))
-			noError(t, err)
+			require.NoError(t, err)
 		}
 		return cache
 	}
@@ -320,10 +314,10 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 		const metadata = `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 			`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
 		unpacked, err := newTestContext(configtest.Source(configtest.Set("00", "X")...), readAt, []byte(metadata)...)
-		noError(t, err)
+		require.NoError(t, err)
 		page, err := BeginPage(&Pool{}, unpacked, &unpacked.Feeds[0], []wit.OffsetEntry{wit.StringEntry("url", "/X")},
 			&wit.Response{Status: 200, ReceivedAt: test.receivedAt})
-		noError(t, err)
+		require.NoError(t, err)
 		result, _, err := page.Decode("", 200, []byte(test.body), true)
 		failure, ok := err.(*wit.Error)
 		isStale := ok && failure.Kind == wit.ErrorStale

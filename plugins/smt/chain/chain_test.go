@@ -344,7 +344,7 @@ func (i *input) put(t testing.TB, nodes []wit.SchemaNode, value any) wit.ValueSl
 		slice.Schema = 0
 		i.data, err = connectdata.AppendSchemaless(i.data, value)
 	}
-	noError(t, err)
+	require.NoError(t, err)
 	slice.Size = uint32(len(i.data)) - slice.Start
 	return slice
 }
@@ -364,7 +364,7 @@ func apply(t *testing.T, engine *Engine, context []byte, schemas []wit.Schema, c
 	var rowErrors []wit.RowError
 	for from := 0; from < len(call.rows); {
 		got, err := engine.Apply(context, schemas, call.topics, call.rows[from:], call.data)
-		noError(t, err)
+		require.NoError(t, err)
 		base := uint32(len(out.data))
 		out.data = append(out.data, got.Data...)
 		names := got.Topics
@@ -422,7 +422,7 @@ func outcomes(t *testing.T, engine *Engine, count int, call input, rowErrors []w
 			return withoutEmptyFields(nodes), decoded
 		case wit.Schemaless:
 			decoded, _, err := connectdata.ReadSchemaless(bytes)
-			noError(t, err)
+			require.NoError(t, err)
 			return nil, decoded
 		}
 		return nil, nil
@@ -439,7 +439,7 @@ func outcomes(t *testing.T, engine *Engine, count int, call input, rowErrors []w
 			continue
 		}
 		headers, err := connectdata.Headers(nil, call.data[r.Headers.Start:r.Headers.Start+r.Headers.Size])
-		noError(t, err)
+		require.NoError(t, err)
 		for _, h := range headers {
 			header := headerOutcome{Name: h.Name, Value: h.Value}
 			if h.Encoding != wit.Raw {
@@ -497,7 +497,7 @@ func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, c
 	var rowErrors []wit.RowError
 	for i, stage := range stages {
 		context, err := engine.Prepare([]wit.Stage{stage})
-		noError(t, err)
+		require.NoError(t, err)
 		var stageErrors []wit.RowError
 		call, stageErrors = apply(t, engine, context, schemas, call)
 		if i == 0 {
@@ -511,17 +511,11 @@ func applyStageByStage(t *testing.T, stages []wit.Stage, schemas []wit.Schema, c
 	return outcomes(t, engine, count, call, rowErrors)
 }
 
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	require.NoError(t, err)
-}
-
 // newPrepared returns an engine and the context of stages.
 func newPrepared(t testing.TB, stages ...wit.Stage) (*Engine, []byte) {
 	t.Helper()
 	engine := New()
 	context, err := engine.Prepare(stages)
-	noError(t, err)
+	require.NoError(t, err)
 	return engine, context
 }

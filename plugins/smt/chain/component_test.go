@@ -32,7 +32,7 @@ type definition struct {
 // Settings are declared in the order and with the words of Kafka's classes, recorded from Kafka Connect 4.3.1.
 func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 	f, err := os.Open("../testdata/definitions.jsonl")
-	noError(t, err)
+	require.NoError(t, err)
 	defer f.Close()
 	recorded := map[string][]definition{}
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -41,7 +41,7 @@ func TestDeclaresWhatKafkaDeclares(t *testing.T) {
 			Type   string
 			Config []definition
 		}
-		noError(t, json.Unmarshal(lines.Bytes(), &line))
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &line))
 		recorded[line.Class] = line.Config
 		if component := componentNamed(line.Class); component.Kind.String() != line.Type {
 			t.Errorf("%s: expected a %s, found %+v", line.Class, line.Type, component)
@@ -156,7 +156,7 @@ func withoutSchema(t testing.TB, nodes []wit.SchemaNode, rows []wit.Row, data []
 	for i := range rows {
 		slice := &rows[i].Value
 		tree, _, err := connectdata.Read(nodes, 0, data[slice.Start:slice.Start+slice.Size])
-		noError(t, err)
+		require.NoError(t, err)
 		*slice = call.put(t, nil, asMap(nodes, tree.(connectdata.Struct)))
 	}
 	return call.data
@@ -226,7 +226,7 @@ func TestChainsAreBounded(t *testing.T) {
 	for i := range 2*record.MaxCached + 1 {
 		context, err := engine.Prepare([]wit.Stage{stageOf(ClassInsertHeader, "header", strconv.Itoa(i),
 			"value.literal", "x")})
-		noError(t, err)
+		require.NoError(t, err)
 		_, err = engine.Apply(context, nil, []string{"t"}, []wit.Row{{}}, nil)
 		require.NoError(t, err)
 	}

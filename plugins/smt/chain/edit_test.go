@@ -179,7 +179,7 @@ func runChain(t *testing.T, stages []wit.Stage, schemas []wit.Schema, call input
 	t.Helper()
 	engine, context := newPrepared(t, stages...)
 	chain, err := engine.chain(context)
-	noError(t, err)
+	require.NoError(t, err)
 	engine.fastPath.off = plain
 	out, rowErrors := apply(t, engine, context, schemas, call)
 	return engine, chain, outcomes(t, engine, len(call.rows), out, rowErrors), rowErrors
@@ -444,7 +444,7 @@ func TestChainsOnFastPath(t *testing.T) {
 			t.Run(name+"/"+encoding, func(t *testing.T) {
 				engine, context := newPrepared(t, test.stages...)
 				chain, err := engine.chain(context)
-				noError(t, err)
+				require.NoError(t, err)
 				schema, rows, data := tenFields(t, 20, 1024)
 				if encoding == "schemaless" {
 					data = withoutSchema(t, schema.Nodes, rows, data)

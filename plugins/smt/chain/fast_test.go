@@ -65,7 +65,7 @@ func TestInvalidValuesDoNotDependOnOtherRows(t *testing.T) {
 			}
 		}
 		value, err := connectdata.Append(nil, nodes, 0, random.nonNull(nodes, 0))
-		noError(t, err)
+		require.NoError(t, err)
 		damaged := random.damage(value)
 		data := append(slices.Concat(value, damaged), make([]byte, kernel.Room)...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.WithSchema, Schema: 1, Size: uint32(len(value))}},
@@ -167,7 +167,7 @@ func TestAppendsInPlace(t *testing.T) {
 			schema := &schemas[random.IntN(10)/9]
 			if random.IntN(8) > 0 {
 				value, err := connectdata.Append(nil, schema.Nodes, 0, random.Value(schema.Nodes, 0))
-				noError(t, err)
+				require.NoError(t, err)
 				row.Value = put(value, wit.WithSchema, schema.ID)
 				data = append(data, make([]byte, room)...)
 			}
@@ -220,9 +220,9 @@ func TestTimestampsAreScannedOnce(t *testing.T) {
 	topics := []string{"t"}
 	engine, context := newPrepared(t, append(benchChain(), wit.Stage{Component: ClassTimestampRouter})...)
 	_, err := engine.Apply(context, []wit.Schema{schema, other}, topics, rows[:1], data)
-	noError(t, err)
+	require.NoError(t, err)
 	chain, err := engine.chain(context)
-	noError(t, err)
+	require.NoError(t, err)
 	engine.start(input{topics: topics, rows: rows, data: data})
 	require.Equal(t, 1, engine.fastPath.run(chain.routes, 0), "row on the fast path")
 	rows[15].Timestamp += 24 * 60 * 60 * 1000 // only detected if the timestamp is scanned again
@@ -255,7 +255,7 @@ func TestResultListsOnlyUsedTopics(t *testing.T) {
 			for range 2 { // the second call uses the programs of the first
 				for _, row := range rows {
 					out, err := engine.Apply(context, nil, call.topics, []wit.Row{row}, call.data)
-					noError(t, err)
+					require.NoError(t, err)
 					if want := len(call.topics) + len(out.Rows); out.Topics != nil && len(out.Topics) != want {
 						t.Errorf("row %d: expected %d topics, found %q", row.RowIndex, want, out.Topics)
 					}

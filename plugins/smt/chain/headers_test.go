@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/smt/kernel"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -117,7 +118,7 @@ func TestDropHeadersAndHoistFieldAreFast(t *testing.T) {
 			engine, context := newPrepared(t, test.stages...)
 			_, rowErrors := apply(t, engine, context, nil, call)
 			chain, err := engine.chain(context)
-			noError(t, err)
+			require.NoError(t, err)
 			engine.start(call)
 			if end := engine.fastPath.run(chain.routes, 1); end != len(call.rows) || len(rowErrors) > 0 {
 				t.Errorf("expected the rows up to %d, found those up to %d, %v", len(call.rows), end, rowErrors)

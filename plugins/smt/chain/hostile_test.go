@@ -40,7 +40,7 @@ func FuzzHostileStructure(f *testing.F) {
 	nodes := hostileNodes()
 	valid, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{int32(5), "text", nil, int64(-1), true,
 		float32(1), 2.0, int16(7), []byte{1}, connectdata.List{"x", nil}})
-	noError(f, err)
+	require.NoError(f, err)
 	f.Add(valid)
 	f.Add(valid[:len(valid)-1])
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
@@ -58,9 +58,9 @@ func FuzzHostileStructure(f *testing.F) {
 			{Value: value(0, len(valid))},
 		}
 		fast, err := engine.Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows, data)
-		noError(t, err)
+		require.NoError(t, err)
 		slow, err := New().Apply(context, []wit.Schema{{ID: 1, Nodes: nodes}}, []string{"t"}, rows[1:2], data)
-		noError(t, err)
+		require.NoError(t, err)
 		require.True(t, len(fast.Rows) == len(slow.Rows)+2 && len(fast.Errors) == len(slow.Errors),
 			"% x: expected %d rows, found %d", b, len(slow.Rows)+2, len(fast.Rows))
 		size, invalid := connectdata.Skip(nodes, 0, b)
@@ -95,7 +95,7 @@ func FuzzHostileDynamic(f *testing.F) {
 		// The fast path knows the keys of valid at first, and the keys of b when b repeats.
 		many, err := engine.Apply(context, nil, []string{"t"},
 			[]wit.Row{validRow, fuzzRow, fuzzRow, fuzzRow, validRow}, data)
-		noError(t, err)
+		require.NoError(t, err)
 		out, err := New().Apply(context, nil, []string{"t"}, []wit.Row{fuzzRow}, data)
 		require.True(t, err == nil && len(out.Rows)+len(out.Errors) == 1 && len(many.Rows) == 2+3*len(out.Rows) &&
 			len(many.Errors) == 3*len(out.Errors),
@@ -133,14 +133,14 @@ func FuzzHostileHeaders(f *testing.F) {
 		{Component: ClassFilter, Condition: &wit.Condition{Component: ClassHasHeaderKey, Negate: true,
 			Settings: pairs("name", "h")}},
 	})
-	noError(f, err)
+	require.NoError(f, err)
 	value := []byte{0x0c, 2, 9, 2, 'k', 6, 14}
 	f.Fuzz(func(t *testing.T, block []byte) {
 		data := append(append([]byte(nil), value...), block...)
 		rows := []wit.Row{{Value: wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(value))},
 			Headers: wit.ValueSlice{Encoding: wit.Raw, Start: uint32(len(value)), Size: uint32(len(block))}}}
 		out, err := New().Apply(context, nil, []string{"t"}, rows, data)
-		noError(t, err)
+		require.NoError(t, err)
 		input, invalid := connectdata.Headers(nil, block)
 		if invalid != nil {
 			return // the host never sends such headers

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/plugins/smt/record"
 	"github.com/culvert-project/culvert/plugins/smt/transforms"
@@ -38,7 +39,7 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 	} {
 		engine, context := newPrepared(t, test.stages...)
 		chain, err := engine.chain(context)
-		noError(t, err)
+		require.NoError(t, err)
 		shortenTimeouts(chain)
 		out, rowErrors := apply(t, engine, context, nil, call)
 		if len(out.rows) != 1 || out.rows[0].RowIndex != call.rows[1].RowIndex || len(rowErrors) != 1 {
@@ -54,7 +55,7 @@ func TestPatternTimeoutFailsRow(t *testing.T) {
 
 	engine, context := newPrepared(t, wit.Stage{Component: ifTopic.Component, Settings: ifTopic.Settings})
 	chain, err := engine.chain(context)
-	noError(t, err)
+	require.NoError(t, err)
 	shortenTimeouts(chain)
 	result, err := engine.Test(context, nil, call.topics, call.rows, nil)
 	assert.True(t, err == nil && len(result.Errors) == 1 && result.Errors[0].RowIndex == 0 && !result.Matches[0] &&

@@ -20,14 +20,14 @@ func TestSplitsAreBounded(t *testing.T) {
 		call.add(t, nil, connectdata.Map{{Key: "list", Value: list}, {Key: "text", Value: text}})
 	}
 	out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
-	noError(t, err)
+	require.NoError(t, err)
 	require.True(t, len(out.Errors) == 1 && out.Errors[0].RowIndex == 1 &&
 		strings.Contains(out.Errors[0].Error.Message, "more than") && len(out.Rows) == 2000 && out.Consumed == 3,
 		"expected 2000 rows of 3 and an error of the second, found %d of %d, %v", len(out.Rows), out.Consumed,
 		out.Errors)
 	for i, row := range out.Rows {
 		value, _, err := connectdata.ReadSchemaless(out.Data[row.Value.Start : row.Value.Start+row.Value.Size])
-		noError(t, err)
+		require.NoError(t, err)
 		want := int64(i % 1000)
 		text := "x"
 		if i >= 1000 {

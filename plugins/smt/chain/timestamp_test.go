@@ -3,6 +3,8 @@ package chain
 import (
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // Texts that Java would parse by the current year or by unknown zones fail, unless the difference does not matter.
@@ -26,7 +28,7 @@ func TestAmbiguousTimestampsFail(t *testing.T) {
 		var call input
 		call.add(t, nil, test.text)
 		out, err := engine.Apply(context, nil, []string{"t"}, call.rows, call.data)
-		noError(t, err)
+		require.NoError(t, err)
 		switch {
 		case test.wantErr == "" && len(out.Errors) == 0 && len(out.Rows) == 1: // converted
 		case test.wantErr != "" && len(out.Errors) == 1 && strings.Contains(out.Errors[0].Error.Message, test.wantErr):

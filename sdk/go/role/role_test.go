@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -21,9 +23,7 @@ import (
 func tableOfPage(t *testing.T) (rows [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../../wit/roles.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		if cells := strings.Split(strings.TrimSpace(line), " | "); len(cells) == 5 && strings.HasPrefix(line, "| `") {
 			cells[0] = strings.Trim(strings.TrimPrefix(cells[0], "| "), "`")
@@ -50,9 +50,8 @@ func TestPage(t *testing.T) {
 		}
 		registered = append(registered, []string{r.Name, r.Kind.String(), accepted, r.HostDefault})
 	}
-	if diff := cmp.Diff(registered, documented); diff != "" {
-		t.Errorf("(-host +page)\n%s", diff)
-	}
+	diff := cmp.Diff(registered, documented)
+	assert.True(t, diff == "", "(-host +page)\n%s", diff)
 }
 
 // TestRolesOfTheHost checks that the host uses the constants of this package. A misspelt literal would match none.
@@ -91,9 +90,7 @@ func TestRolesOfTheHost(t *testing.T) {
 		})
 		return nil
 	})
-	if err != nil || literals < 1000 {
-		t.Errorf("found %d literals in the host's packages, %v", literals, err)
-	}
+	assert.True(t, err == nil && literals >= 1000, "found %d literals in the host's packages, %v", literals, err)
 }
 
 // setting returns a declaration with roles. value is its default, "" means no default.
@@ -189,20 +186,16 @@ func TestCheck(t *testing.T) {
 		problems := ""
 		for _, problem := range Check(&wit.Component{Kind: wit.ComponentSource, Settings: c.settings}) {
 			problems += problem.String()
-			if problem.Fatal != c.isFatal {
-				t.Errorf("%s: expected a fatal problem: %v, found %+v", name, c.isFatal, problem)
-			}
+			assert.True(t, problem.Fatal == c.isFatal, "%s: expected a fatal problem: %v, found %+v", name, c.isFatal,
+				problem)
 		}
-		if problems != c.want {
-			t.Errorf("%s: expected %q, found %q", name, c.want, problems)
-		}
+		assert.True(t, problems == c.want, "%s: expected %q, found %q", name, c.want, problems)
 	}
 }
 
 // Only settings of sources and sinks have roles. A role of another component is a problem that is not fatal.
 func TestRoleOfTransformationIsInvalid(t *testing.T) {
 	problems := Check(&wit.Component{Kind: wit.ComponentTransformation, Settings: []wit.ConfigKey{addressSetting}})
-	if len(problems) != 1 || !problems[0].Invalid || problems[0].Fatal {
-		t.Errorf("expected one invalid role, found %v", problems)
-	}
+	assert.True(t, len(problems) == 1 && problems[0].Invalid && !problems[0].Fatal,
+		"expected one invalid role, found %v", problems)
 }

@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -76,9 +78,8 @@ func TestCheck(t *testing.T) {
 		if want != "" && !strings.HasPrefix(want, "Invalid value ") {
 			want = "Invalid value " + c.value + " for configuration " + c.spec.Name + ": " + c.problem
 		}
-		if got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value); got != want {
-			t.Errorf("%s=%s: expected %q, found %q", c.spec.Name, c.value, want, got)
-		}
+		got := (Check{Matches: matchesWhole}).Value(&c.spec, c.value)
+		assert.True(t, got == want, "%s=%s: expected %q, found %q", c.spec.Name, c.value, want, got)
 	}
 	secret := spec("n", wit.KindInt)
 	if got := (Check{Secret: true}).Value(&secret, "hunter2"); strings.Contains(got, "hunter2") || got == "" {
@@ -173,9 +174,7 @@ func TestExamine(t *testing.T) {
 				t.Errorf("unexpected role %s", e.Key.Role())
 			}
 		}
-		if IsTemplate(e.Key.Name) {
-			t.Errorf("%s is among the validated settings", e.Key.Name)
-		}
+		assert.True(t, !IsTemplate(e.Key.Name), "%s is among the validated settings", e.Key.Name)
 	}
 }
 
@@ -219,17 +218,14 @@ func TestFind(t *testing.T) {
 		"other":              "",
 	} {
 		key, ok := d.Find(name)
-		if key.Name != want || ok != (want != "") {
-			t.Errorf("%s: expected %q, found %q, %v", name, want, key.Name, ok)
-		}
+		assert.True(t, key.Name == want && ok == (want != ""), "%s: expected %q, found %q, %v", name, want, key.Name,
+			ok)
 	}
-	if got := len(d.Matching("shop.header.X")); got != 1 {
-		t.Errorf("expected one declaration, found %d", got)
-	}
+	got := len(d.Matching("shop.header.X"))
+	assert.True(t, got == 1, "expected one declaration, found %d", got)
 	numbered := &Table{Prefixes: []string{"x#{n}."}}
-	if p := numbered.Prefix("x#12.a"); p != "x#{n}." {
-		t.Errorf("unexpected prefix %q", p)
-	}
+	p := numbered.Prefix("x#12.a")
+	assert.True(t, p == "x#{n}.", "unexpected prefix %q", p)
 }
 
 // The nearest declared name is suggested for a misspelt one.
@@ -243,14 +239,12 @@ func TestNearest(t *testing.T) {
 		"wholly.other":   "",
 		"shop.wiat.ms":   "shop.wait.ms",
 	} {
-		if got := d.Nearest(name); got != want {
-			t.Errorf("%s: expected %q, found %q", name, want, got)
-		}
+		got := d.Nearest(name)
+		assert.True(t, got == want, "%s: expected %q, found %q", name, want, got)
 	}
 	g := Suggester{Table: d, Budget: 10}
-	if near := g.Nearest("shop.mdoe"); near != "" {
-		t.Errorf("expected no suggestion for too long a name, found %s", near)
-	}
+	near := g.Nearest("shop.mdoe")
+	assert.True(t, near == "", "expected no suggestion for too long a name, found %s", near)
 }
 
 // A name with any one byte edited is found. The distance equals the result of a plain table of all pairs, and is
@@ -288,9 +282,7 @@ func TestTemplateProperties(t *testing.T) {
 		numbers := []string{strconv.Itoa(r.IntN(1000)), strconv.Itoa(r.IntN(1000))}
 		name := fillTemplate(key.Name, numbers, "N"+numbers[0])
 		found, ok := d.Find(name)
-		if !ok || found.Name != name {
-			t.Fatalf("%s of %s: found %q", name, key.Name, found.Name)
-		}
+		require.True(t, ok && found.Name == name, "%s of %s: found %q", name, key.Name, found.Name)
 		for _, e := range d.Validate([]wit.Setting{{Name: name, Value: "1"}}) {
 			if e.Key.Name == name && slices.ContainsFunc(e.Errors, func(s string) bool {
 				return strings.HasPrefix(s, "Unknown")
@@ -361,9 +353,7 @@ func TestTemplatesMatchLikeExpressions(t *testing.T) {
 			t.Fatalf("%q begins %q: %v, expected %v", name, key, got, want)
 		}
 	}
-	if matched < 1000 {
-		t.Fatalf("expected more matching keys, found %d", matched)
-	}
+	require.True(t, matched >= 1000, "expected more matching keys, found %d", matched)
 }
 
 // FuzzTemplate compares templates with regular expressions.
@@ -380,14 +370,12 @@ func FuzzTemplate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		for i, template := range templates {
-			if got, want := matches(template, name), expressions[i].MatchString(name); got != want {
-				t.Errorf("%s for %q: expected a match: %v, found %v", template, name, want, got)
-			}
+			want := expressions[i].MatchString(name)
+			got := matches(template, name)
+			assert.True(t, got == want, "%s for %q: expected a match: %v, found %v", template, name, want, got)
 		}
 		for _, n := range numbersIn(name) {
-			if len(n) > maxDigits || leadingDigits(n) != len(n) {
-				t.Errorf("number %q in %q", n, name)
-			}
+			assert.True(t, len(n) <= maxDigits && leadingDigits(n) == len(n), "number %q in %q", n, name)
 		}
 	})
 }
@@ -404,12 +392,9 @@ func FuzzCheck(f *testing.F) {
 		for kind := wit.KindString; kind <= wit.KindClass; kind++ {
 			key := Define("x", kind, wit.High, nil, "", Allowed("a", "1"), AtLeast(0), AtMost(10))
 			text := Check{}.Value(&key, value)
-			if strings.ContainsAny(text, "\n\r\x00\x1b") {
-				t.Errorf("kind %d: %q", kind, text)
-			}
-			if n, ok := ParseInt(kind, value); text == "" && kind == wit.KindInt && (!ok || n < 0 || n > 10) {
-				t.Errorf("%q is accepted", value)
-			}
+			assert.True(t, !strings.ContainsAny(text, "\n\r\x00\x1b"), "kind %d: %q", kind, text)
+			n, ok := ParseInt(kind, value)
+			assert.True(t, text != "" || kind != wit.KindInt || (ok && n >= 0 && n <= 10), "%q is accepted", value)
 			if text := (Check{Secret: true}).Value(&key, value); len(value) > 30 && strings.Contains(text, value) {
 				t.Errorf("%q contains a secret", text)
 			}
@@ -436,13 +421,10 @@ func TestGuestSafe(t *testing.T) {
 			continue
 		}
 		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, i := range parsed.Imports {
-			if path, _ := strconv.Unquote(i.Path.Value); !slices.Contains(allowed, path) {
-				t.Errorf("%s imports %s", file, path)
-			}
+			path, _ := strconv.Unquote(i.Path.Value)
+			assert.True(t, slices.Contains(allowed, path), "%s imports %s", file, path)
 		}
 	}
 }
@@ -455,9 +437,8 @@ func TestMilliseconds(t *testing.T) {
 		"9223372036854775807": 100 * 365 * 24 * time.Hour, "9223372036854776": 100 * 365 * 24 * time.Hour,
 		"-9223372036854775808": -100 * 365 * 24 * time.Hour,
 	} {
-		if found := table.Values([]wit.Setting{{Name: "wait.ms", Value: text}}).Duration("wait.ms"); found != want {
-			t.Errorf("%s: expected %v, found %v", text, want, found)
-		}
+		found := table.Values([]wit.Setting{{Name: "wait.ms", Value: text}}).Duration("wait.ms")
+		assert.True(t, found == want, "%s: expected %v, found %v", text, want, found)
 	}
 }
 
@@ -474,18 +455,15 @@ func TestManyValues(t *testing.T) {
 	v := table.Values(config)
 	for name, want := range map[string]string{"shop#7.name": "again", "shop#8.name": "8", "shop#8.part#3.low": "low",
 		"shop#200.name": ""} {
-		if found := v.String(name); found != want {
-			t.Errorf("%s: expected %q, found %q", name, want, found)
-		}
+		found := v.String(name)
+		assert.True(t, found == want, "%s: expected %q, found %q", name, want, found)
 	}
-	if _, ok := v.Lookup("shop#200.name"); ok {
-		t.Error("found a setting that was not set")
-	}
+	_, ok := v.Lookup("shop#200.name")
+	assert.True(t, !ok, "found a setting that was not set")
 	groups := v.Groups("shop#{n}.", "")
 	inOrder := func(a, b Group) int { return strings.Compare(a.Digits, b.Digits) }
-	if len(groups) != 200 || !slices.IsSortedFunc(groups, inOrder) {
-		t.Errorf("expected 200 groups in order, found %d", len(groups))
-	}
+	assert.True(t, len(groups) == 200 && slices.IsSortedFunc(groups, inOrder), "expected 200 groups in order, found %d",
+		len(groups))
 }
 
 // A value that is too long to be read is not shown, not even in part.
@@ -494,9 +472,8 @@ func TestLongValuesAreCounted(t *testing.T) {
 		maxQuoted:     "Invalid value " + strings.Repeat("é", maxQuoted) + " for configuration a: wrong",
 		maxQuoted + 1: "Invalid value of 1001 characters for configuration a: wrong",
 	} {
-		if got := Invalid("a", strings.Repeat("é", length), "wrong"); got != want {
-			t.Errorf("%d characters: expected %q, found %q", length, want, got)
-		}
+		got := Invalid("a", strings.Repeat("é", length), "wrong")
+		assert.True(t, got == want, "%d characters: expected %q, found %q", length, want, got)
 	}
 }
 
@@ -538,14 +515,12 @@ func TestLongNamesAreExaminedUpToABound(t *testing.T) {
 	longest := "shop.header." + strings.Repeat("h", maxTemplateName-len("shop.header."))
 	for name, want := range map[string]bool{longest: true, longest + "h": false, "shop#" + digits + ".table": false,
 		"shop." + strings.Repeat(".x", 400_000) + "\n.y": false} {
-		if _, ok := table.Find(name); ok != want {
-			t.Errorf("%.40s… of %d bytes: expected %v, found %v", name, len(name), want, ok)
-		}
+		_, ok := table.Find(name)
+		assert.True(t, ok == want, "%.40s… of %d bytes: expected %v, found %v", name, len(name), want, ok)
 		setting := wit.Setting{Name: name, Value: "1"}
 		allocated := testing.AllocsPerRun(1, func() { table.Validate([]wit.Setting{setting}) })
-		if allocated > 100 {
-			t.Errorf("%.40s… of %d bytes: expected at most 100 allocations, found %v", name, len(name), allocated)
-		}
+		assert.True(t, allocated <= 100, "%.40s… of %d bytes: expected at most 100 allocations, found %v", name,
+			len(name), allocated)
 	}
 	near := "shop.heder." + strings.Repeat("h", maxTemplateName-len("shop.heder."))
 	if found := table.Nearest(near); !strings.HasPrefix(found, "shop.header.h") {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -52,9 +54,8 @@ func TestSchemaOfGoTypes(t *testing.T) {
 		if d, out.Data, err = s.append(&out, v); err != nil {
 			t.Fatal(err)
 		}
-		if len(out.Schemas) != 1 || d.Schema != out.Schemas[0].ID || d.Encoding != wit.WithSchema {
-			t.Fatalf("expected one schema for the row, found %d, and %#x in the row", len(out.Schemas), d.Schema)
-		}
+		require.True(t, len(out.Schemas) == 1 && d.Schema == out.Schemas[0].ID && d.Encoding == wit.WithSchema,
+			"expected one schema for the row, found %d, and %#x in the row", len(out.Schemas), d.Schema)
 		nodes := out.Schemas[0].Nodes
 		got, n, err := connectdata.Read(nodes, 0, out.Data[d.Start:d.Start+d.Size])
 		if err != nil || n != int(d.Size) {
@@ -103,25 +104,20 @@ func TestTypesWithoutSchema(t *testing.T) {
 		t.Fatal("expected a page with a record without a schema to fail")
 	}
 	out, err := p.finish(page, Page{Records: []Record{{Value: line{}}}})
-	if err != nil || len(out.Schemas) != 1 {
-		t.Errorf("expected the schema again, since its page failed, found %d schemas, %v", len(out.Schemas), err)
-	}
+	assert.True(t, err == nil && len(out.Schemas) == 1,
+		"expected the schema again, since its page failed, found %d schemas, %v", len(out.Schemas), err)
 }
 
 // Offsets are unchanged after a round trip, and an empty one differs from a missing one.
 func TestOffset(t *testing.T) {
 	want := Offset{"text": "a", "number": int64(5), "real": 0.5, "flag": true, "none": nil}
 	fields, err := want.entries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(want, offsetOf(fields)); diff != "" {
-		t.Error(diff)
-	}
+	require.NoError(t, err)
+	diff := cmp.Diff(want, offsetOf(fields))
+	assert.True(t, diff == "", "%v", diff)
 	empty, err := Offset{}.entries()
-	if err != nil || len(empty) == 0 || len(offsetOf(empty)) != 0 {
-		t.Errorf("expected a field for an empty offset, found %v, %v", empty, err)
-	}
+	assert.True(t, err == nil && len(empty) != 0 && len(offsetOf(empty)) == 0,
+		"expected a field for an empty offset, found %v, %v", empty, err)
 	if _, err := (Offset{"a": []int{1}}).entries(); err == nil {
 		t.Error("expected an offset with a list to be rejected")
 	}
@@ -137,7 +133,6 @@ func TestPageTooLong(t *testing.T) {
 	for ; err == nil && n < 100; n++ {
 		_, err = p.Decode(1, "", 200, piece, false)
 	}
-	if err == nil || n != MaxPageBytes>>20+1 || len(p.open) != 0 {
-		t.Errorf("expected an error after %d MiB, found %v after %d", MaxPageBytes>>20+1, err, n)
-	}
+	assert.True(t, err != nil && n == MaxPageBytes>>20+1 && len(p.open) == 0,
+		"expected an error after %d MiB, found %v after %d", MaxPageBytes>>20+1, err, n)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -36,7 +38,7 @@ func applyNames(tb testing.TB, p Plugin, context []byte, schemas []wit.Schema, n
 			Size: uint32(len(data)) - start}
 	}
 	out, err := p.Apply(context, schemas, []string{"t"}, rows, data)
-	noError(tb, err)
+	require.NoError(tb, err)
 	return out
 }
 
@@ -45,7 +47,7 @@ func newNamer(tb testing.TB) (p Plugin, context []byte, schemas []wit.Schema) {
 	tb.Helper()
 	p = Records(namer{})
 	context, err := p.Prepare([]wit.Stage{{Component: "namer"}})
-	noError(tb, err)
+	require.NoError(tb, err)
 	return p, context, []wit.Schema{{ID: 1,
 		Nodes: []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "name", Node: 1}}}, {Kind: wit.String}}}}
 }
@@ -66,10 +68,9 @@ func TestSchemasOfDynamicNames(t *testing.T) {
 	const excess = 500
 	names := namesFrom(0, maxDeclared+excess)
 	out := applyNames(t, p, context, schemas, names)
-	if len(out.Schemas) != maxDeclared || len(out.Rows) != maxDeclared || len(out.Errors) != excess {
-		t.Fatalf("expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, excess,
-			len(out.Schemas), len(out.Rows), len(out.Errors))
-	}
+	require.True(t, len(out.Schemas) == maxDeclared && len(out.Rows) == maxDeclared && len(out.Errors) == excess,
+		"expected %d schemas and rows, and %d faults, found %d, %d and %d", maxDeclared, excess, len(out.Schemas),
+		len(out.Rows), len(out.Errors))
 	if f := out.Errors[0]; f.RowIndex != maxDeclared || !strings.Contains(f.Error.Message, "10000 schemas") {
 		t.Errorf("expected an error of row %d about 10000 schemas, found %+v", maxDeclared, f)
 	}
@@ -80,17 +81,13 @@ func TestSchemasOfDynamicNames(t *testing.T) {
 		}
 	}
 	again := applyNames(t, p, context, nil, names)
-	if len(again.Schemas) != 0 || len(again.Rows) != maxDeclared {
-		t.Errorf("expected no further schemas, found %d for %d rows", len(again.Schemas), len(again.Rows))
-	}
+	assert.True(t, len(again.Schemas) == 0 && len(again.Rows) == maxDeclared,
+		"expected no further schemas, found %d for %d rows", len(again.Schemas), len(again.Rows))
 	for i := range again.Rows {
-		if again.Rows[i].Value.Schema != out.Rows[i].Value.Schema {
-			t.Fatalf("row %d: found another schema", i)
-		}
+		require.True(t, again.Rows[i].Value.Schema == out.Rows[i].Value.Schema, "row %d: found another schema", i)
 	}
 	r := p.(*records)
-	if len(r.shared.extensions) > maxExtensions || len(r.schemas) > maxDeclared+1 {
-		t.Errorf("expected at most %d cached extensions and %d schemas, found %d and %d", maxExtensions, maxDeclared+1,
-			len(r.shared.extensions), len(r.schemas))
-	}
+	assert.True(t, len(r.shared.extensions) <= maxExtensions && len(r.schemas) <= maxDeclared+1,
+		"expected at most %d cached extensions and %d schemas, found %d and %d", maxExtensions, maxDeclared+1,
+		len(r.shared.extensions), len(r.schemas))
 }

@@ -8,17 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
-
-// noError ends the test at an unexpected error.
-func noError(t testing.TB, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
-}
 
 // randomRecord returns a structure of up to ten fields, some nested, some null, with its schema.
 func randomRecord(r *rand.Rand) ([]wit.SchemaNode, any) {
@@ -95,7 +89,7 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			encoding = wit.Schemaless
 			b, err = connectdata.AppendSchemaless(nil, asMap(nodes, tree))
 		}
-		noError(t, err)
+		require.NoError(t, err)
 		var byField, byTree Data
 		slice := wit.ValueSlice{Encoding: encoding, Size: uint32(len(b))}
 		byField.load(slice, nodes, b)
@@ -113,13 +107,12 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 			}
 			got, ok := byField.Field(name)
 			want, wantOK := byTree.Field(name)
-			if ok != wantOK || !cmp.Equal(got, want) {
-				t.Fatalf("%s: got %v %v, want %v %v", name, got, ok, want, wantOK)
-			}
+			require.True(t, ok == wantOK && cmp.Equal(got, want), "%s: got %v %v, want %v %v", name, got, ok, want,
+				wantOK)
 			if ok && random.IntN(2) == 0 {
 				if _, ok := got.(string); ok && random.IntN(2) == 0 {
-					noError(t, byField.SetString(name, "new"))
-					noError(t, byTree.SetString(name, "new"))
+					require.NoError(t, byField.SetString(name, "new"))
+					require.NoError(t, byTree.SetString(name, "new"))
 					continue
 				}
 				v := any(connectdata.List{"other"})
@@ -129,8 +122,8 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				if i < len(nodes[0].Fields) {
 					v = randomValue(random, nodes[nodes[0].Fields[i].Node])
 				}
-				noError(t, byField.SetField(name, v))
-				noError(t, byTree.SetField(name, v))
+				require.NoError(t, byField.SetField(name, v))
+				require.NoError(t, byTree.SetField(name, v))
 			}
 			if random.IntN(4) == 0 { // a list, so that the nodes of the field refer to each other
 				field := []wit.SchemaNode{{Kind: wit.Array, Element: 1}, {Kind: wit.String, Optional: true}}
@@ -141,27 +134,25 @@ func TestFieldsAgreeWithTree(t *testing.T) {
 				}
 				fieldErr := byField.AddField(name, field, v)
 				treeErr := byTree.AddField(name, field, v)
-				if (fieldErr == nil) != (treeErr == nil) || (ok && fieldErr == nil) {
-					t.Fatalf("%s exists: %v: expected equal results of AddField, found %v and %v", name, ok, fieldErr,
-						treeErr)
-				}
+				require.True(t, (fieldErr == nil) == (treeErr == nil) && (!ok || fieldErr != nil),
+					"%s exists: %v: expected equal results of AddField, found %v and %v", name, ok, fieldErr, treeErr)
 			}
 			if random.IntN(10) == 0 && !cmp.Equal(byField.Tree(), byTree.Tree()) {
 				t.Fatalf("tree: %s", cmp.Diff(byField.Tree(), byTree.Tree()))
 			}
 		}
 		got, err := byField.append([]byte("before"))
-		noError(t, err)
+		require.NoError(t, err)
 		want, err := byTree.append([]byte("before"))
 		if err != nil || !bytes.Equal(got, want) || !cmp.Equal(byField.nodes, byTree.nodes) {
 			t.Fatalf("%v\n got %x\nwant %x\n%s", err, got, want, cmp.Diff(byTree.nodes, byField.nodes))
 		}
 		if encoding == wit.WithSchema {
 			_, err := connectdata.CheckSchema(byField.nodes)
-			noError(t, err)
-			noError(t, connectdata.Check(byField.nodes, got[len("before"):]))
+			require.NoError(t, err)
+			require.NoError(t, connectdata.Check(byField.nodes, got[len("before"):]))
 		} else {
-			noError(t, connectdata.CheckSchemaless(got[len("before"):]))
+			require.NoError(t, connectdata.CheckSchemaless(got[len("before"):]))
 		}
 	}
 }
@@ -171,9 +162,9 @@ func TestFieldOfTruncatedBytes(t *testing.T) {
 	nodes := []wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "a", Node: 1}, {Name: "b", Node: 1}}},
 		{Kind: wit.String}}
 	structBytes, err := connectdata.Append(nil, nodes, 0, connectdata.Struct{"first", "second"})
-	noError(t, err)
+	require.NoError(t, err)
 	mapBytes, err := connectdata.AppendSchemaless(nil, asMap(nodes, connectdata.Struct{"first", "second"}))
-	noError(t, err)
+	require.NoError(t, err)
 	check := func(encoding wit.Encoding, size int, nodes []wit.SchemaNode, content []byte) {
 		var d Data
 		d.load(wit.ValueSlice{Encoding: encoding, Size: uint32(size)}, nodes, content)
@@ -205,15 +196,13 @@ func TestExtensionsAreCached(t *testing.T) {
 				d.Set(nodes, connectdata.Struct{})
 			}
 			for _, name := range []string{"a", "b"} {
-				noError(t, d.AddField(name, []wit.SchemaNode{{Kind: wit.Int32}}, int32(1)))
+				require.NoError(t, d.AddField(name, []wit.SchemaNode{{Kind: wit.Int32}}, int32(1)))
 			}
 			got, err := d.append(nil)
-			if err != nil || !bytes.Equal(got, []byte{2, 2}) || len(d.nodes[0].Fields) != 2 {
-				t.Fatalf("expected the bytes 0202 and two fields, found %x, %v, %v", got, d.nodes, err)
-			}
+			require.True(t, err == nil && bytes.Equal(got, []byte{2, 2}) && len(d.nodes[0].Fields) == 2,
+				"expected the bytes 0202 and two fields, found %x, %v, %v", got, d.nodes, err)
 		}
-		if len(d.shared.extensions) != want {
-			t.Errorf("expected %d cached schemas, found %d", want, len(d.shared.extensions))
-		}
+		assert.True(t, len(d.shared.extensions) == want, "expected %d cached schemas, found %d", want,
+			len(d.shared.extensions))
 	}
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/sdk/go/plugintest"
 	"github.com/culvert-project/culvert/sdk/go/transform"
 	"github.com/culvert-project/culvert/wit"
@@ -104,9 +105,8 @@ func expectResults(t *testing.T, stages []string, records []plugintest.Record, w
 	for _, name := range stages {
 		chain = append(chain, wit.Stage{Component: name})
 	}
-	if d := cmp.Diff(want, plugintest.RunTransform(t, transform.Records(steps{}), chain, records...)); d != "" {
-		t.Error(d)
-	}
+	d := cmp.Diff(want, plugintest.RunTransform(t, transform.Records(steps{}), chain, records...))
+	assert.True(t, d == "", "%v", d)
 }
 
 // structure returns a struct with these fields. Their nodes follow it, and nested nodes follow all of them.

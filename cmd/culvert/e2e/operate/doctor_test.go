@@ -183,9 +183,8 @@ func TestTunnel(t *testing.T) {
 	c.Eventually("a listener for the broker", func() bool { return strings.Count(c.Stdout.String(), "\n") == 2 })
 	listeners := regexp.MustCompile(`^(127\.0\.0\.1:\d+) bootstrap 127\.0\.0\.1:\d+\n` +
 		`(127\.0\.0\.1:\d+) broker 0 127\.0\.0\.1:\d+\n$`).FindStringSubmatch(c.Stdout.String())
-	if listeners == nil {
-		t.Fatalf("expected the listeners of bootstrap.servers and of a broker, found\n%s", c.Stdout.String())
-	}
+	require.True(t, listeners != nil, "expected the listeners of bootstrap.servers and of a broker, found\n%s",
+		c.Stdout.String())
 	ctx, cancel := context.WithTimeout(context.Background(), e2etest.WaitLimit)
 	defer cancel()
 	client := e2etest.NewClient(t, listeners[1], kgo.DefaultProduceTopic("rows"),

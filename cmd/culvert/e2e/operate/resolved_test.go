@@ -79,9 +79,7 @@ func callsOfChanges(t *testing.T, binary string, changes int) map[string]int {
 	f.MustStop()
 	profile := filepath.Join(p.Dir, "counters.txt")
 	out, err := exec.Command("go", "tool", "covdata", "textfmt", "-i="+counters, "-o="+profile).CombinedOutput()
-	if err != nil {
-		t.Fatalf("go tool covdata: %v\n%s", err, out)
-	}
+	require.True(t, err == nil, "go tool covdata: %v\n%s", err, out)
 	return callsOfFunctions(t, profile)
 }
 

@@ -1,6 +1,11 @@
 package guest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
+)
 
 // After a call that needed several chunks, one chunk remains that fits such a call and little more, because linear
 // memory never shrinks.
@@ -8,9 +13,8 @@ func TestArenasRetainMemoryOfACall(t *testing.T) {
 	a := arena{minChunk: minArguments}
 	call := func(sizes ...int) (total int) {
 		for _, size := range sizes {
-			if b := a.alloc(size); len(b) != size {
-				t.Fatalf("expected %d bytes, found %d", size, len(b))
-			}
+			b := a.alloc(size)
+			require.True(t, len(b) == size, "expected %d bytes, found %d", size, len(b))
 			total += size
 		}
 		a.released = true
@@ -20,10 +24,9 @@ func TestArenasRetainMemoryOfACall(t *testing.T) {
 		maxSize := max(len(a.chunk), minArguments)
 		maxSize = max(maxSize, call(sizes...)*5/4)
 		call(sizes...)
-		if len(a.fullChunks) > 0 || len(a.chunk) > maxSize {
-			t.Errorf("%v: found a chunk of %d bytes, expected at most %d, and %d more chunks", sizes, len(a.chunk),
-				maxSize, len(a.fullChunks))
-		}
+		assert.True(t, len(a.fullChunks) <= 0 && len(a.chunk) <= maxSize,
+			"%v: found a chunk of %d bytes, expected at most %d, and %d more chunks", sizes, len(a.chunk), maxSize,
+			len(a.fullChunks))
 	}
 }
 
@@ -37,8 +40,6 @@ func TestArenaUsesOneChunk(t *testing.T) {
 		}
 		a.released = true
 	}
-	if len(a.fullChunks) != 0 || len(a.chunk) < 500_010 || len(a.chunk) > 2_000_000 {
-		t.Errorf("expected one chunk of 500010 to 2000000 bytes, found one of %d and %d more", len(a.chunk),
-			len(a.fullChunks))
-	}
+	assert.True(t, len(a.fullChunks) == 0 && len(a.chunk) >= 500_010 && len(a.chunk) <= 2_000_000,
+		"expected one chunk of 500010 to 2000000 bytes, found one of %d and %d more", len(a.chunk), len(a.fullChunks))
 }

@@ -1,6 +1,10 @@
 package guest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/culvert-project/culvert/internal/base/assert"
+)
 
 // Garbage is collected when there is as much of it as live memory, and at least minGarbage, however much each call
 // allocates.
@@ -28,17 +32,15 @@ func TestGarbageIsCollectedAtLiveSize(t *testing.T) {
 				if bytesPerCall <= 1000 {
 					maxDelay *= maxSkip
 				}
-				if collected != (garbage >= threshold) || garbage > threshold+maxDelay {
-					t.Errorf("%d live bytes, %d per call: expected a collection at %d bytes, found %t at %d", live,
-						bytesPerCall, threshold, collected, garbage)
-				}
+				assert.True(t, collected == (garbage >= threshold) && garbage <= threshold+maxDelay,
+					"%d live bytes, %d per call: expected a collection at %d bytes, found %t at %d", live, bytesPerCall,
+					threshold, collected, garbage)
 				if collected {
 					collectedAt = allocated
 				}
 			}
-			if bytesPerCall == 0 && checks > 10_000/maxSkip+1 {
-				t.Errorf("expected at most %d checks without allocations, found %d", 10_000/maxSkip+1, checks)
-			}
+			assert.True(t, bytesPerCall != 0 || checks <= 10_000/maxSkip+1,
+				"expected at most %d checks without allocations, found %d", 10_000/maxSkip+1, checks)
 		}
 	}
 }

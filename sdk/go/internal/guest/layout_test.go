@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -38,9 +39,7 @@ func TestOffsetsInHotResults(t *testing.T) {
 			t.Errorf("%s: expected %d bytes, found %d", c.f.Export(), c.size, size)
 		}
 		lowered, err := c.f.Lower(c.result, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		b := lowered.Blocks[0].Data
 		if n := binary.LittleEndian.Uint32(b[c.rowsOffset+4:]); n != 3 {
 			t.Errorf("%s: expected 3 rows at %d, found %d", c.f.Export(), c.rowsOffset, n)

@@ -15,6 +15,7 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/wit"
@@ -88,8 +89,6 @@ func TestValuesInGuest(t *testing.T) {
 	// The module ends with proc_exit, which is an error here whether the tests pass or fail: the output decides.
 	_, err = runtime.InstantiateWithConfig(ctx, module, config)
 	for _, line := range []string{"--- PASS: TestValuesLowered ", "--- PASS: TestValuesLifted "} {
-		if !strings.Contains(out.String(), line) {
-			t.Errorf("expected %q, found %v\n%s", line, err, out.String())
-		}
+		assert.True(t, strings.Contains(out.String(), line), "expected %q, found %v\n%s", line, err, out.String())
 	}
 }

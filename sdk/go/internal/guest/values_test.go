@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
@@ -31,9 +32,8 @@ func expectLowered[T any](t *testing.T, f *canon.Func, value *T, lower func(*T) 
 	results.reset()
 	mem := testMemory()
 	result, ok := lower(value)
-	if size, _ := f.ResultSize(); !ok || 4*len(result) != int(size) {
-		t.Fatalf("expected %d bytes, found %d, %t", size, 4*len(result), ok)
-	}
+	size, _ := f.ResultSize()
+	require.True(t, ok && 4*len(result) == int(size), "expected %d bytes, found %d, %t", size, 4*len(result), ok)
 	lowered, err := f.Lower(*value, nil)
 	var got, want T
 	for ptr, dst := range map[uint32]*T{result.address(): &got, place(t, mem, lowered, err): &want} {
@@ -42,9 +42,8 @@ func expectLowered[T any](t *testing.T, f *canon.Func, value *T, lower func(*T) 
 			t.Fatal(failure, err)
 		}
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
-		t.Fatal(diff)
-	}
+	diff := cmp.Diff(want, got, cmpopts.EquateEmpty())
+	require.True(t, diff == "", "%v", diff)
 }
 
 func randomValue[T any](r *rand.Rand) *T {
@@ -76,9 +75,8 @@ func TestValuesLoweredOutsideContract(t *testing.T) {
 		"unknown kind":            {Rejected: &unknown},
 		"unknown kind of a retry": {Retry: &wit.Retry{Error: &unknown}},
 	} {
-		if _, ok := lowerResponse(&wit.ResponseResult{Results: []wit.RowResult{result}}); ok {
-			t.Errorf("%s: expected it to be left to canon", name)
-		}
+		_, ok := lowerResponse(&wit.ResponseResult{Results: []wit.RowResult{result}})
+		assert.True(t, !ok, "%s: expected it to be left to canon", name)
 	}
 	if _, ok := lowerEncode(&wit.EncodeResult{Rejected: []wit.RowError{{Error: unknown}}}); ok {
 		t.Error("expected an unknown kind to be left to canon")
@@ -92,17 +90,14 @@ func expectLifted[T any](t *testing.T, r *rand.Rand, lift func(ptr, n uint32) []
 	mem := testMemory()
 	lowered, err := canon.Lower(*randomValue[[]T](r))
 	root, ok := mem.View(place(t, mem, lowered, err), 8)
-	if !ok {
-		t.Fatal("the list is outside the memory")
-	}
+	require.True(t, ok, "the list is outside the memory")
 	ptr := binary.LittleEndian.Uint32(root)
 	n := binary.LittleEndian.Uint32(root[4:])
 	var want []T
 	lifter := canon.Lifter{Memory: mem, Budget: 1 << 20}
 	require.NoError(t, lifter.LiftList(ptr, n, &want))
-	if diff := cmp.Diff(want, lift(ptr, n), cmpopts.EquateEmpty()); diff != "" {
-		t.Fatal(diff)
-	}
+	diff := cmp.Diff(want, lift(ptr, n), cmpopts.EquateEmpty())
+	require.True(t, diff == "", "%v", diff)
 }
 
 // Random arguments of encode and handle-response are what package canon lifts.
