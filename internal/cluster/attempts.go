@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/secret"

@@ -13,7 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/away"
 	"github.com/culvert-project/culvert/internal/base/pause"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )

@@ -19,7 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/kafka/kafkatest"
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
 )
 

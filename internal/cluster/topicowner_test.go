@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/logtest"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 )
 
 // scheduledTopic is a config topic for two leaders that take turns by a schedule. Each has read as much as it has

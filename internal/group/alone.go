@@ -6,8 +6,8 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/cluster"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/resolved"

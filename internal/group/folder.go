@@ -9,9 +9,9 @@ import (
 	"sync"
 
 	"github.com/culvert-project/culvert/internal/check"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/resolved"
 )
@@ -35,7 +35,7 @@ func (w *Worker) openFolder(o reload.Options) *Folder {
 	o.Checker.Plans = &check.Plans{} // apart from the topic's, because a file has its settings in another order
 	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
 	if w.Files.Folder != "" || len(w.Connectors) > 0 {
-		f.digest = configtopic.FolderDigest(w.Connectors)
+		f.digest = connectorsDigest(w.Connectors)
 	}
 	w.mu.Lock()
 	w.folder = f
@@ -81,9 +81,9 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 	isFolder := f.worker.Files.Folder != ""
 	files := f.files.Resolve(s)
-	current := configtopic.FolderConnectors(snapshot, annotations, f.worker.Files.Folder, files)
+	current := folderConnectors(snapshot, annotations, f.worker.Files.Folder, files)
 	f.files.Reconcile(ctx, s, current, files, examine, func(change resolved.Change, _ bool) bool {
-		if changes := configtopic.ChangeRecords(change, snapshot, annotations); len(changes) > 0 {
+		if changes := changeRecords(change, snapshot, annotations); len(changes) > 0 {
 			records = append(records, changes...)
 			names = append(names, change.Name)
 		}
@@ -123,7 +123,7 @@ func (f *Folder) publishDigest(s config.Snapshot, group groupview.Group, isLeade
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.digest != "" && s.Problems.Err() == nil { // else the digest stays
-		f.digest = configtopic.FolderDigest(s.Connectors)
+		f.digest = connectorsDigest(s.Connectors)
 	}
 	conflicting, isKnown := conflictingWorkers(f.digest, group)
 	switch {

@@ -3,8 +3,8 @@ package rest
 import (
 	"context"
 
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
+	"github.com/culvert-project/culvert/internal/configtopic"
 )
 
 // Cluster is REST's view of the worker's group, safe for concurrent use. Methods without a context do not wait.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/logging"
 	"github.com/culvert-project/culvert/internal/secret"
 	"github.com/culvert-project/culvert/internal/shown"

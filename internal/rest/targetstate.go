@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/connect"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/lock"
 	"github.com/culvert-project/culvert/internal/base/wholefile"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 )
 
 // StoredFile is the file of the data folder with the connectors that REST created on a worker without a group, and

@@ -11,8 +11,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/group"
 	"github.com/culvert-project/culvert/internal/resolved"

@@ -13,8 +13,8 @@ import (
 
 	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/kafka"
 	"github.com/culvert-project/culvert/internal/resolved"

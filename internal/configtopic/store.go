@@ -246,14 +246,14 @@ func (s *Store) Put(ctx context.Context, name string, stored config.Stored) erro
 
 // Delete implements [config.Store]. The records of tasks stay, as in Kafka Connect.
 func (s *Store) Delete(ctx context.Context, name string) error {
-	_, err := s.Write(ctx, append(deleteRecords(name), s.releaseFromFolder(name)...)...)
+	_, err := s.Write(ctx, append(DeleteRecords(name), s.releaseFromFolder(name)...)...)
 	return err
 }
 
 // releaseFromFolder returns the record that ends the folder's claim to a connector, nil if it has no claim.
 func (s *Store) releaseFromFolder(name string) (records []Record) {
 	if s.Annotations(FolderAnnotation)[name] != nil {
-		records = append(records, folderAnnotation(name, ""))
+		records = append(records, FolderRecord(name, ""))
 	}
 	return records
 }

@@ -1,4 +1,4 @@
-package configtopic_test
+package group
 
 import (
 	"encoding/json"
@@ -9,7 +9,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/cluster/configtopic"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/resolved"
 )
@@ -103,14 +102,14 @@ func folderRecords(t *testing.T, w *config.Worker, c folderCase) []string {
 		return nil
 	}
 	var records []string
-	stored := configtopic.FolderConnectors(topic, annotations, "f", c.files)
+	stored := folderConnectors(topic, annotations, "f", c.files)
 	for step := range resolved.Diff(stored, c.files, check) {
 		if step.Action == resolved.Reject {
 			records = append(records, fmt.Sprintf("rejected %s, keeps running: %t", step.Name, step.KeepsRunning))
 		}
 		assert.True(t, step.Action != resolved.NoChange || len(step.Problems) == 0,
 			"%s: expected no warnings about unchanged connectors, found %v", c.name, step.Problems)
-		for _, r := range configtopic.ChangeRecords(step, topic, annotations) {
+		for _, r := range changeRecords(step, topic, annotations) {
 			records = append(records, strings.TrimSpace(r.Key+" "+string(r.Value)))
 		}
 	}
@@ -126,7 +125,7 @@ func TestFolderDigest(t *testing.T) {
 		for _, c := range resolved {
 			connectors = append(connectors, c.Connector)
 		}
-		return configtopic.FolderDigest(connectors)
+		return connectorsDigest(connectors)
 	}
 	a := readFile(t, w, "f/a.properties", "name=a", "x=1", "y=2")
 	b := readFile(t, w, "f/b.properties", "name=b")
