@@ -49,7 +49,7 @@ type Host struct {
 	mode         mode
 	dataLock     *lock.Lock
 	lockouts     *lockouts.Store
-	stored       *configtopic.Store // what REST created; nil in a run that ends by itself and in a group
+	stored       *configtopic.Store // of a worker without a group; nil with --once
 	samples      *sampling.Sampler
 	group        group.Member
 	backend      *restbackend.Backend

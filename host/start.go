@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// openStored opens what REST created, and adds its connectors to the worker's. A worker of a group rejects them; with
+// openStored opens the store of a worker without a group, and adds its connectors to the worker's. A worker of a group rejects them; with
 // Once they are ignored.
 func (h *Host) openStored() (err error) {
 	installation := h.installation
@@ -76,11 +76,11 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	return problems, nil
 }
 
-// openGroup makes the worker a member: of its group, which runs the connectors of its config topic, not of the worker's
-// files; or of none.
+// openGroup sets h.group: a [group.Worker] in a group, which runs the connectors of the config topic and not those of
+// the worker's files; otherwise [group.Standalone].
 func (h *Host) openGroup() error {
 	installation := h.installation
-	h.group = &group.Alone{Installation: installation, Stored: h.stored, Parts: &h.parts}
+	h.group = &group.Standalone{Installation: installation, Stored: h.stored, Parts: &h.parts}
 	if !h.mode.inGroup(installation.Config, installation.Worker) {
 		return nil
 	}

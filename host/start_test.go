@@ -59,7 +59,7 @@ func TestTemporaryFilesAreRemovedAtStart(t *testing.T) {
 // A worker that is starting has no herder, not even an interface with a nil value, standalone or in a group.
 func TestStartingWorkerHasNoHerder(t *testing.T) {
 	settings, _ := config.NewWorker("", nil, nil, nil)
-	for _, g := range []group.Member{&group.Alone{}, &group.Worker{}} {
+	for _, g := range []group.Member{&group.Standalone{}, &group.Worker{}} {
 		b := restbackend.New(restbackend.Options{Group: g, Parts: new(setup.Parts), WorkerID: func() string { return "" },
 			Installation: &setup.Installation{Installation: &config.Installation{Worker: settings}}})
 		parts := b.REST().Now()
@@ -132,8 +132,8 @@ func TestAdvertisedURL(t *testing.T) {
 		w, problems := config.NewWorker("w.properties", entries, nil, nil)
 		require.NoError(t, problems.Err())
 		in := &setup.Installation{Log: discardLogger(), Installation: &config.Installation{Worker: w}}
-		h := &Host{installation: in, group: &group.Alone{},
-			backend: restbackend.New(restbackend.Options{Installation: in, Group: &group.Alone{}})}
+		h := &Host{installation: in, group: &group.Standalone{},
+			backend: restbackend.New(restbackend.Options{Installation: in, Group: &group.Standalone{}})}
 		require.NoError(t, h.listen())
 		want := c.want
 		for n, address := range h.addresses() {

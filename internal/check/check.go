@@ -317,7 +317,7 @@ func unknownRoles(connector *resolved.Connector, found config.Problems) config.P
 			continue
 		}
 		problems = append(problems, problem(entry,
-			fmt.Errorf("this version does not know its role %s and would ignore it", spec.Role())))
+			fmt.Errorf("it has the role %s, which this version of Culvert does not know and would ignore", spec.Role())))
 	}
 	return problems
 }

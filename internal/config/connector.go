@@ -20,8 +20,8 @@ type Connector struct {
 	Entries      []Entry  // in the order of the file, with unique keys
 	InitialState *Entry   // InitialState is the initial_state in the connector's file, nil if it has none
 	Problems     Problems // found so far. A connector with errors must not run.
-	// Version is the offset of its record in a store of what REST created. Empty means that it was read from a file, or
-	// is part of a request.
+	// Version is the offset of the connector's record in the config topic, or in the file of a standalone worker. Empty
+	// means that it was read from a file of its own, or is part of a request.
 	Version string
 }
 

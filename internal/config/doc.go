@@ -8,7 +8,7 @@
 //   - connector*.go, declarations.go: [Connector], the entries of a connector with their references resolved, and Kafka
 //     Connect's settings of connectors. Package resolved has what they mean.
 //   - provider.go, references.go, mask.go: references to secrets, and what REST may show of them.
-//   - store.go, folder*.go, targetstates.go, taskconfigs.go: [Store], connectors in files and how changes are noticed.
+//   - store.go, folder*.go, taskconfigs.go: [Store], connectors in files and how changes are noticed.
 //     edit.go: changes of a file.
 //
 // Invariants: a problem has file, line and setting, and all problems are found at once. A value from a reference is a

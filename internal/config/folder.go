@@ -95,8 +95,8 @@ func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	return s.locations.Stored.IsStale(snapshot)
 }
 
-// snapshot merges the connectors of the last scan with the stored ones. Its revision is the sum of both, which only
-// grow. The caller holds the lock of scanState.
+// snapshot merges the connectors of the last scan with the stored ones. Its revision is the sum of both
+// revisions, which only grow. The caller holds the lock of scanState.
 func (s *FolderStore) snapshot(requested bool) Snapshot {
 	var connectors []*Connector
 	for _, connector := range s.locations.Files {

@@ -58,7 +58,7 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 		case <-stored:
 			w.retryFailed()
 		case <-periodic.C:
-			if s.locations.Stored == nil && !w.scanDue { // else its calls are as frequent
+			if s.locations.Stored == nil && !w.scanDue { // Stored.Watch triggers retries as often
 				w.retryFailed()
 			}
 			w.scheduleScan(s.settle)
@@ -107,7 +107,8 @@ func (w *folderWatch) scanNow() {
 	}
 }
 
-// retryFailed does nothing before the first report, when connectors with files would count as deleted.
+// retryFailed reads connectors with errors again and reports a snapshot. Before the first report it does nothing,
+// because connectors with files would count as deleted.
 func (w *folderWatch) retryFailed() {
 	if !w.reported {
 		return
@@ -119,7 +120,7 @@ func (w *folderWatch) retryFailed() {
 	w.changed(snapshot)
 }
 
-// consumeRequest returns whether Refresh was called since the last call. If so, it reads all files again. different is
+// consumeRequest reports whether Refresh was called since the last call. If so, it reads all files again. different is
 // set if the scan has found a change.
 func (s *FolderStore) consumeRequest(different bool) (requested bool) {
 	s.mu.Lock()

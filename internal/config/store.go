@@ -12,7 +12,8 @@ const (
 	TargetStopped = "STOPPED"
 )
 
-// Store stores the configurations of connectors and reports changes: a [FolderStore], or a group's config topic.
+// Store stores the configurations of connectors and reports changes: a [FolderStore], a group's config topic, or a
+// standalone worker's file.
 type Store interface {
 	StoreReader
 	StoreWriter
@@ -61,7 +62,7 @@ type Snapshot struct {
 	Requested bool // true after Refresh of the [Store], whether or not anything has changed
 
 	// Offset is the offset after the last record of a config topic, ConfigOffsets are those of connectors' settings.
-	// These fields are nil without a topic.
+	// A [FolderStore] leaves these fields, Tasks and Incomplete empty.
 	Offset        int64
 	ConfigOffsets map[string]int64
 	// Tasks are the committed tasks by connector. Incomplete are connectors of which compaction has deleted tasks.

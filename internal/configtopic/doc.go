@@ -7,4 +7,6 @@
 //
 // Invariants: the tasks of a connector come from one commit, or there are none. A damaged record changes nothing. The
 // leader alone writes connectors and tasks, see [Record.LeaderOnly].
+//
+// Locks, outermost first: FileLog.mu (held while the file is written and synced), Store.mu, State.mu.
 package configtopic

@@ -37,13 +37,13 @@ type FileLog struct {
 	// intercept is called before each step of a write, in tests. An error is the result of the step.
 	intercept func(step logStep, content []byte) error
 
-	mu       sync.Mutex
-	size     int64                // of the header and the changes that count; zero means that there is no file
-	seen     int64                // the size of the file. It is larger than size until an incomplete change is cut off.
-	next     int64                // the offset of the next record
-	live     map[string]logRecord // the last record of each key, unless it deletes
-	liveSize int                  // bytes of live in a file, at most
-	unknown  error                // not nil if it is unknown what the file contains: nothing is written any more
+	mu        sync.Mutex
+	validSize int64                // of the header and the complete changes; zero means that there is no file
+	fileSize  int64                // larger than validSize until an incomplete change is cut off
+	next      int64                // the offset of the next record
+	live      map[string]logRecord // the last record of each key, unless it deletes
+	liveSize  int                  // bytes of live in a file, at most
+	unknown   error                // not nil if it is unknown what the file contains: nothing is written any more
 }
 
 // logChange is a line of a [FileLog].
@@ -94,10 +94,10 @@ func OpenFileLog(path string) (*FileLog, error) {
 	case err != nil:
 		return nil, err
 	}
-	l.seen = int64(len(content))
+	l.fileSize = int64(len(content))
 	if err := l.read(content); err != nil {
-		return nil, fmt.Errorf("%s: %w: restore it from a backup; without the file, the connectors that REST created "+
-			"are lost, and all others run", path, err)
+		return nil, fmt.Errorf("%s: %w: restore it from a backup; without it the connectors that REST created are "+
+			"lost, and paused or stopped connectors run", path, err)
 	}
 	return l, nil
 }
@@ -108,9 +108,9 @@ func (l *FileLog) read(content []byte) error {
 	if !bytes.HasPrefix(content, []byte(logHeader)) {
 		return fmt.Errorf("expected a file that begins with %q, found something else", logHeader[:len(logHeader)-1])
 	}
-	l.size = int64(len(logHeader))
-	for number := 2; l.size < int64(len(content)); number++ {
-		line, remaining, isComplete := bytes.Cut(content[l.size:], []byte("\n"))
+	l.validSize = int64(len(logHeader))
+	for number := 2; l.validSize < int64(len(content)); number++ {
+		line, remaining, isComplete := bytes.Cut(content[l.validSize:], []byte("\n"))
 		isLast := len(remaining) == 0
 		if isLast && (!isComplete || bytes.IndexByte(line, 0) >= 0) {
 			return nil
@@ -123,7 +123,7 @@ func (l *FileLog) read(content []byte) error {
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 		l.accept(change)
-		l.size += int64(len(line) + 1)
+		l.validSize += int64(len(line) + 1)
 	}
 	return nil
 }
@@ -196,8 +196,8 @@ func sorted(live map[string]logRecord) []logRecord {
 }
 
 // ErrOutcomeUnknown is wrapped by the error of a change that may exist after a restart.
-var ErrOutcomeUnknown = errors.New("the change may exist after a restart of the worker, which accepts no other one " +
-	"until then: it could be neither stored nor undone")
+var ErrOutcomeUnknown = errors.New("the change could be neither stored nor undone, and may exist after a restart: " +
+	"restart the worker, which accepts no changes until then")
 
 // Write implements [RecordWriter]. An error that wraps [ErrOutcomeUnknown] leaves open whether the change exists; any
 // other error means that it does not.
@@ -227,15 +227,15 @@ func encodeChange(change logChange) []byte {
 	return fmt.Appendf(nil, "%s %s\n", encodeSum(document), document)
 }
 
-// store appends a change to the file. Instead it writes a new file with the live records if there is none, if that
-// saves half of it, or if the change does not fit. After an error the change has no effect, unless l.unknown is set.
+// store appends a change to the file. If there is no file, if half of it is obsolete, or if the change does not
+// fit, it writes a new file with the live records instead. After an error the change has no effect, unless l.unknown is set.
 func (l *FileLog) store(change logChange) error {
 	line := encodeChange(change)
-	mustReplace := l.seen == 0 || l.size+int64(len(line)) > l.maxSize
+	mustReplace := l.fileSize == 0 || l.validSize+int64(len(line)) > l.maxSize
 	if err := l.checkSize(); err != nil {
 		return err
 	}
-	if mustReplace || (l.size >= l.compactMin && l.size >= 2*int64(l.liveSize)) {
+	if mustReplace || (l.validSize >= l.compactMin && l.validSize >= 2*int64(l.liveSize)) {
 		err := l.compact(change)
 		if err == nil || mustReplace || l.unknown != nil {
 			return err
@@ -274,8 +274,8 @@ func (l *FileLog) replace(content []byte) error {
 		}
 		return err
 	}
-	l.size = int64(len(content))
-	l.seen = l.size
+	l.validSize = int64(len(content))
+	l.fileSize = l.validSize
 	return nil
 }
 
@@ -290,9 +290,9 @@ func (l *FileLog) checkSize() error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if size != l.seen {
+	if size != l.fileSize {
 		return fmt.Errorf("%s: expected %d bytes, as this worker has left them, found %d: stop other workers with "+
-			"this data folder, then restart this one", l.path, l.seen, size)
+			"this data folder, then restart this one", l.path, l.fileSize, size)
 	}
 	return nil
 }
@@ -304,14 +304,14 @@ func (l *FileLog) append(line []byte) error {
 		return err
 	}
 	defer f.Close()
-	if l.seen > l.size {
+	if l.fileSize > l.validSize {
 		if err := l.cut(f); err != nil {
 			return err
 		}
 	}
 	err = l.intercept(stepAppend, line)
 	if err == nil {
-		_, err = f.WriteAt(line, l.size)
+		_, err = f.WriteAt(line, l.validSize)
 	}
 	if err == nil {
 		err = l.intercept(stepSync, nil)
@@ -320,8 +320,8 @@ func (l *FileLog) append(line []byte) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		l.size += int64(len(line))
-		l.seen = l.size
+		l.validSize += int64(len(line))
+		l.fileSize = l.validSize
 		return nil
 	}
 	if cutErr := l.cut(f); cutErr != nil {
@@ -335,7 +335,7 @@ func (l *FileLog) append(line []byte) error {
 func (l *FileLog) cut(f *os.File) error {
 	err := l.intercept(stepCut, nil)
 	if err == nil {
-		err = f.Truncate(l.size)
+		err = f.Truncate(l.validSize)
 	}
 	if err == nil {
 		err = l.intercept(stepSyncCut, nil)
@@ -344,7 +344,7 @@ func (l *FileLog) cut(f *os.File) error {
 		err = f.Sync()
 	}
 	if err == nil {
-		l.seen = l.size
+		l.fileSize = l.validSize
 	}
 	return err
 }

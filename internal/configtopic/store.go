@@ -93,7 +93,7 @@ func (s *Store) apply(r Record) (change Change, caughtUp bool) {
 	if err != nil {
 		s.skipped++
 		if s.skipped <= loggedSkips {
-			s.log.Warn("a record in the config topic is skipped", "topic", s.topic, "partition", 0, "offset", r.Offset,
+			s.log.Warn("a record of the stored connectors is skipped", "topic", s.topic, "partition", 0, "offset", r.Offset,
 				"key", shown.LineUpTo(r.Key, 300), "error", err)
 		}
 		return change, s.caughtUp

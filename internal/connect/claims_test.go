@@ -67,7 +67,7 @@ func TestClaimOfAnotherConnectorIsRejected(t *testing.T) {
 
 			options := b.options
 			options.claims = &claimRegistry{}
-			options.Group = alone{}
+			options.Group = standalone{}
 			firstRun := newController(&options, first).currentRun()
 			secondRun := newController(&options, second).currentRun()
 			_, err := firstRun.planTasks(t.Context())
@@ -187,7 +187,7 @@ func TestClaimsAreBounded(t *testing.T) {
 			}
 			options := b.options
 			options.claims = &claimRegistry{}
-			options.Group = alone{}
+			options.Group = standalone{}
 			_, err := newController(&options, first).currentRun().planTasks(t.Context())
 			require.NoError(t, err)
 			_, err = newController(&options, second).currentRun().planTasks(t.Context())

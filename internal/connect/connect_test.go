@@ -64,7 +64,7 @@ func (g *group) CheckLease(context.Context) error {
 	return g.checkLease()
 }
 
-func (*group) HasOthers() bool { return true }
+func (*group) InGroup() bool { return true }
 
 func (g *group) Fence(_ context.Context, connector string, version int64, counts config.FencingCounts,
 	_ kafka.Config) error {

@@ -144,7 +144,7 @@ func (t *task) checkLease(ctx context.Context) error {
 // workers do not fence each other in a loop.
 func (t *task) asFencedError(err error) error {
 	id := kafka.FencedTransactionalID(err)
-	if !t.run.options.Group.HasOthers() || id == "" {
+	if !t.run.options.Group.InGroup() || id == "" {
 		return err
 	}
 	return &wit.Error{Kind: wit.ErrorTransient, Message: fmt.Sprintf("transactional id %s: another worker has fenced "+

@@ -8,7 +8,7 @@
 //
 // Where to look:
 //
-//   - herder.go, options.go, alone.go: the API. controller.go: the loop. state.go: spec, status, events.
+//   - herder.go, options.go, standalone.go: the API. controller.go: the loop. state.go: spec, status, events.
 //     transitions.go: the table. view.go: snapshots for everything that is shown; stateclock.go: time of tasks in
 //     states.
 //   - run.go: a run. plan.go, taskconfig.go: task configs. taskset.go: the tasks of a run. startretry.go: waiting after

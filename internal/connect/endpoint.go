@@ -133,7 +133,7 @@ func (ctl *controller) updateEndpoint() {
 	desired := ctl.desiredSpec()
 	e := ctl.endpoint
 	switch {
-	case !desired.options.Group.HasOthers():
+	case !desired.options.Group.InGroup():
 		return
 	case desired.deleted || desired.target != Running:
 		ctl.closeEndpoint()
@@ -170,7 +170,7 @@ func (ctl *controller) closeEndpoint() {
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	result, isKnown, err := ctl.deliver(ctx, n)
 	group := ctl.desiredSpec().options.Group
-	if isAlone := !group.HasOthers(); isAlone && result.Found {
+	if isAlone := !group.InGroup(); isAlone && result.Found {
 		return err
 	} else if isAlone && !isKnown {
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}

@@ -48,7 +48,7 @@ func (run *connectorRun) producersFor(claims []string) int {
 	switch {
 	case run.isExactlyOnce():
 		return concurrentProducers
-	case run.options.Group.HasOthers() && !run.isSink() && len(claims) > 0:
+	case run.options.Group.InGroup() && !run.isSink() && len(claims) > 0:
 		return 1
 	}
 	return 0

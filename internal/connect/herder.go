@@ -42,7 +42,7 @@ func New(o Options, connectors []*resolved.Connector) *Herder {
 		events:          events.New(o.WorkerID, o.Worker.Redact),
 		refreshInterval: cmp.Or(o.refreshInterval, time.Minute)}
 	if o.Group == nil {
-		o.Group = alone{o.Worker, o.Kafka, o.Logger}
+		o.Group = standalone{o.Worker, o.Kafka, o.Logger}
 	}
 	h := &Herder{shared: o, controllers: map[string]*controller{}, deleting: map[string]*controller{}}
 	h.letters = deadletters.NewQueues(deadletters.Options{Worker: o.Worker, Kafka: o.Kafka, Offsets: o.Offsets,

@@ -144,7 +144,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // fenceOffsets fences tasks that could commit older offsets later, and reads the offsets that they have committed.
 func (run *connectorRun) fenceOffsets(ctx context.Context) error {
 	run.clients.producersPerTask = run.producersFor(nil)
-	if !run.options.Group.HasOthers() && run.clients.producersPerTask == 0 {
+	if !run.options.Group.InGroup() && run.clients.producersPerTask == 0 {
 		return nil
 	}
 	if err := run.fence(ctx, 0); err != nil {

@@ -60,7 +60,7 @@ func TestTopicsAreTracked(t *testing.T) {
 	topics, err := h.Topics("orders")
 	assert.NoError(t, err)
 	assert.Equal(t, []string{"a"}, topics)
-	options.Group = alone{}
+	options.Group = standalone{}
 	assert.NoError(t, h.ResetTopics("orders"))
 	var wg sync.WaitGroup
 	for _, topic := range []string{"b", "a", "b", "c"} {

@@ -36,7 +36,7 @@ type Options struct {
 	Version      string         // reported as the version of converters
 	// Target returns the initial target state of a connector. Default: Running.
 	Target   func(*config.Connector) TargetState
-	Group    Group                                 // the worker's group. Nil means that the worker is alone.
+	Group    Group                                 // the worker's group. Nil means that it is standalone.
 	Tracer   *tracing.Tracer                       // may be nil
 	Observer func(connector string) *core.Observer // returns the row observer of a connector. It may be nil.
 	Logger   *slog.Logger
@@ -57,13 +57,13 @@ type sharedResources struct {
 
 // Group is the group of a worker. No lock is held during a call, except connectorRun's openLock during Fence.
 type Group interface {
-	// HasOthers reports whether other workers may run tasks: false for a worker alone.
-	HasOthers() bool
+	// InGroup reports whether other workers may run tasks: false for a standalone worker.
+	InGroup() bool
 	// PutTaskConfigs stores the task configs of a connector. The group assigns them by [Herder.Assign].
 	PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error
 	// Forward sends a notification to the worker that runs the task with its feed.
 	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost returns nil if this worker does not lead. The function waits until the owners of the deleted connector
+	// OwnersLost returns nil if this worker does not lead, or is in no group. The function waits until the owners of the deleted connector
 	// are known to be lost or not, and reports whether this worker must clean up for them.
 	OwnersLost(connector string) func(context.Context) bool
 	Membership
@@ -75,7 +75,7 @@ type Membership interface {
 	// CheckLease returns nil for a member. After the end of the context it answers from the last known state.
 	CheckLease(ctx context.Context) error
 	// Fence fences the producers of earlier versions and stores the new counts. Version 0 is for a change of offsets.
-	// A leader on another worker uses its own configuration of the producers.
+	// A group's leader ignores producers and uses its own configuration of them.
 	Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts,
 		producers kafka.Config) error
 }
@@ -90,5 +90,5 @@ type StatusListener interface {
 
 // initialAssignment returns what the worker runs of a new or changed connector until the group assigns something.
 func (o *Options) initialAssignment() Assignment {
-	return Assignment{OwnsConnector: !o.Group.HasOthers()}
+	return Assignment{OwnsConnector: !o.Group.InGroup()}
 }

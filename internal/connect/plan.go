@@ -19,8 +19,8 @@ const (
 	planToRun
 )
 
-// planTasks returns the configs of all tasks. If they are not planned yet, it plans them; alone it also acquires the
-// claims, in a group it stores the plan and returns nil.
+// planTasks returns the configs of all tasks. If they are not planned yet, it plans them; without a group it also
+// acquires the claims, in a group it stores the plan and returns nil.
 func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error) {
 	assignment := run.assignment()
 	if assignment.TaskConfigs != nil {
@@ -30,7 +30,7 @@ func (run *connectorRun) planTasks(ctx context.Context) ([][]wit.Setting, error)
 	switch {
 	case err != nil:
 		return nil, err
-	case run.taskSet.isWhole:
+	case run.taskSet.isFixed:
 		return result.Tasks, run.options.claims.acquire(run.config.Name, result.Claims)
 	}
 	plan := config.TaskPlan{Config: run.accepted.Raw(), Requirements: config.Requirements{Claims: result.Claims}}

@@ -31,9 +31,9 @@ func defaultWorker(t *testing.T) *config.Worker {
 func newEmptyRun(options *Options, log *slog.Logger) *connectorRun {
 	ctl := &controller{log: log, spec: spec{options: options}, status: status{state: Running, clocks: stateClocks{}}}
 	connector := newConnector(options.Worker, "c")
-	options.Group = cmp.Or[Group](options.Group, alone{})
+	options.Group = cmp.Or[Group](options.Group, standalone{})
 	return &connectorRun{controller: ctl, options: options, accepted: connector, config: connector, log: log,
-		taskSet: taskSet{assignment: Assignment{OwnsConnector: true}, isWhole: true}}
+		taskSet: taskSet{assignment: Assignment{OwnsConnector: true}, isFixed: true}}
 }
 
 // newConnector returns a connector of a class that declares no settings.
@@ -59,7 +59,7 @@ func TestTaskStateAfterAttempt(t *testing.T) {
 		"stopped and canceled":       {ctx: stopped, err: canceledErr, want: Unassigned},
 		"stopped with another error": {ctx: stopped, err: errors.New("no"), want: Failed},
 	} {
-		options := &Options{Group: alone{}, sharedResources: sharedResources{starts: &startCounters{}}}
+		options := &Options{Group: standalone{}, sharedResources: sharedResources{starts: &startCounters{}}}
 		task := &task{run: newEmptyRun(options, slog.New(slog.DiscardHandler))}
 		task.state = Running
 		task.restartsAt = time.Now() // of an earlier failure: the attempt has not begun to work

@@ -55,7 +55,7 @@ type runClients struct {
 func newConnectorRun(ctl *controller, options *Options, connector *resolved.Connector) *connectorRun {
 	run := &connectorRun{
 		controller: ctl, options: options, accepted: connector, config: connector.Current(), log: ctl.log,
-		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{isWhole: !options.Group.HasOthers()},
+		clients: runClients{openLock: guard.NewCtxMutex()}, taskSet: taskSet{isFixed: !options.Group.InGroup()},
 	}
 	run.clients.registries.log = run.log
 	return run
@@ -163,7 +163,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 		"version", module.Version, "file", module.Path, "tasks", len(configs))
 	unwatch := run.clients.service.Watch(run.clients.client)
 	return func() {
-		if !run.options.Group.HasOthers() { // else the endpoint stays, to forward notifications to the owner
+		if !run.options.Group.InGroup() { // else the endpoint stays, to forward notifications to the owner
 			run.controller.endpoint.shutDown()
 		}
 		unwatch()

@@ -226,12 +226,12 @@ func (t *task) setState(state State) {
 	t.run.controller.status.clocks.setState(t.number, state)
 }
 
-// setIdle marks the task as waiting for a user, and ends a whole set without active tasks. controller.mu is held.
+// setIdle marks the task as waiting for a user, and ends a fixed set without active tasks. controller.mu is held.
 func (t *task) setIdle() {
 	t.isIdle = true
 	set := &t.run.taskSet
 	isActive := func(t *task) bool { return t.cancel != nil && !t.isIdle }
-	if set.isWhole && !slices.ContainsFunc(set.tasks, isActive) {
+	if set.isFixed && !slices.ContainsFunc(set.tasks, isActive) {
 		set.endRestarts()
 	}
 }

@@ -171,7 +171,7 @@ func TestFolderVersionSeesNoFileValues(t *testing.T) {
 		defer plugins.Close()
 		b.options.Plugins = plugins
 		resolver := resolved.Resolver{Worker: b.options.Worker, Plugins: plugins}
-		b.options.Group = alone{}
+		b.options.Group = standalone{}
 		run := newController(&b.options, resolver.Resolve(connector.Connector)).currentRun()
 		for _, version := range []string{"1.0.0", "2.0.0"} {
 			info, err := plugins.Find(wit.ComponentSource, "test.SpySource", version)
@@ -240,7 +240,7 @@ func TestFormerPasswordStaysHidden(t *testing.T) {
 		binding.Close()
 		b.options.Plugins = plugins
 		resolver := resolved.Resolver{Worker: b.options.Worker, Plugins: plugins}
-		b.options.Group = alone{}
+		b.options.Group = standalone{}
 		run := newController(&b.options, resolver.Resolve(connector.Connector)).currentRun()
 		task := &task{run: run, settings: slices.Clone(want)}
 		task.settings[3].Value = "hunter2"

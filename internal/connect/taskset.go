@@ -59,13 +59,13 @@ func (a Assignment) version() int64 {
 // taskSet holds the tasks of one run. Tasks may be added and removed while it runs. The controller's lock guards it.
 //
 // Invariants: a revoked task stays in tasks until it has ended. While the set runs (done is not nil and not closed),
-// each assigned task runs, or is stopping to be created again. A whole set ends with its last task; in a group, where
+// each assigned task runs, or is stopping to be created again. A fixed set ends with its last task; in a group, where
 // tasks may be added, it ends with its run.
 type taskSet struct {
 	tasks      []*task         // of this worker, sorted by number
 	configs    [][]wit.Setting // of all tasks on all workers; nil if not planned yet
 	assignment Assignment
-	isWhole    bool // the worker is alone: it runs all tasks, and none is added
+	isFixed    bool // the set has all tasks of the connector; no group adds or revokes tasks
 
 	ctx context.Context // of the tasks
 	// isOpen is true from the start of the set until the run has closed shared resources and logged off. Until then the
@@ -74,7 +74,7 @@ type taskSet struct {
 	isOpen     bool
 	endedTasks []int
 	done       chan struct{} // closed at the end of the set; nil before it runs
-	// restartable is the context of failed tasks that wait for a restart by a user. A whole set calls endRestarts
+	// restartable is the context of failed tasks that wait for a restart by a user. A fixed set calls endRestarts
 	// when no task runs or restarts by itself.
 	restartable context.Context
 	endRestarts context.CancelFunc
@@ -103,7 +103,7 @@ func (set *taskSet) acceptsTasks() bool {
 // closeIfDone ends the set if no task runs, and none may be added.
 func (set *taskSet) closeIfDone() {
 	isRunning := slices.ContainsFunc(set.tasks, func(t *task) bool { return t.cancel != nil })
-	if !isRunning && (set.isWhole || set.ctx.Err() != nil) && set.acceptsTasks() {
+	if !isRunning && (set.isFixed || set.ctx.Err() != nil) && set.acceptsTasks() {
 		close(set.done)
 	}
 }
@@ -118,7 +118,7 @@ func (run *connectorRun) createTasks(configs [][]wit.Setting) {
 	run.controller.update(func(*spec, *status) {
 		run.taskSet.configs = configs
 		run.taskSet.tasks = nil
-		if run.taskSet.isWhole {
+		if run.taskSet.isFixed {
 			run.taskSet.assignment.Tasks = nil
 			for number := range configs {
 				run.taskSet.assignment.Tasks = append(run.taskSet.assignment.Tasks, number)

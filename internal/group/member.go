@@ -12,7 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// Member is a worker in its group: a [Worker], or one that is [Alone].
+// Member is implemented by [Worker] and [Standalone].
 type Member interface {
 	reload.Group
 	Opener
@@ -22,7 +22,7 @@ type Member interface {
 	SetTargetState(ctx context.Context, name string, target connect.TargetState) error
 }
 
-// Opener opens what a worker needs to be a member. Its methods are called in their order, once.
+// Opener opens what a worker needs as a member. Each method is called at most once, in this order.
 type Opener interface {
 	// ConfigureREST completes the options of REST with what it needs to know of other workers.
 	ConfigureREST(*rest.Options)
@@ -32,7 +32,7 @@ type Opener interface {
 	NewHerder(ctx context.Context, o connect.Options, connectors []*resolved.Connector,
 		cleanup *setup.Cleanup) (*connect.Herder, error)
 	// Follow returns the reloader of the stored connectors and that of the connector files, which are one if the worker
-	// is alone. watch makes the herder follow the store, and in a group the store follow the files, until ctx ends.
+	// is standalone. watch makes the herder follow the store, and in a group the store follow the files, until ctx ends.
 	Follow(o reload.Options) (connectors, files *reload.Reloader, watch func(ctx context.Context))
 	// Run runs the herder until ctx ends. In a group it also joins, and resume, if not nil, retries refused logons. An
 	// error means that the store cannot be read any more.
@@ -49,6 +49,7 @@ type View interface {
 	CheckOwnership(name string) error
 	// FolderConnectors returns the connectors of the folder, and why it is not applied.
 	FolderConnectors() (connectors []resolved.RunningConnector, problems []string)
+	// Rebalances returns the counters of the group's rebalances.
 	Rebalances() cluster.Rebalances
 	// Refresh waits until what other workers have written was read.
 	Refresh(ctx context.Context) error

@@ -40,12 +40,12 @@ type Options struct {
 	Levels     *logging.Levels
 	Log        *slog.Logger
 	Parts      *setup.Parts
-	Lockouts   *lockouts.Store // shared with the other workers
+	Lockouts   *lockouts.Store // its refusals are shared with the other workers
 	URL        func() string   // URL of this worker
 	Check      func(context.Context, *resolved.Connector) config.Problems
 }
 
-// Worker connects a worker with its group. It can be used before Begin configures its membership.
+// Worker connects a worker with its group. It can be used before NewHerder configures its membership.
 type Worker struct {
 	*cluster.Worker
 	Options
@@ -441,8 +441,8 @@ type fenceRequest struct {
 	Counts  config.FencingCounts `json:"now"`
 }
 
-// HasOthers implements [connect.Group].
-func (w *Worker) HasOthers() bool { return true }
+// InGroup implements [connect.Group].
+func (w *Worker) InGroup() bool { return true }
 
 // Fence implements [connect.Group]. It blocks and retries until there is a leader.
 func (w *Worker) Fence(ctx context.Context, connector string, version int64, counts config.FencingCounts,

@@ -36,9 +36,9 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Group is the group of a worker. If it has others, only the worker that plans a connector's tasks checks it.
+// Group is the group of a worker. In a group, only the worker that plans a connector's tasks checks it.
 type Group interface {
-	HasOthers() bool
+	InGroup() bool
 	Membership() rest.Membership
 	// Applied reports that the herder has the connectors of a snapshot.
 	Applied(config.Snapshot)
@@ -184,7 +184,7 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 		return
 	}
 	var apply func(resolved.Change, bool) bool
-	if !r.Group.HasOthers() {
+	if !r.Group.InGroup() {
 		apply = func(step resolved.Change, isNew bool) bool {
 			r.apply(ctx, step, isNew)
 			r.Lock.Yield()
@@ -270,7 +270,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 			r.apply(ctx, step, isNew)
 			return true
 		}
-		if r.Group.HasOthers() {
+		if r.Group.InGroup() {
 			check = func(*resolved.Connector) config.Problems { return nil }
 		}
 		defer r.Group.Applied(snapshot)
@@ -285,7 +285,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		progress.Checked = min(progress.Checked+1, progress.Files)
 		r.mu.Unlock()
 		running, err := r.herder.RunningConfig(step.Name)
-		if err == nil && step.Action == resolved.Reject && r.Group.HasOthers() {
+		if err == nil && step.Action == resolved.Reject && r.Group.InGroup() {
 			// Other workers run the new settings, so no task continues with the previous ones here.
 			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
 		}
@@ -336,7 +336,7 @@ func (r *Reloader) apply(ctx context.Context, step resolved.Change, isNew bool) 
 	if err != nil {
 		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
-	if !r.Group.HasOthers() || (r.Reconciled() && r.Group.Membership().IsLeader) { // it makes the group's changes
+	if !r.Group.InGroup() || (r.Reconciled() && r.Group.Membership().IsLeader) { // it makes the group's changes
 		r.recordEvent(ctx, step, isNew)
 	}
 }

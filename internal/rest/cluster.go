@@ -32,35 +32,35 @@ type ClusterChanger interface {
 // Membership is a worker's role in its group. URLs are the ones that workers advertise in the group's metadata. A
 // request, which includes its user's Authorization header, is forwarded to no other URL.
 type Membership struct {
-	IsAlone     bool   // the worker is in no group, and leads itself
-	URL         string // advertised by this worker
-	Leader      string // advertised by the leader
-	IsLeader    bool
-	LeaderKnown bool
-	Pending     bool  // a rebalance is expected, after which other workers may own tasks
-	Blocked     error // why the group must not use its topics, nil if it may
+	IsStandalone bool   // the worker is in no group, and leads itself
+	URL          string // advertised by this worker
+	Leader       string // advertised by the leader
+	IsLeader     bool
+	LeaderKnown  bool
+	Pending      bool  // a rebalance is expected, after which other workers may own tasks
+	Blocked      error // why the group must not use its topics, nil if it may
 }
 
 func (o *Options) cluster() Cluster {
 	if o.Cluster == nil {
-		return alone{}
+		return standalone{}
 	}
 	return o.Cluster
 }
 
-// alone is the [Cluster] of a worker in no group.
-type alone struct{}
+// standalone is the [Cluster] of a worker in no group.
+type standalone struct{}
 
-func (alone) Membership() Membership {
-	return Membership{IsAlone: true, IsLeader: true, LeaderKnown: true}
+func (standalone) Membership() Membership {
+	return Membership{IsStandalone: true, IsLeader: true, LeaderKnown: true}
 }
 
-func (alone) Owner(string, int) (url string, isSelf, known bool) { return "", true, true }
+func (standalone) Owner(string, int) (url string, isSelf, known bool) { return "", true, true }
 
-func (alone) Overview() (o groupview.Group, ok bool) { return o, true }
+func (standalone) Overview() (o groupview.Group, ok bool) { return o, true }
 
-func (alone) Drain(context.Context) error { return errAlone }
+func (standalone) Drain(context.Context) error { return errNoGroup }
 
-func (alone) Publish(context.Context, configtopic.Record) error { return nil }
+func (standalone) Publish(context.Context, configtopic.Record) error { return nil }
 
-func (alone) Choose(context.Context, string, string) error { return errAlone }
+func (standalone) Choose(context.Context, string, string) error { return errNoGroup }

@@ -15,7 +15,7 @@ const healthTimeout = 10 * time.Second
 
 // Handler returns the REST API of a worker without listeners and access checks.
 func Handler(w Worker) http.Handler {
-	return common{worker: w, bodies: new(inbound.Bodies), seen: new(seenWorkers), cluster: alone{},
+	return common{worker: w, bodies: new(inbound.Bodies), seen: new(seenWorkers), cluster: standalone{},
 		validations: make(chan struct{}, maxValidations)}.handler(func(string) bool { return true })
 }
 

@@ -59,7 +59,7 @@ func (req *request) swap() {
 func (req *request) choose(hash string) {
 	req.finish(http.StatusNoContent, req.control(func(Herder) error {
 		switch m := req.worker.Now().Plugins; {
-		case !req.cluster.Membership().IsAlone:
+		case !req.cluster.Membership().IsStandalone:
 			return req.cluster.Choose(req.timeoutContext(), req.name(), hash)
 		case hash != "":
 			return m.Swap(req.timeoutContext(), req.name(), hash)
@@ -95,7 +95,7 @@ func (req *request) rescan() {
 	}
 }
 
-var errAlone = &Refusal{http.StatusNotFound,
+var errNoGroup = &Refusal{http.StatusNotFound,
 	"This worker is in no group: set group.id, config.storage.topic and status.storage.topic to form one"}
 
 func (req *request) drain() {
@@ -107,8 +107,8 @@ func (req *request) drain() {
 }
 
 func (req *request) groupOverview() {
-	if req.cluster.Membership().IsAlone {
-		req.failErr(errAlone)
+	if req.cluster.Membership().IsStandalone {
+		req.failErr(errNoGroup)
 		return
 	}
 	overview, isLeader := req.cluster.Overview()

@@ -125,7 +125,7 @@ func (s *Server) loadOptions(log *slog.Logger) (tlsConfig *tls.Config, err error
 			return nil, invalid("rest.basic.auth.file", o.Users, err.Error())
 		}
 	}
-	if !o.cluster().Membership().IsAlone {
+	if !o.cluster().Membership().IsStandalone {
 		if s.workerClient, err = NewWorkerClient(o.TLS, log); err != nil {
 			return nil, err
 		}

@@ -50,7 +50,7 @@ func (req *request) restart() {
 	if err == nil && (includeTasks || onlyFailed) {
 		status, restartsConnector, tasks = withRestarting(status, includeTasks, onlyFailed)
 	}
-	if !req.cluster.Membership().IsAlone && (includeTasks || onlyFailed) {
+	if !req.cluster.Membership().IsStandalone && (includeTasks || onlyFailed) {
 		if err == nil {
 			err = req.cluster.Publish(req.r.Context(),
 				configtopic.RestartRecord(configtopic.RestartRequest{Connector: name,

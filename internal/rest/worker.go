@@ -34,7 +34,7 @@ type Worker struct {
 	// one.
 	Reload func(again bool) (r Reload, ok bool)
 	// CatchUp waits until this worker's answers contain all earlier changes of a connector ("" means one that is new),
-	// whichever worker made them. It is nil without a group.
+	// whichever worker made them.
 	CatchUp func(ctx context.Context, connector string)
 	Configs
 	Samples

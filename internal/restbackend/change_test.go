@@ -28,7 +28,7 @@ func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
 		o.Reloader = r
 		o.Herder = new(connect.Herder)
 	})
-	backend := New(Options{Installation: &setup.Installation{}, Parts: &parts, Group: &group.Alone{}})
+	backend := New(Options{Installation: &setup.Installation{}, Parts: &parts, Group: &group.Standalone{}})
 	running := connect.Running
 	const masked = false
 	_, createErr := backend.writeConnector(ctx, "a", rest.ConfigRequest{Settings: map[string]string{}, New: &running})

@@ -24,7 +24,7 @@ type Opened struct {
 	Tracer   *tracing.Tracer  // nil without traces
 	Cluster  string           // the ID of the Kafka cluster, "" while the worker starts
 	Reloader *reload.Reloader // nil while the worker starts, and in a run that ends by itself
-	Files    *reload.Reloader // of the connector files: the same, in a group the folder's
+	Files    *reload.Reloader // reloads the connector files; without a group it is Reloader
 }
 
 // Get returns the parts that are open now.
@@ -34,7 +34,7 @@ func (p *Parts) Get() Opened {
 	return p.opened
 }
 
-// Set records parts that were opened.
+// Set calls change with the opened parts under the lock.
 func (p *Parts) Set(change func(*Opened)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,7 +20,7 @@ import (
 // with the target states of all its connectors.
 const StoredFile = "connectors.log"
 
-// OpenStored opens [StoredFile]. A file in which a version before it kept connectors or target states is an error.
+// OpenStored opens [StoredFile]. It returns an error if an earlier version left connectors or target states in its files.
 func (c *Config) OpenStored(w *config.Worker) (*configtopic.Store, error) {
 	for _, name := range []string{"connectors.json", "connectors.states.json"} {
 		if err := checkEmpty(filepath.Join(c.Data, name)); err != nil {
@@ -29,7 +29,7 @@ func (c *Config) OpenStored(w *config.Worker) (*configtopic.Store, error) {
 	}
 	store, err := configtopic.OpenFileStore(filepath.Join(c.Data, StoredFile), w, c.Logger)
 	if err != nil {
-		return nil, fmt.Errorf("connectors created by REST: %w", err)
+		return nil, err
 	}
 	return store, nil
 }
@@ -53,10 +53,9 @@ func checkEmpty(path string) error {
 	if err == nil && len(members)+len(connectors) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: expected no file of an earlier version, whose connectors and target states are not read: "+
-		"move it to another folder and start the worker; then create each of its connectors again by PUT "+
-		"/connectors/NAME/config with its `config`, and pause or stop those that connectors.states.json names. "+
-		"They continue from their offsets", path)
+	return fmt.Errorf("%s: expected no file of an earlier version, which this one does not read: move the file away, "+
+		"start the worker, then create the connectors in it by PUT /connectors/NAME/config, and pause or stop those "+
+		"in connectors.states.json; they continue from their offsets", path)
 }
 
 // RejectStored returns an error if a worker in a group has connectors or target states in its data folder, from the
@@ -64,7 +63,7 @@ func checkEmpty(path string) error {
 func (c *Config) RejectStored(w *config.Worker) error {
 	store, err := c.OpenStored(w)
 	if err != nil {
-		return fmt.Errorf("from before the worker formed a group: %w", err)
+		return fmt.Errorf("connectors from before the worker formed a group: %w", err)
 	}
 	snapshot, _ := store.Snapshot()
 	var leftovers []string

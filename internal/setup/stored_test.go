@@ -36,7 +36,7 @@ func TestNoneOfBefore(t *testing.T) {
 	put("orders", config.Stored{Connector: &config.Connector{Name: "orders"}})
 	assert.Error(t, c.RejectStored(worker), "found STOPPED b, orders: `culvert cluster adopt")
 	require.NoError(t, os.WriteFile(filepath.Join(c.Data, StoredFile), []byte("{"), 0o600))
-	assert.Error(t, c.RejectStored(worker), "from before the worker formed a group: connectors created by REST: ")
+	assert.Error(t, c.RejectStored(worker), "connectors from before the worker formed a group: ")
 }
 
 // A file with connectors or target states of an earlier version stops the start by its name. An empty one does not.
@@ -51,8 +51,8 @@ func TestFilesOfEarlierVersionsAreRejected(t *testing.T) {
 			want: "connectors.json: expected no file of an earlier version"},
 		{file: "connectors.json", content: "{", want: "connectors.json: expected no file of an earlier version"},
 		{file: "connectors.states.json", content: `{}`},
-		{file: "connectors.states.json", content: `{"a":"STOPPED"}`, want: "pause or stop those that " +
-			"connectors.states.json names"},
+		{file: "connectors.states.json", content: `{"a":"STOPPED"}`, want: "pause or stop those " +
+			"in connectors.states.json"},
 	} {
 		c, worker := testConfig(t)
 		require.NoError(t, os.WriteFile(filepath.Join(c.Data, test.file), []byte(test.content), 0o600))

@@ -22,7 +22,7 @@ import (
 // Source is a worker without a group whose connectors are imported.
 type Source struct {
 	*setup.Installation
-	Stored config.Snapshot // what REST created, and the target states
+	Stored config.Snapshot // the connectors that REST created, and all target states
 	Herder *connect.Herder
 	Group  *group.Worker
 }

@@ -47,7 +47,7 @@ func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 	for n, result := range results {
 		row := delivery.rows[n]
 		switch {
-		case noResponse != nil || result.Written == nil: // handled after those that are settled
+		case noResponse != nil || result.Written == nil: // handled below, after the written rows are settled
 		case a.rowStates[row].inDoubt != nil:
 			checked = append(checked, row)
 		default:

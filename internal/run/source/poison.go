@@ -132,9 +132,9 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 		from := p.poisonSearch.bytesFed
 		keys := p.cursor.keys
 		n := s.pieceEnd(from, from+int64(len(piece))) - from
-		isWhole := n == int64(len(piece))
-		err := p.decodePart(ctx, tag, status, piece[:n], isLast && isWhole)
-		if err == nil && inRange && !(isLast && isWhole) {
+		isFixed := n == int64(len(piece))
+		err := p.decodePart(ctx, tag, status, piece[:n], isLast && isFixed)
+		if err == nil && inRange && !(isLast && isFixed) {
 			if err = p.decodePart(ctx, wit.TagComplete, status, nil, false); err != nil {
 				if t := new(trapError); errors.As(err, &t) {
 					t.from = from
@@ -142,7 +142,7 @@ func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece
 				}
 			}
 		}
-		if err != nil || isWhole {
+		if err != nil || isFixed {
 			return err
 		}
 		piece = piece[n:]

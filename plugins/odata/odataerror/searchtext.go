@@ -40,8 +40,8 @@ func SearchText(target, text string) string {
 				for n < len(option) && pos+n < len(text) && text[pos+n] == option[n] {
 					n++
 				}
-				isWhole := n == len(option) && (pos+n == len(text) || !isWord(text[pos+n]))
-				if (cut || isWhole) && n > strings.IndexByte(option+"=", '=') {
+				isFixed := n == len(option) && (pos+n == len(text) || !isWord(text[pos+n]))
+				if (cut || isFixed) && n > strings.IndexByte(option+"=", '=') {
 					size = max(size, n)
 				}
 			}

@@ -142,8 +142,8 @@ func contains(text, part string) bool {
 		last, _ := utf8.DecodeLastRuneInString(part)
 		following, _ := utf8.DecodeRuneInString(text[start+len(part):])
 		isField := isBoundary(text[:start], preceding) && isBoundary(text[start+len(part):], following)
-		isWhole := len(part) >= minDistinctive || isField
-		if isWhole && !isSameWord(preceding, first) && !isSameWord(last, following) {
+		isFixed := len(part) >= minDistinctive || isField
+		if isFixed && !isSameWord(preceding, first) && !isSameWord(last, following) {
 			return true
 		}
 		_, size := utf8.DecodeRuneInString(text[start:])

@@ -22,11 +22,11 @@ const rowsMetadata = `<edmx:Edmx Version="1.0" xmlns:edmx="http://schemas.micros
 	`<EntityType Name="Row"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/></EntityType>` +
 	`<EntityContainer Name="C"><EntitySet Name="Rows" EntityType="N.Row"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`
 
-// unsoundService is a service whose pages miss a row, with a worker that reads it and is killed at a request. The
+// incompleteService is a service whose pages miss a row, with a worker that reads it and is killed at a request. The
 // service accepts $orderby but ignores it, and applies $filter: paging by key misses row 150, and the count at the end
 // shows that. Requests 1 to 5 are for the first page, two keys, two pages by key and the count; request 6 reads the set
 // again.
-type unsoundService struct {
+type incompleteService struct {
 	p       *e2etest.Place
 	servers string
 	worker  string // file
@@ -42,18 +42,18 @@ type unsoundService struct {
 // reloadRequest is the number of the request that reads the set again.
 const reloadRequest = 6
 
-func newUnsoundService(t *testing.T, killAt int, settings ...string) *unsoundService {
-	s := &unsoundService{p: e2etest.NewPlace(t), held: make(chan struct{}), release: make(chan struct{}),
+func newUnsoundService(t *testing.T, killAt int, settings ...string) *incompleteService {
+	s := &incompleteService{p: e2etest.NewPlace(t), held: make(chan struct{}), release: make(chan struct{}),
 		killAt: killAt}
 	s.address = e2etest.Serve(t, s)
 	s.servers = s.p.StartBroker()
-	s.worker = s.p.WritePlainWorker(s.servers, append(settings, "group.id=unsound", "offset.flush.interval.ms=20")...)
+	s.worker = s.p.WritePlainWorker(s.servers, append(settings, "group.id=incomplete", "offset.flush.interval.ms=20")...)
 	return s
 }
 
 // ServeHTTP answers with the metadata or a page. It keeps the lock on purpose while it waits at request killAt: the
 // worker gets no other answer before it is killed.
-func (s *unsoundService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *incompleteService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if strings.HasSuffix(r.URL.Path, "$metadata") {
@@ -67,13 +67,13 @@ func (s *unsoundService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-s.release
 	}
 	w.Header().Set("Content-Type", "application/json")
-	io.WriteString(w, unsoundPage(r.URL))
+	io.WriteString(w, incompletePage(r.URL))
 }
 
-// unsoundPage returns the page of 100 rows, or of $top rows, that starts at $skip.
-func unsoundPage(address *url.URL) string {
+// incompletePage returns the page of 100 rows, or of $top rows, that starts at $skip.
+func incompletePage(address *url.URL) string {
 	query := address.Query()
-	rows := filterRows(unsoundRows(), query.Get("$filter"))
+	rows := filterRows(incompleteRows(), query.Get("$filter"))
 	count := len(rows)
 	skip, _ := strconv.Atoi(query.Get("$skip"))
 	rows = rows[min(skip, count):]
@@ -93,9 +93,9 @@ func unsoundPage(address *url.URL) string {
 	return fmt.Sprintf(`{"d":{"__count":"%d","results":[%s]%s}}`, count, strings.Join(items, ","), next)
 }
 
-// unsoundRows returns the keys of all 300 rows. Row 150 comes last on purpose: a page before it ends with a greater
+// incompleteRows returns the keys of all 300 rows. Row 150 comes last on purpose: a page before it ends with a greater
 // key, so the filter of the next page excludes it.
-func unsoundRows() (rows []int) {
+func incompleteRows() (rows []int) {
 	for row := 1; row <= 300; row++ {
 		if row != 150 {
 			rows = append(rows, row)
@@ -133,15 +133,15 @@ func nextLink(address *url.URL, skip int) string {
 	return link
 }
 
-func (s *unsoundService) startWorker(more ...string) *e2etest.Command {
-	settings := append(e2etest.Source("unsound", s.address), "sap.odata#00.service=/s",
+func (s *incompleteService) startWorker(more ...string) *e2etest.Command {
+	settings := append(e2etest.Source("incomplete", s.address), "sap.odata#00.service=/s",
 		"sap.odata#00.entityset=Rows", "sap.odata#00.topic=rows")
-	file := s.p.File("unsound.properties", append(settings, more...)...)
+	file := s.p.File("incomplete.properties", append(settings, more...)...)
 	return s.p.StartOnce(e2etest.Plugins(s.p.T), s.worker, file)
 }
 
 // killWorker starts a worker and kills it at request killAt.
-func (s *unsoundService) killWorker() {
+func (s *incompleteService) killWorker() {
 	s.p.T.Helper()
 	w := s.startWorker()
 	select {
@@ -154,7 +154,7 @@ func (s *unsoundService) killWorker() {
 }
 
 // readTopic returns how often the topic contains each row, and the records of the reload.
-func (s *unsoundService) readTopic() (counts map[int]int, reload []string) {
+func (s *incompleteService) readTopic() (counts map[int]int, reload []string) {
 	s.p.T.Helper()
 	out := s.p.MustRun("consume", "rows", "--bootstrap-servers", s.servers)
 	counts = map[int]int{}
