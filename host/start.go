@@ -20,8 +20,8 @@ import (
 	"github.com/culvert-project/culvert/internal/setup"
 )
 
-// openStored opens the store of a worker without a group, and adds its connectors to the worker's. A worker of a group rejects them; with
-// Once they are ignored.
+// openStored opens the store of a worker without a group, and adds its connectors to the worker's. A worker of a group
+// rejects them; with Once they are ignored.
 func (h *Host) openStored() (err error) {
 	installation := h.installation
 	c := &installation.Config

@@ -317,7 +317,7 @@ func unknownRoles(connector *resolved.Connector, found config.Problems) config.P
 			continue
 		}
 		problems = append(problems, problem(entry,
-			fmt.Errorf("it has the role %s, which this version of Culvert does not know and would ignore", spec.Role())))
+			fmt.Errorf("it has the role %s, which this version does not know and would ignore", spec.Role())))
 	}
 	return problems
 }

@@ -81,8 +81,8 @@ func (w *Worker) Leader() (url string, isSelf, hasLeader bool) {
 	return w.assignment.LeaderURL, w.leading, w.assigned && (w.leading || w.assignment.LeaderURL != "")
 }
 
-// Owner returns the worker that runs a task; task -1 means the connector itself. Other workers than the leader know only what
-// they run themselves.
+// Owner returns the worker that runs a task; task -1 means the connector itself. Other workers than the leader know
+// only what they run themselves.
 func (w *Worker) Owner(connector string, task int) (url string, isSelf, isKnown bool) {
 	key := KeyOf(connector)
 	w.mu.Lock()

@@ -37,8 +37,10 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 	defer w.timer.Stop()
 	periodic := time.NewTicker(s.interval)
 	defer periodic.Stop()
+	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
 	defer watching.Wait()
+	defer cancel() // also after a panic
 	stored := guard.NewBell()
 	if s.locations.Stored != nil {
 		watching.Go(func() {

@@ -184,6 +184,10 @@ func OpenFileStore(path string, w *config.Worker, log *slog.Logger) (*Store, err
 	if s.skipped+s.unknown > 0 {
 		return nil, fmt.Errorf("%s: expected connectors and target states of this version, found other records", path)
 	}
+	if l.fileSize > l.validSize {
+		log.Warn("the last change of stored connectors is incomplete and ignored: it was never confirmed", "file", path,
+			"bytes", l.fileSize-l.validSize)
+	}
 	l.apply = s.Apply
 	s.SetWriter(l)
 	s.CaughtUp()
@@ -227,8 +231,8 @@ func encodeChange(change logChange) []byte {
 	return fmt.Appendf(nil, "%s %s\n", encodeSum(document), document)
 }
 
-// store appends a change to the file. If there is no file, if half of it is obsolete, or if the change does not
-// fit, it writes a new file with the live records instead. After an error the change has no effect, unless l.unknown is set.
+// store appends a change to the file. If there is no file, if half of it is obsolete, or if the change does not fit, it
+// writes a new file with the live records instead. After an error the change has no effect, unless l.unknown is set.
 func (l *FileLog) store(change logChange) error {
 	line := encodeChange(change)
 	mustReplace := l.fileSize == 0 || l.validSize+int64(len(line)) > l.maxSize
@@ -337,14 +341,12 @@ func (l *FileLog) cut(f *os.File) error {
 	if err == nil {
 		err = f.Truncate(l.validSize)
 	}
-	if err == nil {
-		err = l.intercept(stepSyncCut, nil)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = f.Sync()
+	l.fileSize = l.validSize // the next write syncs this, too
+	if err := l.intercept(stepSyncCut, nil); err != nil {
+		return err
 	}
-	if err == nil {
-		l.fileSize = l.validSize
-	}
-	return err
+	return f.Sync()
 }

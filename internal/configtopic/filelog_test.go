@@ -85,18 +85,24 @@ func TestFailedWriteChangesNothing(t *testing.T) {
 		name    string
 		failing string // steps, separated by commas
 		unknown bool
-		isFirst bool
+		initial string // the file
 	}{
-		{name: "new file", failing: "replace", isFirst: true},
+		{name: "new file", failing: "replace", initial: "none"},
 		{name: "append", failing: "append"},
 		{name: "sync", failing: "sync"},
 		{name: "cut", failing: "append,cut", unknown: true},
 		{name: "sync of the cut", failing: "append,sync of the cut", unknown: true},
+		{name: "cut of an earlier change", failing: "cut", initial: "incomplete"},
+		{name: "sync of that cut", failing: "sync of the cut", initial: "incomplete"},
 	} {
 		path := filepath.Join(t.TempDir(), "connectors.log")
 		store := openFileStore(t, path)
-		if !c.isFirst {
+		if c.initial != "none" {
 			require.NoError(t, put(store, "a", "1"))
+		}
+		if c.initial == "incomplete" {
+			require.NoError(t, os.WriteFile(path, []byte(readText(t, path)+"12345678 {"), 0o600))
+			store = openFileStore(t, path)
 		}
 		before := describe(store)
 		l := store.writer.(*FileLog)

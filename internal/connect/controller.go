@@ -29,7 +29,7 @@ type controller struct {
 	done        chan struct{} // the loop has ended
 	queueBell   guard.Bell    // rings when the queue has events
 	endpoint    *notificationEndpoint
-	topics      sync.Map // topics that tasks have used, across runs; unused in a group
+	topics      sync.Map // topics that tasks of this worker have used, across runs
 
 	mu     guard.Mutex
 	spec   spec

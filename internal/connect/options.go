@@ -63,8 +63,8 @@ type Group interface {
 	PutTaskConfigs(ctx context.Context, connector string, plan config.TaskPlan) error
 	// Forward sends a notification to the worker that runs the task with its feed.
 	Forward(ctx context.Context, connector string, n wit.Notification) ForwardResult
-	// OwnersLost returns nil if this worker does not lead, or is in no group. The function waits until the owners of the deleted connector
-	// are known to be lost or not, and reports whether this worker must clean up for them.
+	// OwnersLost returns nil if this worker does not lead, or is in no group. The function waits until the owners of
+	// the deleted connector are known to be lost or not, and reports whether this worker must clean up for them.
 	OwnersLost(connector string) func(context.Context) bool
 	Membership
 	StatusListener

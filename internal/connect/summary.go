@@ -121,7 +121,7 @@ func (v *view) ownStatus() ComponentStatus {
 		Local: v.assignment.OwnsConnector}
 	isPlanned := len(v.tasks) > 0 || v.assignment.TaskConfigs != nil // other workers may run the tasks
 	facts := evidence{target: v.target, hasStarted: isPlanned, isCaughtUp: true}
-	if !v.assignment.OwnsConnector {
+	if v.options.Group.InGroup() {
 		facts.state = v.state
 	}
 	if v.currentRun.isSink() {

@@ -5,5 +5,6 @@
 //
 // Standalone.mu is taken before the locks of the store and the herder, and held while the store writes.
 //
-// Invariants: in a group, what runs is what the config topic contains. Calls between workers are signed with its session key.
+// Invariants: in a group, what runs is what the config topic contains. Calls between workers are signed with its
+// session key.
 package group

@@ -31,8 +31,8 @@ type Opener interface {
 	// NewHerder returns a herder for these connectors, in a group once the group's topics were read.
 	NewHerder(ctx context.Context, o connect.Options, connectors []*resolved.Connector,
 		cleanup *setup.Cleanup) (*connect.Herder, error)
-	// Follow returns the reloader of the stored connectors and that of the connector files, which are one if the worker
-	// is standalone. watch makes the herder follow the store, and in a group the store follow the files, until ctx ends.
+	// Follow returns the reloader of the stored connectors and that of the connector files, which are one without a
+	// group. watch makes the herder follow the store, and in a group the store follow the files, until ctx ends.
 	Follow(o reload.Options) (connectors, files *reload.Reloader, watch func(ctx context.Context))
 	// Run runs the herder until ctx ends. In a group it also joins, and resume, if not nil, retries refused logons. An
 	// error means that the store cannot be read any more.

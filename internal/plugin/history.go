@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"maps"
@@ -315,6 +316,9 @@ func readHistory(path string, log *slog.Logger) (*history, error) {
 		decoder := json.NewDecoder(bytes.NewReader(file))
 		decoder.DisallowUnknownFields()
 		err = decoder.Decode(history)
+		if _, endErr := decoder.Token(); err == nil && !errors.Is(endErr, io.EOF) {
+			err = errors.New("expected one object, found more")
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s, the record of plugin versions that ran: %w; check the plugins in the "+

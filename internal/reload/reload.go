@@ -76,6 +76,7 @@ func New(o Options, store config.Store) *Reloader {
 	r := &Reloader{Options: o, store: store, herder: o.Changes.Herder, problems: o.Hidden, connectors: o.Connectors,
 		rejections: map[string]string{},
 		counts:     map[string]int64{reloadUnchanged: 0, reloadApplied: 0, reloadRefused: 0}}
+	r.isReconciled.Store(!o.Group.InGroup()) // else the herder has no connectors yet
 	for _, connector := range o.Connectors {
 		if err := connector.Problems.Err(); err != nil {
 			r.rejections[connector.Name] = err.Error()
@@ -192,7 +193,9 @@ func (r *Reloader) Reload(ctx context.Context, snapshot config.Snapshot) {
 		}
 	}
 	r.Reconcile(ctx, snapshot, r.herder.RunningConfigs(), r.Resolve(snapshot), r.Check, apply)
-	r.isReconciled.Store(ctx.Err() == nil)
+	if ctx.Err() == nil {
+		r.isReconciled.Store(true)
+	}
 }
 
 // CatchUp reconciles the connectors with the current snapshot of the store.
@@ -336,7 +339,7 @@ func (r *Reloader) apply(ctx context.Context, step resolved.Change, isNew bool) 
 	if err != nil {
 		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
-	if !r.Group.InGroup() || (r.Reconciled() && r.Group.Membership().IsLeader) { // it makes the group's changes
+	if r.Reconciled() && r.Group.Membership().IsLeader { // it makes the group's changes
 		r.recordEvent(ctx, step, isNew)
 	}
 }
@@ -465,7 +468,8 @@ func (r *Reloader) Readable() bool {
 // Store returns the store of configurations.
 func (r *Reloader) Store() config.Store { return r.store }
 
-// Reconciled reports whether the connectors were reconciled with the store at least once.
+// Reconciled reports whether the herder has the connectors of the store: a standalone worker starts with them, in a
+// group they are reconciled with the store first.
 func (r *Reloader) Reconciled() bool { return r.isReconciled.Load() }
 
 // ApplyOne applies the stored configuration of one connector, even if ctx has ended. checked is that configuration with

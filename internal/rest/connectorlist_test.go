@@ -93,7 +93,8 @@ func TestConnectorList(t *testing.T) {
 	l.conditions[0].Components[1].Activity.LastActive = wit.Ptr(time.Unix(5, 0))
 	l.conditions[2].Components[1].Activity.Rows = wit.Ptr(70.0)
 	l.conditions[2].Components[1].Activity.LastActive = wit.Ptr(time.Unix(9, 0))
-	h := common{worker: l.worker(), requiresLogon: true, cluster: standalone{}}.handler(func(string) bool { return true })
+	shared := common{worker: l.worker(), requiresLogon: true, cluster: standalone{}}
+	h := shared.handler(func(string) bool { return true })
 	for query, want := range map[string]string{
 		"":                        "b=failed new=starting d=waiting Orders=running c=idle p=paused next:",
 		"?limit=2":                "b=failed new=starting next:5/new",
@@ -223,7 +224,8 @@ func TestCausesOfListsEndBeforeTheRemedy(t *testing.T) {
 	task := &failed.Components[1]
 	task.Action = &connect.Action{Do: "logon", Setting: "sap.odata.user.pwd", File: "conf/a.properties", Line: 7}
 	l := &lister{conditions: []connect.Summary{failed}}
-	h := common{worker: l.worker(), requiresLogon: true, cluster: standalone{}}.handler(func(string) bool { return true })
+	shared := common{worker: l.worker(), requiresLogon: true, cluster: standalone{}}
+	h := shared.handler(func(string) bool { return true })
 	read := func(query string) ConnectorSummary { return listPage(t, h, query).Connectors[0] }
 	reason := "the password was " + strings.Repeat("x", 200)
 	for remedy, isFixed := range map[string]bool{strings.Repeat("y", 51): true, strings.Repeat("y", 52): false} {

@@ -265,7 +265,7 @@ func parseSigned(signed string) (id string, nonce [16]byte, body [sha256.Size]by
 // serve answers the request if it is a call of another worker, signed or not, and reports whether it was one. A call is
 // authorized only by its signature: rest.read.only, rest.basic.auth.file and the Host check do not apply. s may be nil.
 func (s *Session) serve(w http.ResponseWriter, r *http.Request, shared common) bool {
-	if s == nil || shared.cluster.Membership().IsStandalone {
+	if s == nil {
 		return false
 	}
 	path, ok := segments(r.URL.EscapedPath())

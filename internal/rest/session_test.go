@@ -185,7 +185,7 @@ func TestBodiesOfForgedCallsAreNotRead(t *testing.T) {
 func TestInternalCallsAreNotListed(t *testing.T) {
 	s := newSession(t, firstKey)
 	s.Handle(permit, func(context.Context, string, []byte) (any, error) { return nil, nil })
-	alone := startServerFor(t, Options{Session: s}, slog.New(slog.DiscardHandler), &standIn{})
+	alone := startServerFor(t, Options{}, slog.New(slog.DiscardHandler), &standIn{})
 	separate := startServerFor(t, Options{Session: s, Cluster: &seat{url: "http://a:1"}, SeparateAdmin: true,
 		Admin: []string{"http://127.0.0.1:0"}}, slog.New(slog.DiscardHandler), &standIn{})
 	for _, url := range []string{alone.URLs()[0], separate.URLs()[1]} {

@@ -40,7 +40,8 @@ func TestTopicTrackingDisabled(t *testing.T) {
 			o.Plugins = new(plugin.Manager)
 			o.Herder = herder
 		})
-		b := New(Options{Installation: in, WorkerID: func() string { return "" }, Parts: &parts, Group: &group.Standalone{}})
+		b := New(Options{Installation: in, WorkerID: func() string { return "" }, Parts: &parts,
+			Group: &group.Standalone{}})
 		handler := rest.Handler(b.REST())
 		for call, want := range wants {
 			method, path, _ := strings.Cut(call, " ")

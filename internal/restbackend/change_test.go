@@ -19,7 +19,7 @@ import (
 
 // A change that waits for another one ends with its own timeout, even if the other one never ends.
 func TestWaitingChangeEndsWithItsRequest(t *testing.T) {
-	r := reload.New(reload.Options{Lock: guard.NewCtxMutex()}, nil)
+	r := reload.New(reload.Options{Lock: guard.NewCtxMutex(), Group: &group.Standalone{}}, nil)
 	require.NoError(t, r.Lock.Lock(t.Context()))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

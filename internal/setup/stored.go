@@ -20,7 +20,7 @@ import (
 // with the target states of all its connectors.
 const StoredFile = "connectors.log"
 
-// OpenStored opens [StoredFile]. It returns an error if an earlier version left connectors or target states in its files.
+// OpenStored opens [StoredFile]. Files of an earlier version with connectors or target states are an error.
 func (c *Config) OpenStored(w *config.Worker) (*configtopic.Store, error) {
 	for _, name := range []string{"connectors.json", "connectors.states.json"} {
 		if err := checkEmpty(filepath.Join(c.Data, name)); err != nil {

@@ -96,7 +96,7 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 		releaseSlot()
 		return nil, err
 	}
-	p.isAlone = sessions.IsStandalone(p.session)
+	p.isAlone = sessions.IsAlone(p.session)
 	p.returnSession = sync.OnceFunc(func() { sessions.Release(p.session) })
 	p.release = sync.OnceFunc(func() {
 		releaseSlot()

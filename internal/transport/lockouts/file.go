@@ -95,6 +95,9 @@ func (f *file) read() error {
 	refusals := map[string]time.Time{}
 	for line := range strings.Lines(lines) {
 		line = strings.TrimSpace(line)
+		if strings.Contains(line, "\x00") { // bytes that did not reach the disk before a power failure
+			continue
+		}
 		if !refusalPattern.MatchString(line) {
 			return fmt.Errorf("%s: expected a time and a digest in each line, found %.100q, %w", f.path, line,
 				errFormat)

@@ -193,7 +193,7 @@ func TestLockoutFileIsBounded(t *testing.T) {
 	path := filepath.Join(folder, fileName)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(string(content)+"17\n\n"+lines.String()), 0o600))
+	require.NoError(t, os.WriteFile(path, []byte(string(content)+"17\n\n12 ab\x00\x00\n"+lines.String()), 0o600))
 	try(t, l, alice, 401)
 	_, others := open(t, folder).List()
 	assert.Equal(t, maxRefusals/2, others)

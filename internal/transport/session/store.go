@@ -157,8 +157,8 @@ func (p *Pool) IsSingle() bool {
 	return p.isSingle
 }
 
-// IsStandalone reports whether the pool is limited to one session, and no request uses another session than the given one.
-func (p *Pool) IsStandalone(session *Session) bool {
+// IsAlone reports whether the pool is limited to one session, and no request uses another session than the given one.
+func (p *Pool) IsAlone(session *Session) bool {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()
 	isOtherUsed := func(other *Session) bool { return other != session && other.users > 0 }
