@@ -48,8 +48,9 @@ func (*Standalone) Destinations() *transport.OriginRegistry { return nil }
 // NewHerder implements [Opener].
 func (s *Standalone) NewHerder(_ context.Context, o connect.Options, connectors []*resolved.Connector,
 	_ *setup.Cleanup) (*connect.Herder, error) {
-	if files := s.Installation.Config.Files; len(files.Connectors) == 0 {
-		o.Logger.Warn("there are no connectors to run: no connector file found", "config", files.Folder)
+	if len(connectors) == 0 {
+		o.Logger.Warn("there are no connectors to run: no connector file found", "config",
+			s.Installation.Config.Files.Folder)
 	}
 	o.Target = func(c *config.Connector) connect.TargetState {
 		if s.Stored == nil {
