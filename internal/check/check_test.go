@@ -85,7 +85,7 @@ func TestCheck(t *testing.T) {
 		{name: "address", text: strings.Replace(good, "localhost", "http://localhost/", 1),
 			want: "c.properties:2: spy.address: expected a host name"},
 		{name: "unknown role", text: good + "\nspy.store=/x.jks",
-			want: "c.properties:5: spy.store: this version does not know its role"},
+			want: "c.properties:5: spy.store: it has the role store.location, which this version does not know"},
 		{name: "client override", text: good + "\nproducer.override.linger.ms=soon",
 			want: "c.properties:5: producer.override.linger.ms: Invalid value soon for configuration " +
 				"producer.override.linger.ms: Not a number of type INT"},

@@ -17,7 +17,7 @@ import (
 // unguarded has the goroutines without a recover, by file and function, with the reasons.
 var unguarded = map[string]string{
 	"internal/rest/forward.go: cancel": "ends a request",
-	"host/host.go: func":               "watches configurations, which package reload guards",
+	"internal/group/worker.go: func":   "watches configurations, which package reload guards",
 	"internal/rest/server.go: s.http.Serve": "the library's, which recovers in each request, as our handler does " +
 		"before it",
 	"internal/run/source/feed.go: func": "closes a channel around stages that guard each chunk; timers that end " +
