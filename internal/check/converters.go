@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
 	"github.com/culvert-project/culvert/internal/convert/registry"
-	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -102,8 +102,8 @@ func (ch *Checker) checkConverters(connector *resolved.Connector) config.Problem
 
 // checkConverterVersion checks the version range of a converter. Converters are parts of the program: files from other
 // workers name versions of Kafka or of Confluent, which have no effect.
-func checkConverterVersion(version string, entry config.Entry) config.Problems {
-	versions, err := plugin.ParseVersionRange(version)
+func checkConverterVersion(spec string, entry config.Entry) config.Problems {
+	versions, err := version.ParseRange(spec)
 	if err != nil {
 		return config.Problems{problem(entry, err)}
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/convert"
-	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -32,15 +32,15 @@ func (e *ErrVersion) Error() string {
 }
 
 // Definitions returns the declared settings of a class. For a connector they include the settings of all connectors.
-// version is a range, see [plugin.ParseVersionRange], but the empty one contains no version, as in Kafka Connect. A nil
-// version means the newest one. The only version of converters is workerVersion. Errors are [ErrUnknownPlugin] and
+// requested is a range, see [version.ParseRange], but the empty one contains no version, as in Kafka Connect. Nil
+// means the newest version. The only version of converters is workerVersion. Errors are [ErrUnknownPlugin] and
 // [ErrVersion].
-func (ch *Checker) Definitions(class string, version *string, workerVersion string) ([]Definition, error) {
+func (ch *Checker) Definitions(class string, requested *string, workerVersion string) ([]Definition, error) {
 	spec := "latest"
-	if version != nil {
-		spec = *version
+	if requested != nil {
+		spec = *requested
 	}
-	versions, err := plugin.ParseVersionRange(spec)
+	versions, err := version.ParseRange(spec)
 	isEmpty := err != nil || spec == ""
 	missing := &ErrVersion{Range: cmp.Or(versions.String(), spec, "[,]")}
 	connectorKinds := []wit.ComponentKind{wit.ComponentSource, wit.ComponentSink}

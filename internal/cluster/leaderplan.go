@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 	"github.com/culvert-project/culvert/internal/resolved"
 )
 
@@ -203,7 +204,7 @@ func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connect
 }
 
 // requirement is a class that a connector needs. plugin is the name of the plugin that has it, as the leader knows it;
-// version is a range, see [plugin.ParseVersionRange].
+// version is a range, see [version.ParseRange].
 type requirement struct {
 	class   string
 	plugin  string
@@ -223,7 +224,7 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 // isMetBy reports whether a member has the version that it would run: the pinned one if the range contains it, else any
 // in the range.
 func (r requirement) isMetBy(m Member) bool {
-	versions, err := plugin.ParseVersionRange(r.version)
+	versions, err := version.ParseRange(r.version)
 	if r.plugin == "" || versions.Contains(r.pin.Version) {
 		return err == nil && slices.Contains(m.Classes, KeyOf(r.class))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 )
 
 const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
@@ -110,7 +111,7 @@ func (r *rollout) desiredVersion(pin *groupview.Pin) groupVersion {
 	target := slices.MaxFunc(versions, func(a, b groupVersion) int {
 		return cmp.Or(cmp.Compare(isAll(preferredBy[a.Hash]), isAll(preferredBy[b.Hash])),
 			cmp.Compare(len(a.members), len(b.members)),
-			plugin.CompareVersions(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+			version.Compare(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
 	})
 	pinned := r.version(pin.Hash)
 	order := cmp.Compare(len(pinned.members), len(target.members))
@@ -126,7 +127,7 @@ func (r *rollout) pendingReason() string {
 	var newest plugin.Offer
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if plugin.CompareVersions(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
+			if version.Compare(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
 				!r.version(o.Hash).Rejected && !slices.Contains(r.pin.Passed, o.Hash) {
 				newest = o
 			}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -42,9 +43,9 @@ type Status struct {
 }
 
 // Bind selects the plugin that has a component under its class name or an alias: the newest version in a range, see
-// [ParseVersionRange]. The caller closes the binding.
-func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
-	query, err := newQuery(kind, class, version)
+// [version.ParseRange]. The caller closes the binding.
+func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, versions string) (*Binding, error) {
+	query, err := newQuery(kind, class, versions)
 	if err != nil {
 		return nil, err
 	}
@@ -52,9 +53,8 @@ func (m *Manager) Bind(connector string, kind wit.ComponentKind, class, version 
 }
 
 // BindVersion is [Manager.Bind] for exactly one version, which may be any text: a module may have any.
-func (m *Manager) BindVersion(connector string, kind wit.ComponentKind, class, version string) (*Binding, error) {
-	only := VersionRange{spec: version, intervals: []interval{{open: "[", lower: version, upper: version, close: "]"}}}
-	return m.bind(connector, componentQuery{kind: kind, class: class, versions: only})
+func (m *Manager) BindVersion(connector string, kind wit.ComponentKind, class, text string) (*Binding, error) {
+	return m.bind(connector, componentQuery{kind: kind, class: class, versions: version.Only(text)})
 }
 
 func (m *Manager) bind(connector string, query componentQuery) (*Binding, error) {

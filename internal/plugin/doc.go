@@ -28,7 +28,7 @@
 //   - loader.go, refusals.go, compilenotice.go: from a file to a module; check.go: `plugins check`.
 //   - selection.go, pins.go, rollback.go: which version connectors get; history.go: roles of versions that ran;
 //     secretnames.go: which settings are secrets.
-//   - binding.go, module.go, breaker.go: the version of a connector; metrics.go, version.go: metrics, version order.
+//   - binding.go, module.go, breaker.go: the version of a connector; metrics.go: metrics. Package version: their order.
 //   - sharedpools.go, pool.go, reader.go, memorylimiter.go, processors.go: instances, pages, and waiting.
 //   - instance.go, calls.go, commands.go: calls. batch.go, apply.go, encode.go, decode.go, rows.go: calls with batches.
 //   - wasi.go, output.go, trap.go, limits.go, bounds.go, clock.go: host functions and limits.

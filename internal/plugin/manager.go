@@ -196,7 +196,7 @@ type moduleSource struct {
 	hash     string  // the hash of the file when it was read last
 }
 
-// Requirement is a class, or its short form, and a version range, see [ParseVersionRange].
+// Requirement is a class, or its short form, and a version range, see [version.ParseRange].
 type Requirement struct {
 	Class   string
 	Version string

@@ -16,6 +16,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 )
 
 // embeddedModules returns the built-in modules. If needed is not nil, unknown modules without a needed class are
@@ -116,7 +117,7 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
-		versions, err := ParseVersionRange(requirement.Version)
+		versions, err := version.ParseRange(requirement.Version)
 		for _, source := range m.sources {
 			if source.active != nil && providesClass(source.active.info.Components, requirement) && err == nil &&
 				versions.Contains(source.active.info.Version) {
@@ -218,13 +219,13 @@ func (m *Manager) loadAll(ctx context.Context, list []*candidateFile) {
 	others := slices.DeleteFunc(slices.Clone(list), func(file *candidateFile) bool { return file.builtIn })
 	m.loadParallel(ctx, builtIn, m.checkAndActivate)
 	m.loadParallel(ctx, others, func(context.Context, *candidateFile) {})
-	version := func(file *candidateFile) string {
+	versionOf := func(file *candidateFile) string {
 		if file.loaded == nil {
 			return ""
 		}
 		return file.loaded.info.Version
 	}
-	slices.SortStableFunc(others, func(a, b *candidateFile) int { return CompareVersions(version(a), version(b)) })
+	slices.SortStableFunc(others, func(a, b *candidateFile) int { return version.Compare(versionOf(a), versionOf(b)) })
 	for _, file := range others {
 		m.checkAndActivate(ctx, file)
 	}
@@ -271,7 +272,7 @@ func (m *Manager) olderDeclarations(file *candidateFile) *roleDeclarations {
 	info := &file.loaded.info
 	for path, source := range m.sources {
 		if mod := source.active; mod != nil && path != file.path && mod.info.Name == info.Name &&
-			CompareVersions(mod.info.Version, info.Version) <= 0 {
+			version.Compare(mod.info.Version, info.Version) <= 0 {
 			declarations.merge(declarationsOf(&mod.info))
 		}
 	}

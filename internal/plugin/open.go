@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/guard"
+	"github.com/culvert-project/culvert/internal/plugin/version"
 )
 
 // New loads all plugins, or the needed ones. A refused file is not an error, see [Manager.Modules]. The caller closes
@@ -216,7 +217,7 @@ func (m *Manager) Modules() []Info {
 		infos[i].Waits = m.pendingReason(&infos[i])
 	}
 	slices.SortFunc(infos, func(a, b Info) int {
-		return cmp.Or(strings.Compare(a.Name, b.Name), CompareVersions(b.Version, a.Version),
+		return cmp.Or(strings.Compare(a.Name, b.Name), version.Compare(b.Version, a.Version),
 			strings.Compare(a.Path, b.Path))
 	})
 	return infos

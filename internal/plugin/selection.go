@@ -1,11 +1,13 @@
 package plugin
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/internal/plugin/version"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -13,13 +15,13 @@ import (
 type componentQuery struct {
 	kind     wit.ComponentKind
 	class    string
-	versions VersionRange
+	versions version.Range
 	plugin   string
 }
 
-// newQuery returns the query for a class in a version range, see [ParseVersionRange].
-func newQuery(kind wit.ComponentKind, class, version string) (componentQuery, error) {
-	versions, err := ParseVersionRange(version)
+// newQuery returns the query for a class in a version range, see [version.ParseRange].
+func newQuery(kind wit.ComponentKind, class, spec string) (componentQuery, error) {
+	versions, err := version.ParseRange(spec)
 	if err != nil {
 		err = fmt.Errorf("%s %s: version: %w", kind, class, err)
 	}
@@ -36,7 +38,7 @@ func (c componentQuery) matches(mod *module) bool {
 
 func (c componentQuery) String() string { return fmt.Sprintf("%s %s", c.kind, c.class) }
 
-// Find returns the module that a new connector would get: the newest version in a range, see [ParseVersionRange].
+// Find returns the module that a new connector would get: the newest version in a range, see [version.ParseRange].
 func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
 	query, err := newQuery(kind, class, version)
 	if err != nil {
@@ -95,8 +97,8 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 		hint = "; refused: " + strings.Join(refused, "; ")
 	}
 	if len(versions) > 0 {
-		slices.SortFunc(versions, CompareVersions)
-		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.versions.spec,
+		slices.SortFunc(versions, version.Compare)
+		return nil, fmt.Errorf("%s: expected version %s, found %s%s", query, query.versions.Spec,
 			strings.Join(slices.Compact(versions), ", "), hint)
 	}
 	return nil, fmt.Errorf("no plugin has the %s%s", query, hint)
@@ -208,4 +210,9 @@ func (m *Manager) movedRoleTexts(name string) (texts []string) {
 	}
 	slices.Sort(texts)
 	return texts
+}
+
+// isNewer compares versions; of equal ones the module that was loaded later is newer.
+func (m *module) isNewer(other *module) bool {
+	return cmp.Or(version.Compare(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
 }

@@ -1,6 +1,7 @@
-package plugin
+package version
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strings"
@@ -24,7 +25,7 @@ func TestVersionRanges(t *testing.T) {
 	t.Parallel()
 	for _, line := range versionsAsKafka(t) {
 		parts := strings.SplitN(line, "\t", 3)
-		versions, err := ParseVersionRange(parts[0])
+		versions, err := ParseRange(parts[0])
 		printed := versions.String()
 		if err != nil {
 			printed = "!" + err.Error()
@@ -39,8 +40,19 @@ func TestVersionRangeWithBuildMetadata(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string][2]bool{"1.0.0+5": {true, false}, "[1.0.0+6]": {false, true},
 		"1.0": {true, true}, "[1.0.0+6,2)": {true, true}} {
-		versions, err := ParseVersionRange(spec)
+		versions, err := ParseRange(spec)
 		require.NoError(t, err)
 		assert.Equal(t, want, [2]bool{versions.Contains("1.0.0+5"), versions.Contains("1.0.0+6")}, spec)
 	}
+}
+
+func TestVersionOrder(t *testing.T) {
+	ordered := []string{"", "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta.2", "1.0.0-beta.11",
+		"1.0.0-rc.1", "1.0.0", "1.0.1", "1.9", "1.10.0", "v2", "2.0.0.1", "10.0.0"}
+	for i, a := range ordered {
+		for j, b := range ordered {
+			assert.Equal(t, cmp.Compare(i, j), Compare(a, b), a, b)
+		}
+	}
+	assert.True(t, Compare("1.0.0+5", "v1.0") == 0, "expected equal versions, whatever their build metadata")
 }

@@ -1,4 +1,5 @@
-package plugin
+// Package version compares versions of plugins, and reads the ranges of versions that settings specify.
+package version
 
 import (
 	"cmp"
@@ -8,11 +9,11 @@ import (
 	"strings"
 )
 
-// CompareVersions orders versions like semantic versioning, but accepts a leading v, any number of parts, and text
+// Compare orders versions like semantic versioning, but accepts a leading v, any number of parts, and text
 // parts, which precede numbers if they are before the first hyphen. It ignores build metadata.
-func CompareVersions(a, b string) int {
-	a, preA := splitVersion(a)
-	b, preB := splitVersion(b)
+func Compare(a, b string) int {
+	a, preA := split(a)
+	b, preB := split(b)
 	const isCore = true
 	if c := compareParts(a, b, isCore); c != 0 {
 		return c
@@ -28,7 +29,7 @@ func CompareVersions(a, b string) int {
 	return compareParts(preA, preB, !isCore)
 }
 
-func splitVersion(v string) (core, pre string) {
+func split(v string) (core, pre string) {
 	v, _, _ = strings.Cut(strings.TrimPrefix(v, "v"), "+")
 	core, pre, _ = strings.Cut(v, "-")
 	return core, pre
@@ -71,14 +72,9 @@ func comparePart(a, b string, textFirst bool) int {
 	return strings.Compare(a, b)
 }
 
-// isNewer compares versions; of equal ones the module that was loaded later is newer.
-func (m *module) isNewer(other *module) bool {
-	return cmp.Or(CompareVersions(m.info.Version, other.info.Version), cmp.Compare(m.order, other.order)) > 0
-}
-
-// VersionRange is a set of versions in the order of [CompareVersions]. The zero value contains all versions.
-type VersionRange struct {
-	spec      string // as written
+// Range is a set of versions in the order of [Compare]. The zero value contains all versions.
+type Range struct {
+	Spec      string // as written
 	intervals []interval
 }
 
@@ -90,15 +86,15 @@ type interval struct {
 	close string // close is "]" if upper is included, else ")"
 }
 
-// ParseVersionRange parses the value of a setting that ends in plugin.version as Kafka Connect does (KIP-891): "" and
+// ParseRange parses the value of a setting that ends in plugin.version as Kafka Connect does (KIP-891): "" and
 // "latest" mean all versions, brackets enclose a range of Maven such as [0.1,1.0), and a version without brackets means
 // only this version. Errors have Maven's texts.
-func ParseVersionRange(spec string) (VersionRange, error) {
+func ParseRange(spec string) (Range, error) {
 	spec = strings.TrimSpace(spec)
 	if spec == "" || spec == "latest" {
-		return VersionRange{}, nil
+		return Range{}, nil
 	}
-	versions := VersionRange{spec: spec}
+	versions := Range{Spec: spec}
 	remaining := spec
 	if !strings.HasPrefix(spec, "[") && !strings.HasPrefix(spec, "(") {
 		remaining = "[" + spec + "]"
@@ -107,18 +103,18 @@ func ParseVersionRange(spec string) (VersionRange, error) {
 		end := strings.IndexAny(remaining, ")]")
 		switch {
 		case !strings.HasPrefix(remaining, "[") && !strings.HasPrefix(remaining, "("):
-			return VersionRange{}, fmt.Errorf("Only fully-qualified sets allowed in multiple set scenario: %s", spec)
+			return Range{}, fmt.Errorf("Only fully-qualified sets allowed in multiple set scenario: %s", spec)
 		case end < 0:
-			return VersionRange{}, fmt.Errorf("Unbounded range: %s", spec)
+			return Range{}, fmt.Errorf("Unbounded range: %s", spec)
 		}
 		next, err := parseInterval(remaining[:end+1])
 		if err != nil {
-			return VersionRange{}, err
+			return Range{}, err
 		}
 		if n := len(versions.intervals); n > 0 {
 			previous := versions.intervals[n-1].upper
-			if previous != "" && (next.lower == "" || CompareVersions(next.lower, previous) < 0) {
-				return VersionRange{}, fmt.Errorf("Ranges overlap: %s", spec)
+			if previous != "" && (next.lower == "" || Compare(next.lower, previous) < 0) {
+				return Range{}, fmt.Errorf("Ranges overlap: %s", spec)
 			}
 		}
 		versions.intervals = append(versions.intervals, next)
@@ -137,7 +133,7 @@ func parseInterval(text string) (interval, error) {
 		i.upper = i.lower
 	}
 	isClosed := i.open == "[" && i.close == "]"
-	order := CompareVersions(i.lower, i.upper)
+	order := Compare(i.lower, i.upper)
 	switch {
 	case !isPair && (!isClosed || i.lower == ""):
 		return interval{}, fmt.Errorf("Single version must be surrounded by []: %s", text)
@@ -147,8 +143,13 @@ func parseInterval(text string) (interval, error) {
 	return i, nil
 }
 
+// Only returns the range of one version, which may be any text.
+func Only(text string) Range {
+	return Range{Spec: text, intervals: []interval{{open: "[", lower: text, upper: text, close: "]"}}}
+}
+
 // Contains reports whether a version is in the range. Only the range of all versions contains the empty version.
-func (r VersionRange) Contains(version string) bool {
+func (r Range) Contains(version string) bool {
 	return len(r.intervals) == 0 || (version != "" && slices.ContainsFunc(r.intervals, func(i interval) bool {
 		return i.contains(version)
 	}))
@@ -160,14 +161,14 @@ func (i interval) contains(version string) bool {
 	if i.lower == i.upper && strings.Contains(i.lower, "+") {
 		return version == i.lower
 	}
-	lower := CompareVersions(version, i.lower)
-	upper := CompareVersions(version, i.upper)
+	lower := Compare(version, i.lower)
+	upper := Compare(version, i.upper)
 	return (i.lower == "" || lower > 0 || (lower == 0 && i.open == "[")) &&
 		(i.upper == "" || upper < 0 || (upper == 0 && i.close == "]"))
 }
 
 // String returns the range as Maven prints it. It is empty for all versions.
-func (r VersionRange) String() string {
+func (r Range) String() string {
 	var texts []string
 	for _, i := range r.intervals {
 		texts = append(texts, i.open+i.lower+","+i.upper+i.close)

@@ -1,6 +1,6 @@
 //go:build real
 
-package plugin
+package version
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ func TestRealVersionRanges(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // the first run downloads Kafka
 	defer cancel()
 	// The program reads the first two columns only.
-	c := exec.CommandContext(ctx, "../../testdata/peers/kafka/tool.sh", "testdata/Versions.java",
+	c := exec.CommandContext(ctx, "../../../testdata/peers/kafka/tool.sh", "testdata/Versions.java",
 		"testdata/versions.tsv")
 	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 	var stderr bytes.Buffer
