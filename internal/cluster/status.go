@@ -13,7 +13,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/guard"
-	javajson "github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java"
 )
 
 // Status is the status of a connector or one of its tasks. The zero value means that there is no status.
@@ -76,9 +76,9 @@ func (s Status) encode() []byte {
 	if len(s.Trace) > maxTraceBytes {
 		s.Trace = strings.ToValidUTF8(s.Trace[:maxTraceBytes], "") + "…"
 	}
-	encoded := javajson.AppendString([]byte(`{"state":`), string(s.State))
+	encoded := java.AppendJSONString([]byte(`{"state":`), string(s.State))
 	encoded = appendOrNull(append(encoded, `,"trace":`...), s.Trace)
-	encoded = javajson.AppendString(append(encoded, `,"worker_id":`...), s.WorkerID)
+	encoded = java.AppendJSONString(append(encoded, `,"worker_id":`...), s.WorkerID)
 	encoded = strconv.AppendInt(append(encoded, `,"generation":`...), int64(s.Generation), 10)
 	encoded = appendOrNull(append(encoded, `,"version":`...), s.Version)
 	if s.Extension != "" {
@@ -91,12 +91,12 @@ func appendOrNull(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, "null"...)
 	}
-	return javajson.AppendString(dst, s)
+	return java.AppendJSONString(dst, s)
 }
 
 func encodeTopic(k statusKey, task int, since int64) []byte {
-	encoded := javajson.AppendString([]byte(`{"topic":{"name":`), k.topic)
-	encoded = javajson.AppendString(append(encoded, `,"connector":`...), k.connector)
+	encoded := java.AppendJSONString([]byte(`{"topic":{"name":`), k.topic)
+	encoded = java.AppendJSONString(append(encoded, `,"connector":`...), k.connector)
 	encoded = strconv.AppendInt(append(encoded, `,"task":`...), int64(task), 10)
 	encoded = strconv.AppendInt(append(encoded, `,"discoverTimestamp":`...), since, 10)
 	return append(encoded, "}}"...)

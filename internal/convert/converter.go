@@ -7,7 +7,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/convert/registered"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -20,7 +19,7 @@ type Converter = conversion.Converter
 type Options = conversion.Options
 
 // IsWriteSetting reports whether a converter setting only affects writing, so that a sink may ignore its value.
-func IsWriteSetting(name string) bool { return slices.Contains(registered.IDSerializers, name) }
+func IsWriteSetting(name string) bool { return slices.Contains(conversion.IDSerializers, name) }
 
 // New creates a converter by its class. settings are named without their prefix (key.converter., value.converter.);
 // unknown names are ignored, as in Kafka Connect.

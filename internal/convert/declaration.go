@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/convert/avro"
-	"github.com/culvert-project/culvert/internal/convert/charset"
 	"github.com/culvert-project/culvert/internal/convert/connectjson"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
@@ -49,7 +48,7 @@ func newDeclarations() []Declaration {
 		declare(ClassJSON, "JSON, each record together with its schema unless schemas.enable=false.",
 			connectjson.Settings(), connectjson.New),
 		declare(ClassString, "Strings; other values are written like Java's toString. The character set is "+
-			charset.Names()+".", setting.NewTable(
+			conversion.CharsetNames()+".", setting.NewTable(
 			setting.Define("converter.encoding", wit.KindString, wit.High, setting.Default("UTF-8"),
 				"The name of the Java character set to use for encoding strings as byte arrays.",
 				conversion.DisplayRules("", 0, "Encoding")...),

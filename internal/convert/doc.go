@@ -6,10 +6,10 @@
 // - declaration.go: the table of converters, their classes and settings. converter.go: creating a converter.
 // - headers.go, header.go: header converters. plain.go, primitive.go: strings, bytes and numbers. render.go: schemas as
 // text.
-// - avro, jsonschema: Confluent's converters. registered: their common parts, which use registry, the client of the
-// schema registry.
+// - avro, jsonschema: Confluent's converters. registry: the client of the schema registry.
 // - connectjson: JSON with or without schemas; jsonschema uses its compiled readers and writers, too.
-// - conversion: interfaces and limits. fault: errors and their Java classes. charset: Java's character sets.
+// - conversion: interfaces, limits, character sets, and what converters with a registry share. fault: errors and their
+// Java classes.
 //
 // Invariants: output equals that of Kafka Connect's class byte for byte, except for documented deviations. Loops over
 // external bytes are linear in their number or bounded. Each schema is compiled once, and converting a row allocates

@@ -12,8 +12,8 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/convert/registered"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -82,7 +82,7 @@ func checkRegistered(ctx context.Context, t *testing.T, class string, c hostileR
 	}
 	// A new converter writes it, which has not read it.
 	out, _, err := open().Encode(ctx, nil, math.MaxInt32, "t", b, d)
-	assert.True(t, err == nil && len(out) >= registered.IDBytes,
+	assert.True(t, err == nil && len(out) >= conversion.IDBytes,
 		"expected the value to be written, found %d bytes, %.300v", len(out), err)
 }
 

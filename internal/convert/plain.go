@@ -5,7 +5,6 @@ import (
 	"errors"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/internal/convert/charset"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/java/values"
@@ -117,15 +116,15 @@ type stringConverter struct {
 	scratch      []byte         // one text, reused
 	budget       conversion.Budget
 	writer       values.Writer
-	writeCharset charset.Charset
-	readCharset  charset.Charset
+	writeCharset conversion.Charset
+	readCharset  conversion.Charset
 }
 
 func newString(v setting.Values, u conversion.Options) (conversion.Converter, error) {
 	c := &stringConverter{reg: u.Schemas}
 	c.writer = values.Writer{Limit: c.budget.CheckItem, ToString: true}
 	for _, encoding := range []struct {
-		charset *charset.Charset
+		charset *conversion.Charset
 		suffix  string // of the setting's name
 	}{{&c.writeCharset, "serializer.encoding"}, {&c.readCharset, "deserializer.encoding"}} {
 		// A setting of the serializer for keys or values takes precedence over converter.encoding.
@@ -134,8 +133,8 @@ func newString(v setting.Values, u conversion.Options) (conversion.Converter, er
 			name = specific
 		}
 		var ok bool
-		if *encoding.charset, ok = charset.Find(v.String(name)); !ok {
-			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+charset.Names()))
+		if *encoding.charset, ok = conversion.FindCharset(v.String(name)); !ok {
+			return nil, fault.Config("%s", setting.Invalid(name, v.String(name), "expected "+conversion.CharsetNames()))
 		}
 	}
 	var err error
@@ -179,7 +178,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, 
 
 // encodeText is a fast path for a string that is written as UTF-8. done is false for other values.
 func (c *stringConverter) encodeText(dst []byte, root *wit.SchemaNode, in []byte) (_ []byte, done bool) {
-	if c.writeCharset != charset.UTF8 {
+	if c.writeCharset != conversion.UTF8 {
 		return dst, false
 	}
 	null, i, ok := connectdata.IsNull(root, in)

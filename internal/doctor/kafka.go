@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/sasl"
 
-	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 	"github.com/culvert-project/culvert/internal/keystore"
 	"github.com/culvert-project/culvert/internal/transport/route"
 )
@@ -52,7 +52,7 @@ func (d *Diagnosis) Kafka(ctx context.Context, k Kafka) {
 		return
 	}
 	isChecked := map[string]bool{}
-	var brokers []wire.Broker
+	var brokers []security.Broker
 	for _, address := range k.Bootstrap {
 		conn := d.connectBroker(ctx, probe, k, address, source{setting: "bootstrap.servers",
 			hint: "Check that the broker listens there and that no firewall blocks it"})
@@ -99,12 +99,12 @@ func (d *Diagnosis) connectBroker(ctx context.Context, probe *routeProbe, k Kafk
 }
 
 func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka, conn net.Conn,
-	address string) (brokers []wire.Broker) {
+	address string) (brokers []security.Broker) {
 	conn.SetDeadline(time.Now().Add(k.Timeout))
-	broker := wire.New(conn)
+	broker := security.NewConn(conn)
 	if k.SASL != nil && !d.runStep("sasl "+address, func() (string, error) {
 		host, _, _ := net.SplitHostPort(address)
-		_, err := wire.Authenticate(ctx, host, k.SASL, broker.RoundTrip)
+		_, err := security.Authenticate(ctx, host, k.SASL, broker.RoundTrip)
 		return k.SASL.Name(), explainProtocol(err, "sasl.jaas.config")
 	}) {
 		return nil
@@ -124,7 +124,7 @@ func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka
 const keySASLAuthenticate = 36
 
 func explainProtocol(err error, setting string) error {
-	var closedErr *wire.ConnectionClosedError
+	var closedErr *security.ConnectionClosedError
 	switch {
 	case err == nil:
 		return nil
@@ -139,7 +139,7 @@ func explainProtocol(err error, setting string) error {
 	return &hintError{setting, "", err}
 }
 
-func describeBrokers(probe *routeProbe, brokers []wire.Broker) string {
+func describeBrokers(probe *routeProbe, brokers []security.Broker) string {
 	var descriptions []string
 	for _, b := range brokers {
 		address := net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))

@@ -1,5 +1,5 @@
 // Package java implements parts of Java's standard library that host and plugins need. Guests may import it: it depends
-// only on the standard library.
+// only on the standard library. Strings and numbers of JSON are as in Jackson, which Kafka Connect uses.
 package java
 
 import (

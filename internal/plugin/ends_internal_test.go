@@ -12,7 +12,6 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/guesttest"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
-	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -66,7 +65,7 @@ func TestReadingResultsEndsWithContext(t *testing.T) {
 			run := func(limit int) (*countdown, error) {
 				ctx := &countdown{Context: context.Background(), limit: limit}
 				i := &Instance{}
-				i.schemas = schemas.New(record.NewRegistry(), i.clock.callerErr)
+				i.schemas = abi.NewTranslator(record.NewRegistry(), i.clock.callerErr)
 				i.clock.ctx = ctx
 				i.buffers.topics = []uint32{0}
 				return ctx, read(i)

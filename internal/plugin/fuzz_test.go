@@ -6,16 +6,15 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
-	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // newTranslator returns a translator with one received schema (1) and one declared schema (GuestSchemas).
-func newTranslator(t testing.TB, registry *record.Registry) schemas.Translator {
+func newTranslator(t testing.TB, registry *record.Registry) abi.Translator {
 	t.Helper()
-	s := schemas.New(registry, nil)
+	s := abi.NewTranslator(registry, nil)
 	registered, err := registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	require.NoError(t, s.Need(registered.ID))

@@ -8,7 +8,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
-	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -23,7 +22,7 @@ func FuzzInsideRows(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, position uint16, mask byte) {
 		registry := record.NewRegistry().ForConnector("fuzz")
-		i := &Instance{schemas: schemas.New(registry, nil)}
+		i := &Instance{schemas: abi.NewTranslator(registry, nil)}
 		i.buffers.topics = []uint32{0, 1, 0}
 		b := &record.Batch{Registry: registry, Topics: []string{"t", "u"}, Data: []byte("before")}
 		i.schemas.SetBatch(b)

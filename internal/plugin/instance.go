@@ -14,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin/binary"
 	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/plugin/internal/code"
-	"github.com/culvert-project/culvert/internal/plugin/internal/schemas"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/canon"
 )
@@ -31,7 +30,7 @@ type Instance struct {
 	callCtx context.Context
 	clock   clock
 	out     output
-	schemas schemas.Translator
+	schemas abi.Translator
 	buffers buffers
 	use     instanceUse
 	pool    *Pool // nil for calls of the host itself
@@ -146,7 +145,7 @@ func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
 	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
 		return err
 	}
-	i.schemas = schemas.New(i.module.host.registry.ForConnector(i.connector()), i.clock.callerErr)
+	i.schemas = abi.NewTranslator(i.module.host.registry.ForConnector(i.connector()), i.clock.callerErr)
 	limits := i.module.limits
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
 		WithRandSource(&randomness{rand.New(rand.NewSource(randomSeed)), i.checkTime})

@@ -12,7 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
 type node struct {
@@ -142,10 +142,10 @@ func (t *Tunnel) fetchBrokers() error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	broker := wire.New(conn)
+	broker := security.NewConn(conn)
 	if t.options.SASL != nil {
 		host, _, _ := net.SplitHostPort(address)
-		if _, err := wire.Authenticate(ctx, host, t.options.SASL, broker.RoundTrip); err != nil {
+		if _, err := security.Authenticate(ctx, host, t.options.SASL, broker.RoundTrip); err != nil {
 			return fmt.Errorf("logging on to %s with SASL %s: %w", address, t.options.SASL.Name(), err)
 		}
 	}

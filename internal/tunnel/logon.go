@@ -9,7 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
 // logOn authenticates before requests are relayed, and starts to renew the logon before the session expires.
@@ -35,7 +35,7 @@ func (r *relay) logOn(ctx context.Context) error {
 func (r *relay) authenticate(ctx context.Context,
 	roundTrip func(kmsg.Request) ([]byte, error)) (lifetime time.Duration, err error) {
 	host, _, _ := net.SplitHostPort(r.address)
-	return wire.Authenticate(ctx, host, r.tunnel.options.SASL, roundTrip)
+	return security.Authenticate(ctx, host, r.tunnel.options.SASL, roundTrip)
 }
 
 // renew logs on again before the broker closes an expired session (KIP-368).
@@ -73,7 +73,7 @@ func (r *relay) request(request kmsg.Request) ([]byte, error) {
 	response := make(chan []byte, 1)
 	r.expect(pendingRequest{key: request.Key(), version: request.GetVersion(), correlation: r.lastCorrelation,
 		response: response})
-	if _, err := r.broker.Write(wire.EncodeRequest(request, r.lastCorrelation)); err != nil {
+	if _, err := r.broker.Write(security.EncodeRequest(request, r.lastCorrelation)); err != nil {
 		return nil, err
 	}
 	select {

@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
 // relay connects one client with a broker. Responses have the order of requests.
@@ -23,7 +23,7 @@ type relay struct {
 	tunnel   *Tunnel
 	client   net.Conn
 	requests *bufio.Reader // of the client
-	broker   *wire.Conn
+	broker   *security.Conn
 	address  string
 
 	pending         chan pendingRequest // requests without a response
@@ -43,7 +43,7 @@ type pendingRequest struct {
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
 	return &relay{
-		tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: wire.New(broker),
+		tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: security.NewConn(broker),
 		address: address, pending: make(chan pendingRequest, 256), responsesEnded: make(chan struct{}),
 	}
 }
@@ -203,7 +203,7 @@ func (r *relay) expect(request pendingRequest) {
 
 func (r *relay) passResponses() error {
 	for {
-		size, correlation, err := wire.PeekResponse(r.broker.Responses)
+		size, correlation, err := security.PeekResponse(r.broker.Responses)
 		if err != nil {
 			return err
 		}

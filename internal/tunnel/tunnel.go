@@ -20,7 +20,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/away"
 	"github.com/culvert-project/culvert/internal/base/pause"
 	"github.com/culvert-project/culvert/internal/guard"
-	"github.com/culvert-project/culvert/internal/kafka/wire"
+	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
 // Options of a tunnel.
@@ -90,7 +90,7 @@ func Open(ctx context.Context, options Options) (*Tunnel, error) {
 			if err == nil || t.ctx.Err() != nil {
 				return
 			}
-			if t.options.SASL == nil && errors.As(err, new(*wire.ConnectionClosedError)) {
+			if t.options.SASL == nil && errors.As(err, new(*security.ConnectionClosedError)) {
 				t.log.Info("tunnel: listeners of brokers will be opened after the first client's logon", "error", err)
 				return
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/capabilities"
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
@@ -23,7 +24,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/plugins/odata/responses"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -75,7 +75,8 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	values := sinkconfig.Table.Values(settings)
 	entitySets := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(entitySets)
-	if pending, err := service.MetadataRequests(services, config.Query(values), answers); pending != nil || err != nil {
+	pending, err := document.MetadataRequests(services, config.Query(values), answers)
+	if pending != nil || err != nil {
 		if pending != nil {
 			pending.State = previous
 		}
@@ -84,7 +85,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	models := make([]*edm.Model, len(services))
 	sap := make([]bool, len(services))
 	for i := range services {
-		model, err := service.ReadMetadata(services[i], &answers[i])
+		model, err := document.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}

@@ -4,9 +4,9 @@ import (
 	"slices"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -22,12 +22,12 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	values := sourceconfig.Table.Values(settings)
 	sourceContext, entitySets := feedreader.NewContext(settings)
 	services := sourceconfig.ServicePaths(entitySets)
-	if need, err := service.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
+	if need, err := document.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
 	models := make([]*edm.Model, len(services))
 	for i := range services {
-		m, err := service.ReadMetadata(services[i], &answers[i])
+		m, err := document.ReadMetadata(services[i], &answers[i])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}

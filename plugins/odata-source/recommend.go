@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/query"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -137,7 +137,7 @@ func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 	var names []string
 	for _, s := range model.Sets {
 		if s.ChangeTracking {
-			names = append(names, service.Address(s))
+			names = append(names, document.SetAddress(s))
 		}
 	}
 	name := config.InGroup(cfg.Number, sourceconfig.NameTrackChanges)

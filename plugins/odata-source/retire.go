@@ -17,7 +17,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -166,7 +165,7 @@ func (r *retirer) endQueue(prober *probe.Prober, config sourceconfig.EntitySetCo
 	if ended.function == "" {
 		return nil
 	}
-	response, err := prober.Get(service.Get("queue of "+config.Service+"/"+config.Set,
+	response, err := prober.Get(document.Get("queue of "+config.Service+"/"+config.Set,
 		delta.Set{Feed: feed}.FunctionURL(ended.function),
 		"application/json"))
 	if err != nil {

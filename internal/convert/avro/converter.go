@@ -11,7 +11,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/convert/registered"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/shown"
@@ -27,7 +26,7 @@ import (
 // It reads what any writer has written, but rejects what AvroConverter silently changes: numbers that do not fit their
 // annotated type, text that is not UTF-8, bytes after the value.
 type Converter struct {
-	registered.Schemas
+	conversion.Schemas
 	options Options
 
 	budget            conversion.Budget
@@ -35,7 +34,7 @@ type Converter struct {
 	lastEncoder       *encoder
 	schemalessEncoder *encoder
 
-	registered.DecoderCache[*decoder]
+	conversion.DecoderCache[*decoder]
 }
 
 // encoder encodes the values of one schema, or schemaless ones if step is nil.
@@ -45,7 +44,7 @@ type encoder struct {
 	name   string // full name of a record, for subjects
 	step   *step  // nil means that values are schemaless
 	isRaw  bool   // the schema is bytes, which are written without their length
-	ids    registered.TopicIDs
+	ids    conversion.TopicIDs
 }
 
 // decoder decodes the values of one schema.
@@ -62,13 +61,13 @@ func (d *decoder) From() *record.Schema { return d.schema }
 
 // New creates the converter of [Settings].
 func New(v setting.Values, use conversion.Options) (conversion.Converter, error) {
-	schemas, err := registered.New(v, use, registry.Avro)
+	schemas, err := conversion.NewSchemas(v, use, registry.Avro)
 	if err != nil {
 		return nil, err
 	}
 	cacheSize := v.Int("schemas.cache.config")
 	c := &Converter{Schemas: schemas, encoders: conversion.NewCache[uint32, *encoder](cacheSize), options: OptionsOf(v)}
-	c.DecoderCache = registered.NewDecoderCache(cacheSize, &c.Schemas, c.compile, (*decoder).read)
+	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compile, (*decoder).read)
 	return c, nil
 }
 
@@ -103,7 +102,7 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 	case wit.Schemaless:
 		if c.schemalessEncoder == nil {
 			c.schemalessEncoder = &encoder{text: anythingSchema, name: namespace + ".Anything",
-				ids: registered.TopicIDs{}}
+				ids: conversion.TopicIDs{}}
 		}
 		return c.schemalessEncoder, nil
 	case wit.WithSchema: // encoded below
@@ -125,7 +124,7 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 				return nil, fault.SchemaError(err)
 			}
 			root := s.Root()
-			enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: registered.TopicIDs{}}
+			enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: conversion.TopicIDs{}}
 			enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
 			if !root.Optional {
 				enc.name = name
@@ -313,9 +312,9 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	return &decoder{schema: interned, step: steps, isRaw: root.Type == "bytes"}, nil
 }
 
-// Settings declares the converter's settings, those of [registered.Settings] included.
+// Settings declares the converter's settings, those of [conversion.RegistrySettings] included.
 func Settings() *setting.Table {
-	t := registered.Settings()
+	t := conversion.RegistrySettings()
 	t.Declare(
 		conversion.BoolSetting("enhanced.avro.schema.support", wit.Medium, "false",
 			"Keep enums distinct from strings, and records of different namespaces distinct from each other."),

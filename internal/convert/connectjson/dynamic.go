@@ -9,7 +9,6 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/java"
-	"github.com/culvert-project/culvert/internal/java/json"
 	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -69,7 +68,7 @@ func (w *schemalessWriter) Write(dst, in []byte, i, depth int) ([]byte, int, *fa
 		if n > w.MaxLen-len(dst) {
 			return dst, i, w.TooLarge()
 		}
-		out, ok := json.AppendText(dst, in[i:i+n])
+		out, ok := java.AppendJSONText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, fault.Malformed(i, "text that is not UTF-8")
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
@@ -93,7 +93,7 @@ func newNodeReader(n *wit.SchemaNode, nested children, f Form) (*Reader, error) 
 		r.leads = make([][]byte, len(n.Fields))
 		for i := range n.Fields {
 			r.names[i] = n.Fields[i].Name
-			lead, _ := json.AppendText(nil, []byte(n.Fields[i].Name)) // names of schemas are UTF-8
+			lead, _ := java.AppendJSONText(nil, []byte(n.Fields[i].Name)) // names of schemas are UTF-8
 			r.leads[i] = append(lead, ':')
 		}
 	}

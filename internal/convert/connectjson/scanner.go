@@ -8,7 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
@@ -172,7 +172,7 @@ func (p *Parser) expectWord(w string) {
 func (p *Parser) text() []byte {
 	s, hasEscapes := p.rawText()
 	if hasEscapes {
-		p.scratch = json.Unescape(p.scratch[:0], s)
+		p.scratch = java.UnescapeJSON(p.scratch[:0], s)
 		return p.scratch
 	}
 	return s
@@ -187,12 +187,12 @@ func (p *Parser) name() []byte {
 	from := p.i
 	s, hasEscapes := p.rawText()
 	if hasEscapes {
-		if json.HasLoneSurrogate(s) {
+		if java.HasLoneSurrogate(s) {
 			p.i = from
 			p.syntaxError("a name of whole characters, no half of a surrogate pair")
 			return nil
 		}
-		p.scratch = json.Unescape(p.scratch[:0], s)
+		p.scratch = java.UnescapeJSON(p.scratch[:0], s)
 		s = p.scratch
 	}
 	p.expect(':')
@@ -202,7 +202,7 @@ func (p *Parser) name() []byte {
 // rawText validates a string and returns the text between the quotation marks, and whether it has escapes.
 func (p *Parser) rawText() (s []byte, hasEscapes bool) {
 	from := p.i + 1
-	end, hasEscapes, expected := json.ScanString(p.data, p.i)
+	end, hasEscapes, expected := java.ScanJSONString(p.data, p.i)
 	p.i = end
 	if expected != "" {
 		p.syntaxError(expected)
@@ -214,7 +214,7 @@ func (p *Parser) rawText() (s []byte, hasEscapes bool) {
 // number reads a number; isInteger reports that it has neither point nor exponent. ok is false after an error.
 func (p *Parser) number() (text []byte, isInteger, ok bool) {
 	from := p.i
-	end, isInteger, expected := json.ScanNumber(p.data, from)
+	end, isInteger, expected := java.ScanJSONNumber(p.data, from)
 	p.i = end
 	if expected != "" {
 		p.syntaxError(expected)

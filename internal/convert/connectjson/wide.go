@@ -6,7 +6,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"github.com/culvert-project/culvert/internal/convert/charset"
+	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 )
 
@@ -52,7 +52,7 @@ func fromWide(dst, data []byte) ([]byte, error) {
 		return append(dst, data...), nil
 	case 2:
 		evenLen := len(data) &^ 1
-		dst = charset.AppendUTF16(dst, data[:evenLen], order)
+		dst = conversion.AppendUTF16(dst, data[:evenLen], order)
 		data = data[evenLen:]
 	case 4:
 		for ; len(data) >= 4; data = data[4:] {

@@ -10,7 +10,6 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/java"
-	"github.com/culvert-project/culvert/internal/java/json"
 	"github.com/culvert-project/culvert/internal/java/values"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -120,7 +119,7 @@ func NewWriter(k *conversion.Budget, nodes []wit.SchemaNode, node uint32, f Form
 				return nil, fault.Data("the member %s of a union must be optional", fault.Quoted(field.Name))
 			}
 			var ok bool
-			if member.lead, ok = json.AppendText(member.lead, []byte(field.Name)); !ok {
+			if member.lead, ok = java.AppendJSONText(member.lead, []byte(field.Name)); !ok {
 				return nil, fault.Data("field %s: the name is not UTF-8", fault.Quoted(field.Name))
 			}
 			member.lead = append(member.lead, ':')
@@ -217,7 +216,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 		if n > k.MaxLen-len(dst) {
 			return dst, i, k.TooLarge()
 		}
-		dst, ok := json.AppendText(dst, in[i:i+n])
+		dst, ok := java.AppendJSONText(dst, in[i:i+n])
 		if !ok {
 			return dst, i, fault.Malformed(i, "text that is not UTF-8")
 		}

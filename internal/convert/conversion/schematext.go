@@ -4,7 +4,7 @@ import (
 	"strconv"
 
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/java/json"
+	"github.com/culvert-project/culvert/internal/java"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -46,7 +46,7 @@ func (t *SchemaText) Comma(item int) {
 
 // Quote appends a JSON string.
 func (t *SchemaText) Quote(s string) {
-	out, ok := json.AppendText(t.Out, []byte(s))
+	out, ok := java.AppendJSONText(t.Out, []byte(s))
 	t.Out = out
 	if !ok {
 		t.Fail(fault.Data("schema: text that is not UTF-8: %s", fault.Quoted(s)))

@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/internal/convert/connectjson"
 	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/internal/convert/registered"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -25,7 +24,7 @@ import (
 // It converts like Confluent's JsonSchemaData, but rejects what that class silently loses: values of another type,
 // numbers that do not fit, missing required fields.
 type Converter struct {
-	registered.Schemas
+	conversion.Schemas
 	options options
 	strict  bool // `latest.compatibility.strict`
 
@@ -34,7 +33,7 @@ type Converter struct {
 	lastEncoder *encoder
 
 	parser connectjson.Parser
-	registered.DecoderCache[*decoder]
+	conversion.DecoderCache[*decoder]
 }
 
 // options are the settings that JsonSchemaDataConfig has in Confluent's converter, and `json.fail.invalid.schema`.
@@ -60,7 +59,7 @@ type encoder struct {
 	writer *connectjson.Writer
 	text   string // the JSON Schema
 	title  string // its name for subjects
-	ids    registered.TopicIDs
+	ids    conversion.TopicIDs
 	// validator validates documents. Nil means that they are not validated.
 	validator *jsonschema.Schema
 }
@@ -76,9 +75,9 @@ type decoder struct {
 // From returns the schema of decoded values.
 func (d *decoder) From() *record.Schema { return d.schema }
 
-// Settings declares the converter's settings, those of [registered.Settings] included.
+// Settings declares the converter's settings, those of [conversion.RegistrySettings] included.
 func Settings() *setting.Table {
-	t := registered.Settings()
+	t := conversion.RegistrySettings()
 	t.Declare(
 		conversion.BoolSetting("latest.compatibility.strict", wit.Low, "true",
 			"Write with the newest schema of the subject, or with that of use.schema.id, only if it equals the "+
@@ -107,7 +106,7 @@ func Settings() *setting.Table {
 
 // New creates the converter of [Settings].
 func New(values setting.Values, use conversion.Options) (conversion.Converter, error) {
-	schemas, err := registered.New(values, use, registry.JSON)
+	schemas, err := conversion.NewSchemas(values, use, registry.JSON)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +120,7 @@ func New(values setting.Values, use conversion.Options) (conversion.Converter, e
 			validate:           values.Bool("json.fail.invalid.schema"),
 			writeForm: connectjson.Form{JSONSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
 				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
-	c.DecoderCache = registered.NewDecoderCache(cacheSize, &c.Schemas, c.compile, c.read)
+	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compile, c.read)
 	return c, nil
 }
 
@@ -144,7 +143,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 			if err != nil {
 				return dst, false, err
 			}
-			enc = &encoder{schema: schema, ids: registered.TopicIDs{}}
+			enc = &encoder{schema: schema, ids: conversion.TopicIDs{}}
 			var k conversion.Budget
 			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
 			if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
@@ -179,7 +178,7 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	k := &c.budget
 	k.Start(ctx, dst, maxSize)
 	input := b.Bytes(value)
-	start := len(dst) + registered.IDBytes
+	start := len(dst) + conversion.IDBytes
 	out, i, problem := enc.writer.Write(k, binary.BigEndian.AppendUint32(append(dst, 0), id), input, 0)
 	if err := k.CheckEnd(out, input, i, problem); err != nil {
 		return dst, false, err

@@ -5,6 +5,8 @@
 //     that change in files.
 //   - dialer.go: transient and permanent failures; probe.go: which protocol a broker speaks. denied.go: errors.
 //     outages.go: unreachable brokers.
+//   - wire.go: [Conn] sends single requests over one connection, without a client's pools, retries and metadata: to
+//     authenticate a connection for someone else, and to find the step at which connecting fails.
 //
 // Invariants:
 //

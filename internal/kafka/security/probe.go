@@ -8,7 +8,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 
-	"github.com/culvert-project/culvert/internal/kafka/wire"
 	"github.com/culvert-project/culvert/internal/keystore"
 )
 
@@ -103,5 +102,5 @@ func (a *Access) mechanisms(ctx context.Context, address string) (hasSASL bool, 
 func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	return wire.Exchange[R](wire.New(conn).RoundTrip, request)
+	return Exchange[R](NewConn(conn).RoundTrip, request)
 }

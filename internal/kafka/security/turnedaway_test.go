@@ -13,7 +13,6 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/kafka/clientconfig"
-	"github.com/culvert-project/culvert/internal/kafka/wire"
 	"github.com/culvert-project/culvert/internal/transport/connectivitytest"
 )
 
@@ -58,7 +57,7 @@ func TestRejectedTokenIsReplaced(t *testing.T) {
 	assert.Equal(t, 3, s.TokenCount(s.XSUAA), "tokens in all")
 	// A tunnel authenticates by itself.
 	rejected := logOn()
-	_, err = wire.Authenticate(t.Context(), "broker", d.access.sasl, func(r kmsg.Request) ([]byte, error) {
+	_, err = Authenticate(t.Context(), "broker", d.access.sasl, func(r kmsg.Request) ([]byte, error) {
 		if a, ok := r.ResponseKind().(*kmsg.SASLAuthenticateResponse); ok {
 			a.ErrorCode = kerr.SaslAuthenticationFailed.Code
 			return a.AppendTo(nil), nil

@@ -12,14 +12,13 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/java"
-	javajson "github.com/culvert-project/culvert/internal/java/json"
 	"github.com/culvert-project/culvert/wit"
 )
 
 // appendKey appends a record key, ["connector",{partition}], byte for byte as Kafka Connect's JsonConverter does.
 func appendKey(dst []byte, connector string, partition []wit.OffsetEntry) []byte {
 	dst = append(dst, '[')
-	dst = javajson.AppendString(dst, connector)
+	dst = java.AppendJSONString(dst, connector)
 	dst = append(dst, ',')
 	dst = AppendJSON(dst, partition)
 	return append(dst, ']')
@@ -38,7 +37,7 @@ func AppendJSON(dst []byte, fields []wit.OffsetEntry) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = javajson.AppendString(dst, f.Name)
+		dst = java.AppendJSONString(dst, f.Name)
 		dst = append(dst, ':')
 		dst = appendScalar(dst, f.Value)
 	}
@@ -54,7 +53,7 @@ func appendScalar(dst []byte, s wit.Scalar) []byte {
 	case s.Real != nil:
 		return java.AppendJSONFloat(dst, *s.Real, 64)
 	case s.String != nil:
-		return javajson.AppendString(dst, *s.String)
+		return java.AppendJSONString(dst, *s.String)
 	}
 	return append(dst, "null"...)
 }
@@ -221,10 +220,10 @@ func notJSON(err error) error {
 func identity(connector string, partition []wit.OffsetEntry) string {
 	sorted := slices.Clone(partition)
 	slices.SortFunc(sorted, func(a, b wit.OffsetEntry) int { return strings.Compare(a.Name, b.Name) })
-	name := javajson.AppendString(nil, connector)
+	name := java.AppendJSONString(nil, connector)
 	for _, f := range sorted {
 		name = append(name, ' ')
-		name = javajson.AppendString(name, f.Name)
+		name = java.AppendJSONString(name, f.Name)
 		name = append(name, ':')
 		name = appendIdentity(name, f.Value)
 	}

@@ -3,9 +3,9 @@ package delta
 import (
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -138,7 +138,7 @@ func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 }
 
 func (s Set) jsonRequest(url string) wit.Request {
-	return service.Get("", s.Query.AppendTo(url), "application/json")
+	return document.Get("", s.Query.AppendTo(url), "application/json")
 }
 
 func preferTracking(request *wit.Request) {

@@ -1,5 +1,5 @@
-// Package document reads an entity or a feed as a whole, in verbose JSON or Atom, into a JSON tree. Package decode
-// reads pages of rows instead, and streams.
+// Package document requests and reads documents as a whole: those that describe services (service.go), and entities and
+// feeds in verbose JSON or Atom, which become a JSON tree. Package decode reads pages of rows instead, and streams.
 package document
 
 import (

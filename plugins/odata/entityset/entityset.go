@@ -8,10 +8,10 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/encode"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	sdk "github.com/culvert-project/culvert/sdk/go"
@@ -41,7 +41,7 @@ type EntitySet struct {
 // New finds the set in the metadata and checks that the configured operations are allowed.
 func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconfig.Config) (*EntitySet, error) {
 	name := config.InGroup(configured.Number, sinkconfig.NameEntitySet)
-	set, entityType, err := service.FindSet(model, configured.Service, configured.Name, name)
+	set, entityType, err := document.FindSet(model, configured.Service, configured.Name, name)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 		return nil, odataerror.ForSetting(name, "Entity set "+configured.Name+" of "+configured.Service+
 			" cannot be written: $metadata has "+reason)
 	}
-	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + service.Address(set),
+	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + document.SetAddress(set),
 		Model: &edm.Model{Structures: model.Closure(entityType, true)}}
 	if sinkConfig.NestedUpdates {
 		target.links = linksFrom(model, set, configured.Service)

@@ -3,8 +3,8 @@ package entityset
 import (
 	"slices"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 )
 
 // LinkedSet is an entity set with the updatable sets that its navigation properties target.
@@ -24,7 +24,7 @@ func linksFrom(model *edm.Model, from *edm.Set, root string) []*LinkedSet {
 	sets := []*edm.Set{from}
 	linked := []*LinkedSet{{}}
 	for i := 0; i < len(sets); i++ {
-		linked[i].Path = root + "/" + service.Address(sets[i])
+		linked[i].Path = root + "/" + document.SetAddress(sets[i])
 		linked[i].Targets = map[string]*LinkedSet{}
 		entityType := model.Structure(sets[i].Type)
 		if entityType == nil {

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/query"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -25,7 +25,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed := &Feed{EntitySetConfig: config, setMetadata: setMetadata{Address: service.Address(set),
+	feed := &Feed{EntitySetConfig: config, setMetadata: setMetadata{Address: document.SetAddress(set),
 		support: paging.Support{Countable: set.Countable, Pageable: set.Pageable, Partial: set.Partial}}}
 	if config.DerivedTypes {
 		if entityType, err = feed.withDerivedProperties(model, entityType); err != nil {

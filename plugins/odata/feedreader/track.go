@@ -1,9 +1,9 @@
 package feedreader
 
 import (
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -25,7 +25,7 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 		return ""
 	}
 	if subscribed := nameOf("SubscribedTo"); links != nil && subscribed != "" {
-		f.ODP = &ODP{Links: service.Address(links), Subscribed: subscribed, Terminate: nameOf("TerminateDeltasFor")}
+		f.ODP = &ODP{Links: document.SetAddress(links), Subscribed: subscribed, Terminate: nameOf("TerminateDeltasFor")}
 	}
 	if !f.Formatted {
 		// SAP Gateway reports deleted entities in Atom only; ODP reports them as rows.
@@ -72,7 +72,7 @@ func (f *Feed) findSubscriptions(model *edm.Model) error {
 func SubscriptionSet(model *edm.Model) string {
 	for _, set := range model.Sets {
 		if set.Subscription || set.Name == DefaultSubscriptionSet {
-			return service.Address(set)
+			return document.SetAddress(set)
 		}
 	}
 	return ""

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
@@ -74,7 +74,7 @@ func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk C
 	if len(r.check.names) == 0 {
 		return false, nil
 	}
-	request := service.MetadataRequest(r.Feed.Service, r.Feed.Query)
+	request := document.MetadataRequest(r.Feed.Service, r.Feed.Query)
 	request.Tag = chunk.TagPrefix + metadataTag
 	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request, Tolerate: odataerror.RouterStatuses})
 	return true, nil
@@ -91,7 +91,7 @@ func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error
 	if !isLast {
 		return true, nil
 	}
-	model, err := service.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
+	model, err := document.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
 	if err != nil {
 		return false, err
 	}

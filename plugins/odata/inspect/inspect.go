@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -104,7 +104,7 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 		case argument == "":
 			// not given: the default applies
 		case option.Name == optionService:
-			args.root = service.Path(argument)
+			args.root = document.ServicePath(argument)
 		case option.Name == optionSet:
 			args.set = strings.Trim(argument, "/")
 		case option.Name == optionPrefix:
@@ -182,11 +182,11 @@ func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
 
 func pingService(p *probe.Prober, root string, query uri.Query) (jsontext.Value, error) {
 	model, err := p.Metadata(root, query)
-	answer, missing := p.Get(service.DocumentRequest(root, query)) // in the same round
+	answer, missing := p.Get(document.ServiceRequest(root, query)) // in the same round
 	if err = cmp.Or(err, missing); err != nil {
 		return jsontext.Value{}, err
 	}
-	collections, err := service.ReadDocument(root, answer)
+	collections, err := document.ReadService(root, answer)
 	if err != nil {
 		return jsontext.Value{}, err
 	}
@@ -227,7 +227,7 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 			keys = t.Key
 		}
 		list.Items = append(list.Items, jsontext.NewObject(
-			probe.TextMember("name", service.Address(entitySet)),
+			probe.TextMember("name", document.SetAddress(entitySet)),
 			probe.TextMember("type", entitySet.Type),
 			probe.TextMember("key", strings.Join(keys, ",")),
 			member("creatable", jsontext.NewBool(entitySet.Creatable)),

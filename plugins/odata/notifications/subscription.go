@@ -5,9 +5,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/pack"
@@ -56,7 +56,7 @@ func (s *Subscription) Delivers(set, changeType, address string) bool {
 
 // ListRequest requests the user's subscriptions.
 func ListRequest(target string) wit.Request {
-	return service.Get("subscriptions", target, "application/atom+xml")
+	return document.Get("subscriptions", target, "application/atom+xml")
 }
 
 // ReadSubscriptions reads a page of subscriptions and the next link.
@@ -203,7 +203,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // DeleteRequest deletes a subscription.
 func DeleteRequest(tag, target, root string, query uri.Query) wit.Request {
-	r := service.Get(tag, query.AppendTo(target), "application/atom+xml")
+	r := document.Get(tag, query.AppendTo(target), "application/atom+xml")
 	r.TokenPath = wit.Ptr(query.AppendTo(root + "/"))
 	r.Method = "DELETE"
 	return r

@@ -7,9 +7,9 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -190,7 +190,7 @@ func (a *Adviser) RecommendServices() {
 	// These services come first, so that they are checked even if the validation runs out of time.
 	for _, name := range names[:min(len(names), MaxServices)] {
 		if input := a.Values.String(name); input != "" {
-			_, _ = a.Get(service.MetadataRequest(service.Path(input), config.Query(a.Values)))
+			_, _ = a.Get(document.MetadataRequest(document.ServicePath(input), config.Query(a.Values)))
 		}
 	}
 	if len(a.missing) > 0 {
@@ -210,7 +210,7 @@ func (a *Adviser) RecommendServices() {
 	searches := 0
 	for _, name := range names {
 		input := strings.TrimSpace(a.Values.String(name))
-		if input != "" && !a.paths[service.Path(input)] && len(entries) > 0 && searches < MaxServices {
+		if input != "" && !a.paths[document.ServicePath(input)] && len(entries) > 0 && searches < MaxServices {
 			searches++
 			a.searchServices(input, Catalogues[index])
 		}
@@ -268,7 +268,7 @@ func (a *Adviser) matchingServices(input string) []string {
 		}
 		paths = append(paths, s.path)
 	}
-	if len(matching) == 0 || input == "" || a.paths[service.Path(input)] {
+	if len(matching) == 0 || input == "" || a.paths[document.ServicePath(input)] {
 		matching = paths
 	}
 	slices.Sort(matching)
@@ -305,15 +305,15 @@ func (a *Adviser) RecommendEntitySets(number, path, set string, query uri.Query,
 	}
 	// The names of the sets are in metadata and service document. With functions, the names of function imports that
 	// return entities are added.
-	var document []string
-	response, err := a.Get(service.DocumentRequest(path, config.Query(a.Values)))
+	var listed []string
+	response, err := a.Get(document.ServiceRequest(path, config.Query(a.Values)))
 	if err == nil && isSuccess(response) {
-		document, _ = service.Collections(response.Body)
+		listed, _ = document.Collections(response.Body)
 	}
 	var names []string
 	for _, s := range model.Sets {
-		if s.Addressable && (len(document) == 0 || !s.Default || slices.Contains(document, s.Name)) {
-			names = append(names, service.Address(s))
+		if s.Addressable && (len(listed) == 0 || !s.Default || slices.Contains(listed, s.Name)) {
+			names = append(names, document.SetAddress(s))
 		}
 	}
 	for _, f := range model.Functions {
@@ -364,11 +364,11 @@ func (a *Adviser) loadModel(number, path string, query uri.Query) *edm.Model {
 
 // requestModel requests the metadata of a service.
 func (a *Adviser) requestModel(path string, query uri.Query) (loaded serviceModel) {
-	response, err := a.Get(service.MetadataRequest(path, query))
+	response, err := a.Get(document.MetadataRequest(path, query))
 	if err != nil {
 		return loaded
 	}
-	loaded.metadata, err = service.ReadMetadata(path, response)
+	loaded.metadata, err = document.ReadMetadata(path, response)
 	var failure *wit.Error
 	switch {
 	case err == nil:

@@ -3,9 +3,9 @@ package probe
 import (
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -46,7 +46,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEnt
 
 // CataloguePage returns the page at a next link of the catalogue, and the next link of that page.
 func (p *Prober) CataloguePage(target string) (rows []CatalogueEntry, next string, err error) {
-	response, err := p.Get(service.Get("catalogue "+target, target, "application/json"))
+	response, err := p.Get(document.Get("catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err
 	}
@@ -54,7 +54,7 @@ func (p *Prober) CataloguePage(target string) (rows []CatalogueEntry, next strin
 }
 
 func catalogueRequest(query uri.Query, root, options string) wit.Request {
-	return service.Get("catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
+	return document.Get("catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
 		"application/json")
 }
 
@@ -86,5 +86,5 @@ func pathOf(url string) string {
 		return url
 	}
 	path, _, _ := strings.Cut(target, "?")
-	return service.Path(path)
+	return document.ServicePath(path)
 }

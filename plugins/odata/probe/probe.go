@@ -7,9 +7,9 @@ import (
 	"errors"
 	"strconv"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -67,11 +67,11 @@ func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
 
 // Metadata returns the metadata of a service.
 func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
-	response, err := p.Get(service.MetadataRequest(root, query))
+	response, err := p.Get(document.MetadataRequest(root, query))
 	if err != nil {
 		return nil, err
 	}
-	return service.ReadMetadata(root, response)
+	return document.ReadMetadata(root, response)
 }
 
 // MissingRequests returns the missing requests, with all responses so far as their state, or nil.

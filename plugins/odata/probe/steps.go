@@ -6,10 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
@@ -57,17 +57,17 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	responses []wit.Response) (wit.CommandResult, error) {
 	var steps []step
 	for _, target := range mergeByPath(services) {
-		document := service.DocumentRequest(target.Path, query)
+		request := document.ServiceRequest(target.Path, query)
 		steps = append(steps,
 			step{name: "service " + target.Path, setting: target.Setting,
-				check: checkResponse(document, readService(target.Path))},
+				check: checkResponse(request, readService(target.Path))},
 			step{name: "metadata " + target.Path, setting: target.Setting,
-				check: checkResponse(service.MetadataRequest(target.Path, query), readMetadata(target.Path))})
+				check: checkResponse(document.MetadataRequest(target.Path, query), readMetadata(target.Path))})
 		if target.Writes {
 			// The same request, with a token, is the step csrf.
-			document.TokenPath = wit.Ptr(document.Target)
+			request.TokenPath = wit.Ptr(request.Target)
 			steps = append(steps, step{name: "csrf " + target.Path, setting: target.Setting,
-				check: checkResponse(document, readService(target.Path))})
+				check: checkResponse(request, readService(target.Path))})
 		}
 		for _, set := range target.Sets {
 			steps = append(steps, entitySetStep(target, set, query))
@@ -186,14 +186,14 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 
 func readService(path string) readFunc {
 	return func(response *wit.Response) (string, error) {
-		names, err := service.ReadDocument(path, response)
+		names, err := document.ReadService(path, response)
 		return plural(len(names), "entity set"), err
 	}
 }
 
 func readMetadata(path string) readFunc {
 	return func(response *wit.Response) (string, error) {
-		m, err := service.ReadMetadata(path, response)
+		m, err := document.ReadMetadata(path, response)
 		if err != nil {
 			return "", err
 		}
@@ -212,11 +212,11 @@ func plural(n int, subject string) string {
 func entitySetStep(svc Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
 		check: func(get getFunc) (string, error) {
-			response, err := get(service.MetadataRequest(svc.Path, query))
+			response, err := get(document.MetadataRequest(svc.Path, query))
 			if err != nil {
 				return "", err
 			}
-			m, err := service.ReadMetadata(svc.Path, response)
+			m, err := document.ReadMetadata(svc.Path, response)
 			if err != nil {
 				return "", err
 			}
@@ -230,7 +230,7 @@ func entitySetStep(svc Service, set Set, query uri.Query) step {
 				target += "&$format=json"
 				accept = "application/json"
 			}
-			if response, err = get(service.Get("rows", query.AppendTo(target), accept)); err != nil {
+			if response, err = get(document.Get("rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
 			return readRows(svc, set, response)
@@ -240,11 +240,11 @@ func entitySetStep(svc Service, set Set, query uri.Query) step {
 // find returns the set's URL, and the options of each request with an & at the end.
 func (set Set) find(model *edm.Model, s Service) (address, options string, err error) {
 	if set.Find == nil {
-		entitySet, _, err := service.FindSet(model, s.Path, set.Name, set.Setting)
+		entitySet, _, err := document.FindSet(model, s.Path, set.Name, set.Setting)
 		if err != nil {
 			return "", "", err
 		}
-		return service.Address(entitySet), "", nil
+		return document.SetAddress(entitySet), "", nil
 	}
 	if address, options, err = set.Find(model); options != "" {
 		options += "&"

@@ -5,10 +5,10 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/query"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 )
@@ -22,7 +22,7 @@ func (e EntitySetConfig) Find(model *edm.Model) (address, options string, err er
 	if model.Set(e.Set) == nil {
 		options = e.QueryOptions.Raw
 	}
-	return service.Address(set), options, nil
+	return document.SetAddress(set), options, nil
 }
 
 // FindSet finds an entity set and its type. It returns the entities of a function import, or of a view with parameters,
@@ -34,7 +34,7 @@ func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredT
 		return view(cfg, model, name)
 	}
 	if model.Set(cfg.Set) != nil || i < 0 {
-		return service.FindSet(model, cfg.Service, cfg.Set, name)
+		return document.FindSet(model, cfg.Service, cfg.Set, name)
 	}
 	function := model.Functions[i]
 	subject := "function import " + function.Name + " of " + cfg.Service
@@ -78,14 +78,14 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 	if err != nil {
 		return reject(err.Error())
 	}
-	from, parameters, err := service.FindSet(model, config.Service, entitySet, name)
+	from, parameters, err := document.FindSet(model, config.Service, entitySet, name)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(arguments) == 1 && len(parameters.Key) == 1 && arguments[0].Name == "" {
 		arguments[0].Name = parameters.Key[0]
 	}
-	address := []byte(service.Address(from) + "(")
+	address := []byte(document.SetAddress(from) + "(")
 	for i, key := range parameters.Key {
 		index := slices.IndexFunc(arguments, func(k uri.Key) bool { return k.Name == key })
 		p := parameters.Property(key)

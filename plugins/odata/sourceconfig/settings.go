@@ -8,9 +8,9 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/document"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/query"
-	"github.com/culvert-project/culvert/plugins/odata/service"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/sdk/go/setting"
@@ -195,7 +195,7 @@ func EntitySets(values setting.Values) []EntitySetConfig {
 	var entitySets []EntitySetConfig
 	for _, group := range config.Groups(values) {
 		cfg := EntitySetConfig{Identity: Identity{Number: group.Digits,
-			Service: service.Path(group.String(NameService)),
+			Service: document.ServicePath(group.String(NameService)),
 			Set:     strings.Trim(group.String(NameEntitySet), "/"),
 			Topic:   group.String(NameTopic), ID: group.String(nameID)},
 			Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),

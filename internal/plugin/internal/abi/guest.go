@@ -1,5 +1,6 @@
 // Package abi passes calls to one guest by the canonical ABI of the component model: memory, arguments and results. It
-// knows the layout of the contract's rows and lists, but not their meaning.
+// knows the layout of the contract's rows and lists, but not their meaning. A [Translator] translates schema IDs
+// between the host and the guest: in rows, and inside schemaless values and headers (references.go).
 //
 // Nothing from a guest is trusted: pointers, lengths, alignment, discriminants and text are checked in 64 bits before
 // use, and copied before the guest runs again. After a [*Violation] the instance must be discarded, as after a trap.

@@ -1,4 +1,4 @@
-package registered
+package conversion
 
 import (
 	"strconv"

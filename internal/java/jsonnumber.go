@@ -1,14 +1,14 @@
-package json
+package java
 
 import "strconv"
 
 // maxDigits is the maximum number of digits of a number, which is Jackson's.
 const maxDigits = 1000
 
-// ScanNumber scans the number at data[i] like Jackson with Kafka's settings, which allow leading zeros. end is the
+// ScanJSONNumber scans the number at data[i] like Jackson with Kafka's settings, which allow leading zeros. end is the
 // index after it; isInteger reports whether it has neither point nor exponent. expected is empty for a valid number,
 // else it describes what was expected at end.
-func ScanNumber(data []byte, i int) (end int, isInteger bool, expected string) {
+func ScanJSONNumber(data []byte, i int) (end int, isInteger bool, expected string) {
 	numberStart := i
 	nonDigits := 0 // signs, point and e
 	if i < len(data) && data[i] == '-' {

@@ -1,5 +1,4 @@
-// Package charset converts between UTF-8 and the character sets of Java.
-package charset
+package conversion
 
 import (
 	_ "embed"
@@ -77,8 +76,8 @@ func declare() (list []declaration) {
 	return list
 }
 
-// Find finds a character set by name, ignoring case.
-func Find(name string) (Charset, bool) {
+// FindCharset finds a character set by name, ignoring case.
+func FindCharset(name string) (Charset, bool) {
 	for _, d := range declarations() {
 		if slices.ContainsFunc(d.names, func(alias string) bool { return strings.EqualFold(alias, name) }) {
 			return d.load(), true
@@ -87,8 +86,8 @@ func Find(name string) (Charset, bool) {
 	return Charset{}, false
 }
 
-// Names lists the canonical names for a message.
-func Names() string {
+// CharsetNames lists the canonical names for a message.
+func CharsetNames() string {
 	var names []string
 	for _, d := range declarations() {
 		names = append(names, d.names[0])

@@ -1,9 +1,6 @@
-// Package schemas translates schema IDs between the host and one instance of a plugin: in rows, and inside schemaless
-// values and headers (references.go).
-package schemas
+package abi
 
 import (
-	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -30,8 +27,8 @@ const (
 	maxInstanceSchemaBytes = 32 << 20
 )
 
-// New returns the translator of a new instance. callerErr returns an error to stop reading; it may be nil.
-func New(registry *record.Registry, callerErr func() error) Translator {
+// NewTranslator returns the translator of a new instance. callerErr returns an error to stop reading; it may be nil.
+func NewTranslator(registry *record.Registry, callerErr func() error) Translator {
 	return Translator{registry: registry, callerErr: callerErr, received: map[uint32]*record.Schema{},
 		declared: map[uint32]*record.Schema{}, distinct: map[*record.Schema]struct{}{}}
 }
@@ -52,7 +49,7 @@ func (t *Translator) Need(id uint32) error {
 	}
 	registered := t.registry.Get(id)
 	if registered == nil {
-		return abi.NewRefusal("a row refers to schema %d, which is not registered", id)
+		return NewRefusal("a row refers to schema %d, which is not registered", id)
 	}
 
 	t.received[id] = registered
@@ -98,25 +95,25 @@ func (t *Translator) Declare(list []wit.Schema) error {
 
 func (t *Translator) declareOne(schema *wit.Schema) (uint32, error) {
 	if schema.ID < wit.GuestSchemas {
-		return 0, abi.NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the "+
+		return 0, NewViolation("declares schema %d: expected an ID of at least %d, since lower ones are the "+
 			"host's", schema.ID, uint32(wit.GuestSchemas))
 	}
 	earlier := t.declared[schema.ID]
 	if earlier == nil && len(t.declared) >= maxDeclaredSchemas {
-		return 0, abi.NewViolation("declares more than %d schemas", maxDeclaredSchemas)
+		return 0, NewViolation("declares more than %d schemas", maxDeclaredSchemas)
 	}
 	registered, err := t.registry.Intern(schema.Nodes)
 	switch {
 	case err != nil:
-		return 0, abi.NewViolation("declares schema %#x: %v", schema.ID, err)
+		return 0, NewViolation("declares schema %#x: %v", schema.ID, err)
 	case earlier != nil && earlier != registered:
-		return 0, abi.NewViolation("declares schema %#x twice with different nodes", schema.ID)
+		return 0, NewViolation("declares schema %#x twice with different nodes", schema.ID)
 	case earlier != nil:
 		return earlier.ID, nil
 	}
 	if _, ok := t.distinct[registered]; !ok {
 		if t.declaredBytes+registered.Size > maxInstanceSchemaBytes {
-			return 0, abi.NewViolation("declares schemas of more than %d bytes", maxInstanceSchemaBytes)
+			return 0, NewViolation("declares schemas of more than %d bytes", maxInstanceSchemaBytes)
 		}
 		t.distinct[registered] = struct{}{}
 		t.declaredBytes += registered.Size
@@ -140,11 +137,11 @@ func (t *Translator) Host(id uint32) (uint32, error) {
 	schema := t.declared[id]
 	if id < wit.GuestSchemas {
 		if schema = t.received[id]; schema == nil {
-			return 0, abi.NewViolation("refers to schema %d, which it did not receive", id)
+			return 0, NewViolation("refers to schema %d, which it did not receive", id)
 		}
 	}
 	if schema == nil {
-		return 0, abi.NewViolation("refers to schema %#x, which it has not declared", id)
+		return 0, NewViolation("refers to schema %#x, which it has not declared", id)
 	}
 	if t.batch != nil {
 		t.batch.Retain(schema)

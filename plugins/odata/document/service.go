@@ -1,5 +1,4 @@
-// Package service requests the documents that describe OData services.
-package service
+package document
 
 import (
 	"strconv"
@@ -34,13 +33,13 @@ func MetadataRequests(services []string, query uri.Query, answers []wit.Response
 	return nil, nil
 }
 
-// DocumentRequest requests the service document. path has no trailing slash.
-func DocumentRequest(path string, query uri.Query) wit.Request {
+// ServiceRequest requests the service document. path has no trailing slash.
+func ServiceRequest(path string, query uri.Query) wit.Request {
 	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
 }
 
-// ReadDocument returns the entity sets of a service document. Errors are *wit.Error.
-func ReadDocument(path string, answer *wit.Response) ([]string, error) {
+// ReadService returns the entity sets of a service document. Errors are *wit.Error.
+func ReadService(path string, answer *wit.Response) ([]string, error) {
 	subject := "service document of " + path
 	if answer.Status < 200 || answer.Status > 299 {
 		return nil, odataerror.FromResponse(subject, answer, answer.Body)
@@ -88,7 +87,7 @@ func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.Structure
 	if entitySet == nil {
 		var names []string
 		for _, other := range model.Sets {
-			names = append(names, Address(other))
+			names = append(names, SetAddress(other))
 		}
 		return nil, nil, odataerror.ForSetting(name,
 			"Entity set "+set+" isn't in $metadata of "+path+odataerror.Suggest(set, names, "it has no entity set"))
@@ -101,11 +100,11 @@ func FindSet(model *edm.Model, path, set, name string) (*edm.Set, *edm.Structure
 	return entitySet, t, nil
 }
 
-// Path returns a path with a leading and without a trailing slash.
-func Path(s string) string { return "/" + strings.Trim(s, "/") }
+// ServicePath returns a path with a leading and without a trailing slash.
+func ServicePath(s string) string { return "/" + strings.Trim(s, "/") }
 
-// Address returns the name of a set in URLs.
-func Address(s *edm.Set) string {
+// SetAddress returns the name of a set in URLs.
+func SetAddress(s *edm.Set) string {
 	if s.Default {
 		return s.Name
 	}

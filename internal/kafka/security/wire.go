@@ -1,6 +1,4 @@
-// Package wire sends single requests to a Kafka broker over one connection, without a client's pools, retries and
-// metadata: to authenticate a connection for someone else, and to find the step at which connecting fails.
-package wire
+package security
 
 import (
 	"bufio"
@@ -38,8 +36,10 @@ type Conn struct {
 	correlation int32
 }
 
-// New returns a connection that reads responses from conn. Close closes conn.
-func New(conn net.Conn) *Conn { return &Conn{Conn: conn, Responses: bufio.NewReaderSize(conn, 64<<10)} }
+// NewConn returns a connection that reads responses from conn. Close closes conn.
+func NewConn(conn net.Conn) *Conn {
+	return &Conn{Conn: conn, Responses: bufio.NewReaderSize(conn, 64<<10)}
+}
 
 // RoundTrip sends a request in its version, which must have a header without tags, and returns the response's body.
 func (c *Conn) RoundTrip(request kmsg.Request) ([]byte, error) {

@@ -1,11 +1,10 @@
-package registered
+package conversion
 
 import (
 	"context"
 	"encoding/binary"
 	"fmt"
 
-	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/internal/record"
@@ -14,7 +13,7 @@ import (
 
 // DecoderCache has a converter's decoders by topic and schema: each schema is requested and compiled once.
 type DecoderCache[R decoder] struct {
-	Cache   conversion.Cache[cacheKey, cachedDecoder[R]]
+	Cache   Cache[cacheKey, cachedDecoder[R]]
 	schemas *Schemas
 	// compile creates the decoder of a schema, the last of texts, which may refer to those before it.
 	compile func(ctx context.Context, topic string, texts []registry.NamedSchema) (R, error)
@@ -51,11 +50,11 @@ type cacheKey struct {
 func NewDecoderCache[R decoder](size int, schemas *Schemas,
 	compile func(context.Context, string, []registry.NamedSchema) (R, error),
 	read func(R, context.Context, string, []byte, *record.Batch) (wit.ValueSlice, error)) DecoderCache[R] {
-	return DecoderCache[R]{Cache: conversion.NewCache[cacheKey, cachedDecoder[R]](size), schemas: schemas,
+	return DecoderCache[R]{Cache: NewCache[cacheKey, cachedDecoder[R]](size), schemas: schemas,
 		compile: compile, read: read}
 }
 
-// Decode implements [conversion.Converter] for values that begin with a zero byte and the ID of their schema.
+// Decode implements [Converter] for values that begin with a zero byte and the ID of their schema.
 func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if data == nil {
@@ -133,7 +132,7 @@ func (c *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (c
 	}
 	size := 1000
 	if r.err == nil && r.decoder.From() != nil {
-		size += conversion.CompiledBytes(r.decoder.From())
+		size += CompiledBytes(r.decoder.From())
 	}
 	c.Cache.Put(cacheKey{topic, id}, r, size)
 	return r, nil

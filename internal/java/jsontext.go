@@ -1,6 +1,4 @@
-// Package json reads and writes strings and numbers of JSON like Jackson, which Kafka Connect uses. Guests may import
-// it.
-package json
+package java
 
 import (
 	"encoding/binary"
@@ -9,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// AppendText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters above
-// U+FFFF are escaped as two surrogates, all others are unchanged. ok is false, and out incomplete, if s is not UTF-8.
-func AppendText(dst, s []byte) (out []byte, ok bool) {
+// AppendJSONText appends s as a JSON string: quotation mark, backslash and control characters are escaped, characters
+// above U+FFFF are escaped as two surrogates, all others are unchanged. ok is false, and out incomplete, if s is not
+// UTF-8.
+func AppendJSONText(dst, s []byte) (out []byte, ok bool) {
 	dst = append(dst, '"')
 	if UnescapedPrefix(s) < len(s) {
 		return appendEscaped(dst, s)
@@ -20,11 +19,11 @@ func AppendText(dst, s []byte) (out []byte, ok bool) {
 	return append(dst, '"'), true
 }
 
-// AppendString is [AppendText] for a string, in which it replaces each invalid byte by U+FFFD.
-func AppendString(dst []byte, s string) []byte {
-	out, ok := AppendText(dst, []byte(s))
+// AppendJSONString is [AppendJSONText] for a string, in which it replaces each invalid byte by U+FFFD.
+func AppendJSONString(dst []byte, s string) []byte {
+	out, ok := AppendJSONText(dst, []byte(s))
 	if !ok {
-		out, _ = AppendText(dst, []byte(string([]rune(s))))
+		out, _ = AppendJSONText(dst, []byte(string([]rune(s))))
 	}
 	return out
 }
@@ -71,9 +70,9 @@ func appendUnit(dst []byte, u rune) []byte {
 	return append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
 }
 
-// ScanString scans the string that starts with the quotation mark data[i]. end is the index after its closing mark.
+// ScanJSONString scans the string that starts with the quotation mark data[i]. end is the index after its closing mark.
 // expected is empty for a valid string, else it describes what was expected at end.
-func ScanString(data []byte, i int) (end int, hasEscapes bool, expected string) {
+func ScanJSONString(data []byte, i int) (end int, hasEscapes bool, expected string) {
 	from := i + 1
 	isASCII := true
 	i = from + UnescapedPrefix(data[from:])
@@ -102,7 +101,7 @@ func ScanString(data []byte, i int) (end int, hasEscapes bool, expected string) 
 	return i, hasEscapes, "the end of a string"
 }
 
-// scanEscape scans the escape whose backslash is before data[i], like [ScanString].
+// scanEscape scans the escape whose backslash is before data[i], like [ScanJSONString].
 func scanEscape(data []byte, i int) (end int, expected string) {
 	if i >= len(data) {
 		return i, "an escape"
@@ -123,8 +122,8 @@ func scanEscape(data []byte, i int) (end int, expected string) {
 
 func isHex(c byte) bool { return (c >= '0' && c <= '9') || (c|0x20 >= 'a' && c|0x20 <= 'f') }
 
-// HasLoneSurrogate reports whether a string that [ScanString] has read has an escape of an unpaired surrogate. Jackson
-// accepts them in strings, but not in names.
+// HasLoneSurrogate reports whether a string that [ScanJSONString] has read has an escape of an unpaired surrogate.
+// Jackson accepts them in strings, but not in names.
 func HasLoneSurrogate(s []byte) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
@@ -145,9 +144,9 @@ func HasLoneSurrogate(s []byte) bool {
 // escapeLetters contains the characters of the short escapes. Other escaped characters mean themselves.
 var escapeLetters = [256]byte{'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// Unescape appends the content of a string that [ScanString] has read. An unpaired surrogate, which UTF-8 cannot
-// encode, becomes a question mark like in Java.
-func Unescape(dst, s []byte) []byte {
+// UnescapeJSON appends the content of a string that [ScanJSONString] has read. An unpaired surrogate, which UTF-8
+// cannot encode, becomes a question mark like in Java.
+func UnescapeJSON(dst, s []byte) []byte {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c != '\\' {

@@ -1,6 +1,4 @@
-// Package registered has what converters with a schema registry share: the subjects and IDs of schemas ([Schemas]) and
-// the decoders of values ([DecoderCache]).
-package registered
+package conversion
 
 import (
 	"context"
@@ -9,16 +7,15 @@ import (
 	"fmt"
 	"strconv"
 
-	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/convert/registry"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Schemas finds subjects, IDs and schemas for one converter.
+// Schemas finds subjects, IDs and schemas in the registry for one converter.
 type Schemas struct {
-	Use      conversion.Options
+	Use      Options
 	kind     registry.Kind
 	subject  func(topic, name string) (string, error)
 	client   *registry.Client
@@ -33,8 +30,8 @@ type registrySettings struct {
 	schemaID  int  // `use.schema.id`, if schemas are not registered. A negative ID means none.
 }
 
-// New returns the schemas of a converter. Without OpenRegistry in use it only validates the settings.
-func New(values setting.Values, use conversion.Options, kind registry.Kind) (r Schemas, err error) {
+// NewSchemas returns the schemas of a converter. Without OpenRegistry in use it only validates the settings.
+func NewSchemas(values setting.Values, use Options, kind registry.Kind) (r Schemas, err error) {
 	r = Schemas{Use: use, kind: kind, settings: registrySettings{register: values.Bool("auto.register.schemas"),
 		useLatest: values.Bool("use.latest.version"), normalize: values.Bool("normalize.schemas"),
 		schemaID: values.Int("use.schema.id")}}
@@ -56,8 +53,8 @@ const subjectPackage = "io.confluent.kafka.serializers.subject."
 
 // subjectStrategy returns the function that names subjects, by the class of `key.subject.name.strategy` or `value…`.
 func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (string, error), error) {
-	name := conversion.ConverterType(key) + ".subject.name.strategy"
-	suffix := "-" + conversion.ConverterType(key)
+	name := ConverterType(key) + ".subject.name.strategy"
+	suffix := "-" + ConverterType(key)
 	class := v.String(name)
 	needName := func(record string) error {
 		if record == "" {
@@ -65,7 +62,7 @@ func subjectStrategy(v setting.Values, key bool) (func(topic, name string) (stri
 		}
 		return nil
 	}
-	switch conversion.SimpleName(class) {
+	switch SimpleName(class) {
 	case "", "TopicNameStrategy":
 		return func(topic, _ string) (string, error) { return topic + suffix, nil }, nil
 	case "RecordNameStrategy":
@@ -187,9 +184,8 @@ func (s *Schemas) texts(ctx context.Context, id schemaID) (texts []registry.Name
 		return nil, fault.Data("schema %s is of type %s, expected %s", id, kind, s.kind), nil
 	}
 	for _, schema := range texts {
-		if len(schema.Text) > conversion.MaxEnvelopeBytes {
-			return nil, fault.Data("a schema of %d bytes, expected at most %d", len(schema.Text),
-				conversion.MaxEnvelopeBytes), nil
+		if len(schema.Text) > MaxEnvelopeBytes {
+			return nil, fault.Data("a schema of %d bytes, expected at most %d", len(schema.Text), MaxEnvelopeBytes), nil
 		}
 	}
 	return texts, nil, nil
@@ -218,8 +214,8 @@ func (s *Schemas) Version(ctx context.Context, topic, name, text string) (*int32
 // IDSerializers are the settings for the place of schema IDs.
 var IDSerializers = []string{"key.schema.id.serializer", "value.schema.id.serializer"}
 
-// Settings declares the settings of all converters with a schema registry.
-func Settings() *setting.Table {
+// RegistrySettings declares the settings of all converters with a schema registry.
+func RegistrySettings() *setting.Table {
 	t := setting.NewTable(registry.SettingKeys()...)
 	strategy := func(part string) wit.ConfigKey {
 		return setting.Define(part+".subject.name.strategy", wit.KindClass, wit.Medium,
@@ -227,11 +223,11 @@ func Settings() *setting.Table {
 				"TopicNameStrategy, RecordNameStrategy or TopicRecordNameStrategy.")
 	}
 	t.Declare(
-		conversion.BoolSetting("auto.register.schemas", wit.Medium, "true",
+		BoolSetting("auto.register.schemas", wit.Medium, "true",
 			"Register schemas that the registry does not know. If false, they are only looked up."),
-		conversion.BoolSetting("use.latest.version", wit.Low, "false",
+		BoolSetting("use.latest.version", wit.Low, "false",
 			"Write with the newest schema of the subject if schemas are not registered."),
-		conversion.BoolSetting("normalize.schemas", wit.Low, "false",
+		BoolSetting("normalize.schemas", wit.Low, "false",
 			"Have the registry normalize schemas before it compares them."),
 		setting.Define("use.schema.id", wit.KindInt, wit.Low, setting.Default("-1"),
 			"Write with the schema of this ID if schemas are not registered; -1 means none."),

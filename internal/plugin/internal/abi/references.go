@@ -1,4 +1,4 @@
-package schemas
+package abi
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"slices"
 
-	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -55,7 +54,7 @@ func hasNoStruct(b []byte) bool {
 
 // NeedReferenced calls [Translator.Need] for each schema that a value of the host refers to.
 func (t *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
-	references, err := t.findReferences(encoding, data, abi.NewRefusal)
+	references, err := t.findReferences(encoding, data, NewRefusal)
 	for _, m := range references {
 		if err == nil {
 			err = t.Need(m.id)
@@ -68,7 +67,7 @@ func (t *Translator) NeedReferenced(encoding wit.Encoding, data []byte) error {
 // new bytes to dst.
 func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding,
 	data []byte) (out []byte, isChanged bool, err error) {
-	references, err := t.findReferences(encoding, data, abi.NewViolation)
+	references, err := t.findReferences(encoding, data, NewViolation)
 	if err != nil {
 		return dst, false, err
 	}
@@ -102,7 +101,7 @@ func splice(dst, data []byte, references []schemaReference) []byte {
 func (t *Translator) translateHeaders(dst, data []byte) ([]byte, bool, error) {
 	headers, err := connectdata.Headers(nil, data)
 	if err != nil {
-		return dst, false, abi.NewViolation("a block of headers: %v", err)
+		return dst, false, NewViolation("a block of headers: %v", err)
 	}
 	for i := range headers {
 		header := &headers[i]

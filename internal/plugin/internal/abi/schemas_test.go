@@ -1,4 +1,4 @@
-package schemas
+package abi
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/internal/plugin/internal/abi"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
@@ -19,7 +18,7 @@ import (
 // newTranslator returns a translator with one received schema (1) and one declared schema (GuestSchemas).
 func newTranslator(t testing.TB) Translator {
 	t.Helper()
-	s := New(record.NewRegistry(), nil)
+	s := NewTranslator(record.NewRegistry(), nil)
 	registered, err := s.registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
 	require.NoError(t, err)
 	require.NoError(t, s.Need(registered.ID))
@@ -31,7 +30,7 @@ func newTranslator(t testing.TB) Translator {
 // An instance that declares equal schemas again is charged for them once; too many are rejected, and before that the
 // instance is replaced.
 func TestDeclaredSchemaBytesAreBounded(t *testing.T) {
-	translator := New(record.NewRegistry().ForConnector("c"), nil)
+	translator := NewTranslator(record.NewRegistry().ForConnector("c"), nil)
 	big := func(i int) []wit.SchemaNode {
 		return []wit.SchemaNode{{Kind: wit.String, Doc: wit.Ptr(fmt.Sprint(i) + strings.Repeat("d", 3<<20))}}
 	}
@@ -73,20 +72,20 @@ func TestDeepValuesAreRejected(t *testing.T) {
 			"null":   nested(depth, connectdata.TagNull),
 			"struct": nested(depth, structs...),
 		} {
-			if _, err := s.findReferences(wit.Schemaless, b, abi.NewViolation); isValid != (err == nil) {
+			if _, err := s.findReferences(wit.Schemaless, b, NewViolation); isValid != (err == nil) {
 				t.Errorf("%s nested %d deep: expected valid %t, found %v", name, depth, isValid, err)
 			}
 		}
 	}
 	headers := connectdata.AppendHeaders(nil, make([]connectdata.Header, connectdata.MaxHeaders+1))
-	_, err := s.findReferences(wit.Raw, headers, abi.NewViolation)
+	_, err := s.findReferences(wit.Raw, headers, NewViolation)
 	assert.Error(t, err, "more than 10000 headers")
 	// several megabytes
 	wide := connectdata.AppendNumber([]byte{connectdata.TagArray}, 8<<20)
 	wide = append(wide, make([]byte, 8<<20)...)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	if _, err := s.findReferences(wit.Schemaless, wide, abi.NewViolation); err != nil || ctx.Err() != nil {
+	if _, err := s.findReferences(wit.Schemaless, wide, NewViolation); err != nil || ctx.Err() != nil {
 		t.Error(err, ctx.Err())
 	}
 }
@@ -110,7 +109,7 @@ func FuzzHeaders(f *testing.F) {
 			}
 		}
 		s := newTranslator(t)
-		_, err = s.findReferences(wit.Raw, block, abi.NewViolation)
+		_, err = s.findReferences(wit.Raw, block, NewViolation)
 		assert.True(t, err == nil, "%x: %v", block, err)
 	})
 }

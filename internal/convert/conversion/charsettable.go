@@ -1,4 +1,4 @@
-package charset
+package conversion
 
 import (
 	"encoding/binary"
