@@ -171,11 +171,6 @@ func (r *remote) setReplayTimeout(c *cobra.Command) {
 	}
 }
 
-func connectorFlag(c *cobra.Command, name *string) {
-	c.Flags().StringVar(name, "connector", "", "`NAME` of the connector")
-	requireConnector(c, name)
-}
-
 func requireConnector(c *cobra.Command, name *string) {
 	c.PreRunE = func(*cobra.Command, []string) error {
 		if *name == "" {
@@ -215,7 +210,8 @@ culvert dlq replay. A record that is refused again is another attempt of the sam
 			return r.replayLetters(c, "/{letter}/retry", body, connector, args[0])
 		},
 	}
-	connectorFlag(c, &connector)
+	c.Flags().StringVar(&connector, "connector", "", "`NAME` of the connector")
+	requireConnector(c, &connector)
 	c.Flags().StringVar(&value, "value", "", "send this `TEXT` in place of the record's value; JSON, if that is an "+
 		"object or array; - reads standard input")
 	c.Flags().BoolVar(&includeSuperseded, "older", false, "also if the topic has a later record with the same key")

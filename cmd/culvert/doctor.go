@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,7 +55,20 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 	diagnosis := doctor.NewDiagnosis(func(s doctor.Step) {
 		s.Step = w.Redact(s.Step)
 		s.Message = w.Redact(s.Message)
-		printStep(c, s, asJSON)
+		out := c.OutOrStdout()
+		if asJSON {
+			printJSON(out, s)
+			return
+		}
+		state := "ok  "
+		if !s.OK {
+			state = "FAIL"
+		}
+		message := s.Message
+		if s.Setting != "" && !strings.HasPrefix(message, s.Setting+":") {
+			message = s.Setting + ": " + message
+		}
+		fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, inLine(s.Step), shown.Line(message))
 	})
 	brokers := kafka.Defaults()
 	if sorted.Worker == "" {
@@ -71,9 +83,14 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		if w, brokers, err = remoteKafka(c.Context(), sorted.Worker, settings, log); err != nil {
 			return err
 		}
-		if err := diagnoseKafka(c, diagnosis, w, brokers, log); err != nil {
-			return err
+		route, _, err := security.RouteSettings(w.All())
+		if err != nil {
+			return asUsageError(err)
 		}
+		route.Logger = log
+		isTLS, explain := brokers.TLS()
+		diagnosis.Kafka(c.Context(), doctor.Kafka{
+			Bootstrap: brokers.Bootstrap, Route: route, TLS: isTLS, Explain: explain, SASL: brokers.SASL()})
 	}
 	for _, file := range sorted.Connectors { // -p may also name several connectors, or their folder
 		if !diagnosis.OK() {
@@ -95,34 +112,4 @@ func diagnose(c *cobra.Command, in *installation, files []string, asJSON bool) e
 		return asFailure(errors.New("")) // the failed step was printed
 	}
 	return nil
-}
-
-func diagnoseKafka(c *cobra.Command, diagnosis *doctor.Diagnosis, w *config.Worker, brokers kafka.Config,
-	log *slog.Logger) error {
-	route, _, err := security.RouteSettings(w.All())
-	if err != nil {
-		return asUsageError(err)
-	}
-	route.Logger = log
-	isTLS, explain := brokers.TLS()
-	diagnosis.Kafka(c.Context(), doctor.Kafka{
-		Bootstrap: brokers.Bootstrap, Route: route, TLS: isTLS, Explain: explain, SASL: brokers.SASL()})
-	return nil
-}
-
-func printStep(c *cobra.Command, s doctor.Step, asJSON bool) {
-	out := c.OutOrStdout()
-	if asJSON {
-		printJSON(out, s)
-		return
-	}
-	state := "ok  "
-	if !s.OK {
-		state = "FAIL"
-	}
-	message := s.Message
-	if s.Setting != "" && !strings.HasPrefix(message, s.Setting+":") {
-		message = s.Setting + ": " + message
-	}
-	fmt.Fprintf(out, "%s %6d ms  %-28s %s\n", state, s.Ms, inLine(s.Step), shown.Line(message))
 }

@@ -235,7 +235,9 @@ func TimedOut(problems config.Problems) bool {
 func (ch *Checker) newOnlineCheck(ctx context.Context, connector *resolved.Connector) *onlineCheck {
 	limitWait := cmp.Or(ch.LimitWait, ch.Wait)
 	roles := connector.Roles()
-	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: newOnlineClock(ctx, ch.Wait, limitWait)}
+	c := &onlineClock{service: ch.Wait, limits: limitWait}
+	c.ctx, c.end = context.WithCancelCause(ctx)
+	online := &onlineCheck{log: ch.log(), wait: ch.Wait, clock: c}
 	online.limitText = func(wait limits.Wait) string {
 		reason := cmp.Or(strings.Join(wait.Reasons, "; "), "waiting for a limit of its origin")
 		if wait.ByRate {

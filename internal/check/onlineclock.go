@@ -37,12 +37,6 @@ type onlineClock struct {
 	timer   *time.Timer        // ends the clock; nil before the first request
 }
 
-func newOnlineClock(ctx context.Context, service, limits time.Duration) *onlineClock {
-	c := &onlineClock{service: service, limits: limits}
-	c.ctx, c.end = context.WithCancelCause(ctx)
-	return c
-}
-
 // clockContext is the context of the clock with a deadline that moves with the clock.
 type clockContext struct {
 	context.Context

@@ -207,7 +207,11 @@ func (c ConfigChange) endpoints(scope secretScope, connector *resolved.Connector
 		}
 		if scope == serviceScope {
 			endpoints["connector.class"] = connector.Text("connector.class")
-			normalizeOrigin(endpoints)
+			endpoints[role.Scheme] = strings.ToLower(cmp.Or(endpoints[role.Scheme], "https"))
+			endpoints[role.Address] = strings.ToLower(strings.Trim(endpoints[role.Address], "[]"))
+			if endpoints[role.Port] == "" && endpoints[role.Destination] == "" {
+				endpoints[role.Port] = map[string]string{"http": "80", "https": "443"}[endpoints[role.Scheme]]
+			}
 		}
 		return endpoints
 	}
@@ -217,14 +221,6 @@ func (c ConfigChange) endpoints(scope secretScope, connector *resolved.Connector
 		}
 	}
 	return endpoints
-}
-
-func normalizeOrigin(endpoints map[string]string) {
-	endpoints[role.Scheme] = strings.ToLower(cmp.Or(endpoints[role.Scheme], "https"))
-	endpoints[role.Address] = strings.ToLower(strings.Trim(endpoints[role.Address], "[]"))
-	if endpoints[role.Port] == "" && endpoints[role.Destination] == "" {
-		endpoints[role.Port] = map[string]string{"http": "80", "https": "443"}[endpoints[role.Scheme]]
-	}
 }
 
 // sharedCredentials checks credentials that do not belong to the connector: of a BTP destination, of a binding or

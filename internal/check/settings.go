@@ -95,7 +95,20 @@ func (c *settingsCheck) checkSetting(entry config.Entry) config.Problems {
 	case ok:
 		return c.checkValue(entry, &spec, c.plugin)
 	case c.plugin.Prefix(entry.Key) == "" && config.HasPrefix(entry.Key, c.nested):
-		return c.checkClientSetting(entry)
+		for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
+			name, ok := strings.CutPrefix(entry.Key, prefix)
+			if !ok {
+				continue
+			}
+			if spec, ok := config.FindWorkerSetting(name); ok {
+				return c.providers().CheckLiteral(entry, spec)
+			}
+		}
+		if c.providers().HasUnknownProvider(entry) && config.IsPassword(entry.Key) && config.HasPrefix(entry.Key,
+			[]string{"key.converter.", "value.converter."}) {
+			return config.Problems{c.providers().UnknownProvider(entry, true)}
+		}
+		return nil
 	}
 	return config.Problems{c.unknownProblem(entry)}
 }
@@ -150,23 +163,6 @@ func (c *settingsCheck) unknownProblem(entry config.Entry) config.Problem {
 	p := entry.CodedProblem(setting.CodeUnknown, setting.Unknown(near))
 	p.Warning = true
 	return p
-}
-
-func (c *settingsCheck) checkClientSetting(entry config.Entry) config.Problems {
-	for _, prefix := range []string{"producer.override.", "consumer.override.", "admin.override."} {
-		name, ok := strings.CutPrefix(entry.Key, prefix)
-		if !ok {
-			continue
-		}
-		if spec, ok := config.FindWorkerSetting(name); ok {
-			return c.providers().CheckLiteral(entry, spec)
-		}
-	}
-	if c.providers().HasUnknownProvider(entry) && config.IsPassword(entry.Key) && config.HasPrefix(entry.Key,
-		[]string{"key.converter.", "value.converter."}) {
-		return config.Problems{c.providers().UnknownProvider(entry, true)}
-	}
-	return nil
 }
 
 // checkValue checks the value of a setting that a table declares.

@@ -109,7 +109,23 @@ func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) 
 		builder.add("", value)
 	}
 	for _, converter := range []string{resolved.HeaderConverter, resolved.KeyConverter, resolved.ValueConverter} {
-		builder.addConverter(converter)
+		declared, err := resolved.ConverterOf(converter, builder.connector.Text(converter))
+		if err != nil {
+			continue // no converter is set, or its class is unknown, which is reported as a problem
+		}
+		settings := map[string]string{}
+		for _, e := range builder.connector.Entries {
+			if name, ok := strings.CutPrefix(e.Key, converter+"."); ok {
+				settings[name] = e.Raw
+			}
+		}
+		for _, e := range declared.Validate(settings, converter == resolved.KeyConverter) {
+			if converter == resolved.HeaderConverter && e.Key.Name == "converter.type" {
+				converterType := "header"
+				e.Value = &converterType
+			}
+			builder.add(converter+".", e)
+		}
 	}
 	validate := func(ctx context.Context, found config.Problems) config.Problems {
 		return ch.validateOffline(ctx, connector, nil, found)
@@ -355,26 +371,6 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		v.index[definition.Name] = first + i
 	}
 	v.addGroup(group)
-}
-
-func (v *validationBuilder) addConverter(converter string) {
-	declared, err := resolved.ConverterOf(converter, v.connector.Text(converter))
-	if err != nil {
-		return // no converter is set, or its class is unknown, which is reported as a problem
-	}
-	settings := map[string]string{}
-	for _, e := range v.connector.Entries {
-		if name, ok := strings.CutPrefix(e.Key, converter+"."); ok {
-			settings[name] = e.Raw
-		}
-	}
-	for _, e := range declared.Validate(settings, converter == resolved.KeyConverter) {
-		if converter == resolved.HeaderConverter && e.Key.Name == "converter.type" {
-			converterType := "header"
-			e.Value = &converterType
-		}
-		v.add(converter+".", e)
-	}
 }
 
 func (v *validationBuilder) addGroup(name string) {

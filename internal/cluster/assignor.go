@@ -99,7 +99,9 @@ func Assign(in Input) Output {
 	p.restorePrevious()
 	p.assignUnowned()
 	p.rebalance(onlyIdle)
-	p.rebalanceRunning()
+	if !slices.ContainsFunc(p.resources, func(r resource) bool { return r.owner == delayed }) {
+		p.rebalance(allResources)
+	}
 	p.buildOutput()
 	return p.out
 }
@@ -403,7 +405,10 @@ func (p *plan) delayLostMember(history memberHistory, names map[string]int, inte
 			intended[i] = returned
 		case p.in.Now.Before(until):
 			resource.owner = delayed
-			p.planAgainAt(until)
+			// An earlier delay remains.
+			if p.out.Next.IsZero() || until.Before(p.out.Next) {
+				p.out.Next = until
+			}
 		}
 		delayedResources = appendResource(delayedResources, &p.connectors[resource.connector], resource.index)
 	}
@@ -443,16 +448,6 @@ func (p *plan) currentOwner(resource *resource) int {
 	return best
 }
 
-// originTasks returns the tasks of an origin that are assigned to a member.
-func (p *plan) originTasks(origin, m int) (tasks []int) {
-	for _, i := range p.assigned[1][m] {
-		if p.originOf[p.resources[i].connector] == origin {
-			tasks = append(tasks, i)
-		}
-	}
-	return tasks
-}
-
 // assignUnowned assigns each resource without an owner to the member with the fewest connectors or tasks.
 func (p *plan) assignUnowned() {
 	for i := range p.resources {
@@ -476,13 +471,6 @@ func (p *plan) assignUnowned() {
 				"expected the plugins of class %s on one of the %d workers that may send requests to %s at a time, "+
 					"found them only on others", c.Class, p.origin(resource).maxRequests, c.Origin)
 		}
-	}
-}
-
-// planAgainAt makes the group plan again at a time, or earlier if another delay ends before.
-func (p *plan) planAgainAt(due time.Time) {
-	if p.out.Next.IsZero() || due.Before(p.out.Next) {
-		p.out.Next = due
 	}
 }
 
@@ -553,7 +541,13 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 			if tasks[from] < 2 || tasks[target] > 0 || owned(target)+tasks[from] >= owned(from) {
 				continue
 			}
-			if candidates := p.originTasks(o, from); !slices.ContainsFunc(candidates, func(i int) bool {
+			var candidates []int
+			for _, i := range p.assigned[1][from] {
+				if p.originOf[p.resources[i].connector] == o {
+					candidates = append(candidates, i)
+				}
+			}
+			if !slices.ContainsFunc(candidates, func(i int) bool {
 				return (which == onlyIdle && p.resources[i].running) || !p.isEligible(p.resources[i].connector, target)
 			}) {
 				return candidates, target
@@ -561,12 +555,6 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 		}
 	}
 	return nil, unassigned
-}
-
-func (p *plan) rebalanceRunning() {
-	if !slices.ContainsFunc(p.resources, func(r resource) bool { return r.owner == delayed }) {
-		p.rebalance(allResources)
-	}
 }
 
 func (p *plan) buildOutput() {

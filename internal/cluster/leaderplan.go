@@ -56,7 +56,22 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	in := Input{Now: began, Delay: l.worker.options.RebalanceDelay, Members: decoded, State: state}
 	var out Output
 	if readErr == nil || snapshot.Connectors == nil {
-		in.Connectors = l.planInput(snapshot, decoded)
+		var connectors []Connector
+		for _, c := range snapshot.Connectors {
+			connector := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
+				Created: snapshot.ConfigOffsets[c.Name]}
+			connector.Eligible, connector.Missing = l.eligible(c, decoded)
+			if set := snapshot.TaskConfigs(c.Name); set != nil {
+				connector.Version = set.Version
+				connector.Tasks = len(set.Settings)
+				connector.Claims = set.Requirements.Claims
+				connector.Origin = set.Requirements.Origin
+				connector.Requests = set.Requirements.Requests
+				connector.PerSecond = set.Requirements.PerSecond
+			}
+			connectors = append(connectors, connector)
+		}
+		in.Connectors = connectors
 		out = Assign(in)
 	} else {
 		out = freezePlan(decoded)
@@ -182,25 +197,6 @@ func freezePlan(members []Member) Output {
 // othersLeaving reports whether all members but the one with the ID are leaving.
 func othersLeaving(members []Member, id string) bool {
 	return !slices.ContainsFunc(members, func(m Member) bool { return m.ID != id && !m.Leaving })
-}
-
-func (l *leader) planInput(snapshot config.Snapshot, members []Member) []Connector {
-	var connectors []Connector
-	for _, c := range snapshot.Connectors {
-		connector := Connector{Name: c.Name, Key: KeyOf(c.Name), Class: c.Text("connector.class"),
-			Created: snapshot.ConfigOffsets[c.Name]}
-		connector.Eligible, connector.Missing = l.eligible(c, members)
-		if set := snapshot.TaskConfigs(c.Name); set != nil {
-			connector.Version = set.Version
-			connector.Tasks = len(set.Settings)
-			connector.Claims = set.Requirements.Claims
-			connector.Origin = set.Requirements.Origin
-			connector.Requests = set.Requirements.Requests
-			connector.PerSecond = set.Requirements.PerSecond
-		}
-		connectors = append(connectors, connector)
-	}
-	return connectors
 }
 
 // requirement is a class that a connector needs. plugin is the name of the plugin that has it, as the leader knows it;

@@ -204,7 +204,10 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.Starting != nil && !pr.isScript && pr.formValues == nil {
 		if reason := c.Starting(); reason != nil {
-			c.answerStarting(w, pr, name, reason)
+			// The browser requests this page again after refreshSeconds, also without script.
+			w.Header().Set("Refresh", refreshSeconds)
+			c.answerFrame(w, pr, frameData{Page: pr.section(name), Title: "Starting", ReadOnlyReason: pr.ReadOnlyReason,
+				Assets: c.version, Environment: c.Environment, Starting: reason.Error()}, http.StatusServiceUnavailable)
 			return
 		}
 	}
@@ -314,13 +317,6 @@ func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string
 	c.answerFrame(w, pr, frame, status)
 }
 
-// answerStarting answers with a page that the browser requests again after refreshSeconds, also without script.
-func (c *console) answerStarting(w http.ResponseWriter, pr *pageRequest, name string, reason error) {
-	w.Header().Set("Refresh", refreshSeconds)
-	c.answerFrame(w, pr, frameData{Page: pr.section(name), Title: "Starting", ReadOnlyReason: pr.ReadOnlyReason,
-		Assets: c.version, Environment: c.Environment, Starting: reason.Error()}, http.StatusServiceUnavailable)
-}
-
 const refreshSeconds = "2"
 
 func (c *console) answerFrame(w http.ResponseWriter, pr *pageRequest, frame frameData, status int) {
@@ -332,12 +328,6 @@ func (c *console) answerFrame(w http.ResponseWriter, pr *pageRequest, frame fram
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	c.Send(w, pr.r, status, html.Bytes())
-}
-
-func answerJSON(w http.ResponseWriter, status int, value any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(value)
 }
 
 func statusOf(err error) int {
@@ -361,7 +351,9 @@ type redirect string
 
 func (r redirect) write(_ rest.Pages, w http.ResponseWriter, pr *pageRequest) {
 	if pr.isScript {
-		answerJSON(w, http.StatusOK, map[string]redirect{"to": r})
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusOK)
+		_ = json.NewEncoder(w).Encode(map[string]redirect{"to": r})
 		return
 	}
 	w.Header().Set("Location", string(r))

@@ -154,19 +154,7 @@ func (p *cachedPage) answer(known string, render func() rendered) (encoded encod
 		cost := time.Since(start)
 		p.expiresAt = start.Add(cost + min(max(cacheTTL, cacheFactor*cost), maxCacheTTL))
 	}
-	versions := p.existingVersions(known)
-	encoded, ok := p.answers[versions]
-	if !ok {
-		encoded = p.content.answer(versions, p.outlines)
-	}
-	if len(p.answers) < maxAnswers {
-		p.answers[versions] = encoded
-	}
-	return encoded, p.size()
-}
-
-// existingVersions returns the known versions without those that the page did not have, which a viewer may invent.
-func (p *cachedPage) existingVersions(known string) string {
+	// Versions that the page did not have are left out: a viewer may invent some.
 	var existing []string
 	for part := range strings.SplitSeq(known, ",") {
 		name, version, _ := strings.Cut(part, ".")
@@ -175,7 +163,15 @@ func (p *cachedPage) existingVersions(known string) string {
 		}
 	}
 	slices.Sort(existing)
-	return strings.Join(slices.Compact(existing), ",")
+	versions := strings.Join(slices.Compact(existing), ",")
+	encoded, ok := p.answers[versions]
+	if !ok {
+		encoded = p.content.answer(versions, p.outlines)
+	}
+	if len(p.answers) < maxAnswers {
+		p.answers[versions] = encoded
+	}
+	return encoded, p.size()
 }
 
 // size returns approximately how many bytes of memory the page needs.

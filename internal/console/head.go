@@ -146,7 +146,7 @@ func (h *connectorHead) Fix() *fix {
 	if action == nil {
 		return nil
 	}
-	form := "form" + query("name", h.Name) + "#" + fieldID(action.Setting)
+	form := "form" + query("name", h.Name) + "#" + elementID("field", action.Setting)
 	switch {
 	case action.Do == "letters":
 		return &fix{"letters" + query("name", h.Name), "Show the dead letters"}

@@ -88,22 +88,18 @@ func (pr *pageRequest) log() (any, error) {
 		return !strings.Contains(strings.ToLower(line.Text), strings.ToLower(page.Text))
 	})
 	if !pr.isScript { // the form is in no fragment
-		page.readChoices(pr)
+		for _, c := range pr.connectors() {
+			page.Connectors = append(page.Connectors, c.Name)
+		}
+		var workers []rest.WorkerInfo
+		_ = pr.get("GET /culvert/workers", &workers) // after a failure, the chosen worker is the only choice
+		for _, w := range currentWorkers(workers) {
+			page.Workers = append(page.Workers, w.Worker)
+		}
+		page.Connectors = sortedWith(page.Connectors, page.Connector)
+		page.Workers = sortedWith(page.Workers, page.Worker)
 	}
 	return page, err
-}
-
-func (l *logPage) readChoices(pr *pageRequest) {
-	for _, c := range pr.connectors() {
-		l.Connectors = append(l.Connectors, c.Name)
-	}
-	var workers []rest.WorkerInfo
-	_ = pr.get("GET /culvert/workers", &workers) // after a failure, the chosen worker is the only choice
-	for _, w := range currentWorkers(workers) {
-		l.Workers = append(l.Workers, w.Worker)
-	}
-	l.Connectors = sortedWith(l.Connectors, l.Connector)
-	l.Workers = sortedWith(l.Workers, l.Worker)
 }
 
 func sortedWith(names []string, name string) []string {

@@ -97,7 +97,11 @@ func (pr *pageRequest) postRecords() (any, error) {
 	case "chain":
 		return pr.tryChain(p)
 	case "test":
-		return pr.downloadTest(p)
+		file := ""
+		if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &file) {
+			return p, pr.loadSample(p)
+		}
+		return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 	case "tool":
 		return pr.runTool(p)
 	}
@@ -123,14 +127,6 @@ func (pr *pageRequest) tryChain(p *recordsPage) (any, error) {
 	}
 	truncateSample(p.Sample)
 	return p, nil
-}
-
-func (pr *pageRequest) downloadTest(p *recordsPage) (any, error) {
-	file := ""
-	if !pr.callChain(p, "?as=test", http.Header{"Accept": {"text/yaml, */*"}}, &file) {
-		return p, pr.loadSample(p)
-	}
-	return download{fileName(p.Name) + "_test.yaml", "application/yaml", file}, nil
 }
 
 // callChain requests the sample with the typed chain. It is false, with a problem on the page, after a failure.

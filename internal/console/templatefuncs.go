@@ -143,8 +143,6 @@ func linesOfText(text any) (lines []string) {
 
 func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
-func fieldID(setting string) string { return elementID("field", setting) }
-
 // elementID returns an element ID for any parts, which users may have written.
 func elementID(parts ...any) string { return "i" + digest(fmt.Appendf(nil, "%q", parts)) }
 

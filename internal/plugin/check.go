@@ -282,22 +282,18 @@ func (c *checker) checkComponent(component *wit.Component) {
 		case validation.Pending != nil:
 			c.refuse(where, "validate requests documents although it is offline")
 		default:
-			c.checkAnswered(where, component, *validation.Done)
+			isAnswered := map[string]bool{}
+			for _, value := range *validation.Done {
+				isAnswered[value.Key.Name] = true
+			}
+			for _, key := range component.Settings {
+				if !strings.Contains(key.Name, "{") && !isAnswered[key.Name] {
+					c.advise(where, "validate returns nothing for the setting %s", key.Name)
+				}
+			}
 		}
 		return nil
 	})
-}
-
-func (c *checker) checkAnswered(where string, component *wit.Component, done []wit.ConfigValue) {
-	isAnswered := map[string]bool{}
-	for _, value := range done {
-		isAnswered[value.Key.Name] = true
-	}
-	for _, key := range component.Settings {
-		if !strings.Contains(key.Name, "{") && !isAnswered[key.Name] {
-			c.advise(where, "validate returns nothing for the setting %s", key.Name)
-		}
-	}
 }
 
 func (c *checker) callAll() {
@@ -308,7 +304,12 @@ func (c *checker) callAll() {
 		case wit.InterfaceSource:
 			c.callSource()
 		case wit.InterfaceNotifications:
-			c.callNotifications()
+			c.try("notifications.handle-notification", "", func(i *Instance) error {
+				return errorOf(i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"}))
+			})
+			c.try("notifications.subscribe", "", func(i *Instance) error {
+				return errorOf(i.Subscribe(c.ctx, nil, 0, "", nil, nil))
+			})
 		case wit.InterfaceRetirement:
 			c.tryEach(wit.ComponentSource, "retirement.retire", func(i *Instance, component string) error {
 				return errorOf(i.Retire(c.ctx, component, nil, nil, nil, nil))
@@ -392,15 +393,6 @@ func (c *checker) callSource() {
 		return i.Abandon(c.ctx, page)
 	})
 	c.try("source.check-offset", "", func(i *Instance) error { return i.CheckOffset(c.ctx, nil, nil) })
-}
-
-func (c *checker) callNotifications() {
-	c.try("notifications.handle-notification", "", func(i *Instance) error {
-		return errorOf(i.HandleNotification(c.ctx, nil, wit.Notification{Method: "GET"}))
-	})
-	c.try("notifications.subscribe", "", func(i *Instance) error {
-		return errorOf(i.Subscribe(c.ctx, nil, 0, "", nil, nil))
-	})
 }
 
 func (c *checker) callSink() {

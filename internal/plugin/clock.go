@@ -103,19 +103,6 @@ func (c *clock) addHostTime(from, till time.Time) {
 	c.hostTimeSinceTick += elapsed
 }
 
-func (c *clock) countTick(now time.Time) {
-	c.ticks++
-	c.window += now.Sub(c.tickStart) - c.hostTimeSinceTick
-	c.windowTicks++
-	if c.windowTicks == windowLength {
-		c.perTick = min(c.perTick, c.window/windowLength)
-		c.window = 0
-		c.windowTicks = 0
-	}
-	c.tickStart = now
-	c.hostTimeSinceTick = 0
-}
-
 // callerErr returns an error once the caller has given up, so that reading of a result stops.
 func (c *clock) callerErr() error {
 	if c.ctx == nil || c.ctx.Err() == nil {
@@ -131,7 +118,16 @@ const checkEvery = 1024
 // intervals lets other goroutines and other calls run.
 func (c *clock) tick(slots *processors) {
 	now := time.Now()
-	c.countTick(now)
+	c.ticks++
+	c.window += now.Sub(c.tickStart) - c.hostTimeSinceTick
+	c.windowTicks++
+	if c.windowTicks == windowLength {
+		c.perTick = min(c.perTick, c.window/windowLength)
+		c.window = 0
+		c.windowTicks = 0
+	}
+	c.tickStart = now
+	c.hostTimeSinceTick = 0
 	c.check(now)
 	if now.Sub(c.yielded) >= yieldEvery {
 		runtime.Gosched()

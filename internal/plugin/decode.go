@@ -16,7 +16,30 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status u
 	into *record.Batch) (result wit.DecodeResult, err error) {
 	rows := len(into.Rows)
 	data := len(into.Data)
-	pass := func(export *abi.Func) (uint32, error) { return i.passPiece(export, page, tag, status, piece, last) }
+	pass := func(export *abi.Func) (uint32, error) {
+		guest := i.guest
+		if !utf8.ValidString(tag) {
+			return 0, abi.NewRefusal("the tag %q is not UTF-8", tag)
+		}
+		lastPiece := uint64(0)
+		if last {
+			lastPiece = 1
+		}
+		guest.BeginCall()
+		blockTag := guest.AddBlock(len(tag), 1)
+		blockPiece := guest.AddBlock(len(piece), 1)
+		if err := guest.AllocateBlocks(i.callCtx); err != nil {
+			return 0, err
+		}
+		guest.Pass(uint64(page))
+		guest.PassList(blockTag, len(tag))
+		guest.Pass(uint64(status))
+		guest.PassList(blockPiece, len(piece))
+		guest.Pass(lastPiece)
+		copy(guest.BlockBytes(blockTag), tag)
+		copy(guest.BlockBytes(blockPiece), piece)
+		return guest.Call(i.callCtx, export)
+	}
 	err = i.callBatch(ctx, decodeFunc, pass, decodeResultSize, func(payload []byte, ptr uint32) (err error) {
 		result, err = i.readDecode(payload, ptr, into)
 		return err
@@ -27,32 +50,6 @@ func (i *Instance) Decode(ctx context.Context, page uint32, tag string, status u
 		return wit.DecodeResult{}, err
 	}
 	return result, nil
-}
-
-func (i *Instance) passPiece(export *abi.Func, page uint32, tag string, status uint16, piece []byte,
-	last bool) (uint32, error) {
-	guest := i.guest
-	if !utf8.ValidString(tag) {
-		return 0, abi.NewRefusal("the tag %q is not UTF-8", tag)
-	}
-	lastPiece := uint64(0)
-	if last {
-		lastPiece = 1
-	}
-	guest.BeginCall()
-	blockTag := guest.AddBlock(len(tag), 1)
-	blockPiece := guest.AddBlock(len(piece), 1)
-	if err := guest.AllocateBlocks(i.callCtx); err != nil {
-		return 0, err
-	}
-	guest.Pass(uint64(page))
-	guest.PassList(blockTag, len(tag))
-	guest.Pass(uint64(status))
-	guest.PassList(blockPiece, len(piece))
-	guest.Pass(lastPiece)
-	copy(guest.BlockBytes(blockTag), tag)
-	copy(guest.BlockBytes(blockPiece), piece)
-	return guest.Call(i.callCtx, export)
 }
 
 // readDecode reads the result of decode. The offsets in payload: schemas 0, rows 8, data 16, errors 24, linked 32,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
+	"slices"
 	"strings"
 	"time"
 
@@ -303,7 +304,9 @@ func (i *Instance) newTrap(err error) *Trap {
 	case isA[*stackLimitError](err):
 		t.Limit = "stack"
 	}
-	counts.countAbort(t.Limit)
+	if i := slices.Index(callLimits[:], t.Limit); i >= 0 {
+		counts.aborted[i].Add(1)
+	}
 	return t
 }
 

@@ -125,7 +125,15 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	waitCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(pool.ctx, func() { cancel(pool.closedError()) })()
-	b.trimOthers(pool)
+	// Instances of other pools that have been idle for too long are closed.
+	b.mu.Lock()
+	others := slices.Collect(maps.Keys(b.pools))
+	b.mu.Unlock()
+	for _, other := range others {
+		if other != pool {
+			other.trim()
+		}
+	}
 	err := b.turn.Acquire(waitCtx, 1)
 	if err == nil {
 		defer b.turn.Release(1)
@@ -145,18 +153,6 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 	}
 	return fmt.Errorf("waiting for memory for an instance of plugin %s (%s is %d): %w", pool.module.info.Name,
 		MemorySetting, b.bytes, err)
-}
-
-// trimOthers closes instances of other pools that have been idle for too long.
-func (b *memoryBudget) trimOthers(pool *Pool) {
-	b.mu.Lock()
-	others := slices.Collect(maps.Keys(b.pools))
-	b.mu.Unlock()
-	for _, other := range others {
-		if other != pool {
-			other.trim()
-		}
-	}
 }
 
 func (b *memoryBudget) warn(pool *Pool) {

@@ -46,12 +46,6 @@ var callLimits = [...]string{"call.ms", "memory.bytes", "result.bytes", "log.lin
 // CallLimits returns the names of limits that calls can exceed.
 func CallLimits() []string { return slices.Clone(callLimits[:]) }
 
-func (c *counters) countAbort(limit string) {
-	if i := slices.Index(callLimits[:], limit); i >= 0 {
-		c.aborted[i].Add(1)
-	}
-}
-
 func (c *counters) snapshot() Metrics {
 	aborted := map[string]int64{}
 	for i, name := range callLimits {

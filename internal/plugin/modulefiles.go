@@ -319,7 +319,17 @@ func (m *Manager) activate(file *candidateFile) {
 		delete(m.chosen, info.Name)
 	}
 	m.changes.Add(1)
-	others := m.conflicts(info)
+	var others []string
+	for _, component := range info.Components {
+		for _, source := range m.sources {
+			if mod := source.active; mod != nil && mod.info.Name != info.Name &&
+				mod.component(component.Kind, component.Name) != nil {
+				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name,
+					mod.info.Name, mod.info.Version, mod.info.Path))
+			}
+		}
+	}
+	slices.Sort(others)
 	replacedVersion := ""
 	for _, source := range m.sources {
 		if mod := source.active; mod != nil && !file.builtIn && mod.info.BuiltIn && mod.info.Name == info.Name &&
@@ -361,20 +371,6 @@ func checkFileAccess(file *candidateFile) error {
 		}
 	}
 	return nil
-}
-
-func (m *Manager) conflicts(info *Info) (others []string) {
-	for _, component := range info.Components {
-		for _, source := range m.sources {
-			if mod := source.active; mod != nil && mod.info.Name != info.Name &&
-				mod.component(component.Kind, component.Name) != nil {
-				others = append(others, fmt.Sprintf("%s %s of %s %s (%s)", component.Kind, component.Name,
-					mod.info.Name, mod.info.Version, mod.info.Path))
-			}
-		}
-	}
-	slices.Sort(others)
-	return others
 }
 
 // sourceOf returns the source of a file, which it creates if there is no source. m.mu must be held.

@@ -75,18 +75,6 @@ type waiter struct {
 	err      error
 }
 
-func newPool(mod *module, connector string, isTransform bool) *Pool {
-	mod.retain()
-	pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
-		breaker: mod.breaker(connector), budget: &mod.host.memory.sources}
-	if isTransform {
-		pool.budget = &mod.host.memory.transforms
-	}
-	pool.ctx, pool.cancel = context.WithCancel(context.Background())
-	pool.budget.add(pool)
-	return pool
-}
-
 // Module describes the pool's module.
 func (p *Pool) Module() Info { return p.module.snapshot() }
 

@@ -1,6 +1,10 @@
 package plugin
 
-import "github.com/culvert-project/culvert/internal/guard"
+import (
+	"context"
+
+	"github.com/culvert-project/culvert/internal/guard"
+)
 
 // sharedPools are the pools of all bindings.
 type sharedPools struct {
@@ -27,7 +31,15 @@ func (s *sharedPools) acquire(mod *module, connector string, isTransform bool) *
 	key := poolKey{module: mod, connector: connector, isTransform: isTransform}
 	shared := s.pools[key]
 	if shared == nil {
-		shared = &sharedPool{pool: newPool(mod, connector, isTransform)}
+		mod.retain()
+		pool := &Pool{module: mod, connector: connector, lines: newBucket(mod.limits.LogLinesPerSecond),
+			breaker: mod.breaker(connector), budget: &mod.host.memory.sources}
+		if isTransform {
+			pool.budget = &mod.host.memory.transforms
+		}
+		pool.ctx, pool.cancel = context.WithCancel(context.Background())
+		pool.budget.add(pool)
+		shared = &sharedPool{pool: pool}
 		s.pools[key] = shared
 	}
 	shared.users++

@@ -33,21 +33,17 @@ func (t *Trap) Cause() string {
 		return t.Limit
 	}
 	reason, _, _ := strings.Cut(t.reason(), "\n")
-	if message := t.panicText(); message != "" {
-		reason += ": " + shown.LineUpTo(message, maxPanicChars)
-	}
-	return reason
-}
-
-// panicText returns what the guest has written about its panic: in Go the text up to the stack, which follows an empty
-// line. Of other output it returns the first paragraph.
-func (t *Trap) panicText() string {
+	// In Go the text of a panic ends before the stack, which follows an empty line. Of other output the
+	// first paragraph counts.
 	output := strings.TrimSpace(t.Output)
 	if start := strings.Index(output, "panic: "); start >= 0 {
 		output = output[start:]
 	}
 	message, _, _ := strings.Cut(output, "\n\n")
-	return message
+	if message != "" {
+		reason += ": " + shown.LineUpTo(message, maxPanicChars)
+	}
+	return reason
 }
 
 // Error names plugin, function, reason and limit in the first line; output and stack follow.
