@@ -453,7 +453,7 @@ func (g herderGroup) CheckLease(ctx context.Context) error       { return g.work
 func (g herderGroup) StatusChanged(name string)                  { g.worker.StatusChanged(name) }
 func (herderGroup) OwnersLost(string) func(context.Context) bool { return nil }
 func (herderGroup) RecordTopic(string, string, int)              {}
-func (herderGroup) InGroup() bool                              { return true }
+func (herderGroup) InGroup() bool                                { return true }
 func (herderGroup) Forward(context.Context, string, wit.Notification) (h connect.ForwardResult) {
 	return h
 }

@@ -49,8 +49,8 @@ func (*Standalone) Destinations() *transport.OriginRegistry { return nil }
 func (s *Standalone) NewHerder(_ context.Context, o connect.Options, connectors []*resolved.Connector,
 	_ *setup.Cleanup) (*connect.Herder, error) {
 	if len(connectors) == 0 {
-		o.Logger.Warn("there are no connectors to run: no connector file found", "config",
-			s.Installation.Config.Files.Folder)
+		folder := s.Installation.Config.Files.Folder
+		o.Logger.Warn("there are no connectors to run: no connector file found", "config", folder)
 	}
 	o.Target = func(c *config.Connector) connect.TargetState {
 		if s.Stored == nil {

@@ -58,7 +58,7 @@ func newReloader(t *testing.T) (*Reloader, *fakeStore, config.Snapshot) {
 // noOthers is the group of a worker alone.
 type noOthers struct{}
 
-func (noOthers) InGroup() bool             { return false }
+func (noOthers) InGroup() bool               { return false }
 func (noOthers) Membership() rest.Membership { return rest.Membership{IsLeader: true} }
 func (noOthers) Applied(config.Snapshot)     {}
 
