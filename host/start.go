@@ -76,8 +76,8 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	return problems, nil
 }
 
-// openGroup sets h.group: a [group.Worker] in a group, which runs the connectors of the config topic and not those of
-// the worker's files; otherwise [group.Standalone].
+// openGroup sets h.group: a [group.Worker] in a group, which runs the connectors of the config topic instead of the
+// worker's files; otherwise [group.Standalone].
 func (h *Host) openGroup() error {
 	installation := h.installation
 	h.group = &group.Standalone{Installation: installation, Stored: h.stored, Parts: &h.parts}

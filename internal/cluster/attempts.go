@@ -223,8 +223,8 @@ func (a *AttemptArbiter) decide(ctx context.Context, call lockoutCall,
 	return answer, err
 }
 
-// read reads an annotation, unless there is none. One in an unknown format never counts as none: its secrets would be
-// tried again.
+// read reads an annotation, unless there is none. An unknown format is an error: if the annotation were
+// ignored, rejected secrets would be sent again.
 func (a *AttemptArbiter) read(name string, into any) error {
 	raw := a.state.Annotations(lockoutPrefix + name)[""]
 	if raw == nil {

@@ -389,7 +389,7 @@ func TestResumeAcrossClocks(t *testing.T) {
 	})
 }
 
-// Annotations in an unknown format never count as none: nobody may send a secret until logons are resumed.
+// An annotation in an unknown format is an error: no worker sends a secret until logons are resumed.
 func TestAnnotationsInUnknownFormatGrantNothing(t *testing.T) {
 	const key = `"key":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="`
 	user := strings.Repeat("0a", digestLength/2)

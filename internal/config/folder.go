@@ -14,8 +14,8 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-// FolderStore has the connectors of a folder, one file each, and those of another store, which REST created. It never
-// writes to the folder.
+// FolderStore has the connectors of a folder, one file each, and the connectors of another store, which REST created.
+// It never writes to the folder.
 //
 // A file counts when two scans find the same content, and as deleted when two scans do not find it: editors write
 // another file and rename it, copy in pieces, delete and write again. A changing file counts as before and delays no

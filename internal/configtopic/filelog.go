@@ -37,13 +37,13 @@ type FileLog struct {
 	// intercept is called before each step of a write, in tests. An error is the result of the step.
 	intercept func(step logStep, content []byte) error
 
-	mu        sync.Mutex
-	validSize int64                // of the header and the complete changes; zero means that there is no file
-	fileSize  int64                // larger than validSize until an incomplete change is cut off
-	next      int64                // the offset of the next record
-	live      map[string]logRecord // the last record of each key, unless it deletes
-	liveSize  int                  // bytes of live in a file, at most
-	unknown   error                // not nil if it is unknown what the file contains: nothing is written any more
+	mu            sync.Mutex
+	validSize     int64                // of the header and the complete changes; zero means that there is no file
+	fileSize      int64                // larger than validSize until an incomplete change is cut off
+	compactedSize int64                // validSize after the last compaction; zero means none since the start
+	next          int64                // the offset of the next record
+	live          map[string]logRecord // the last record of each key, unless it deletes
+	unknown       error                // not nil if it is unknown what the file contains: nothing is written any more
 }
 
 // logChange is a line of a [FileLog].
@@ -60,8 +60,6 @@ type logRecord struct {
 
 func (r logRecord) record() Record { return Record{Key: r.Key, Value: r.Value, Offset: r.Offset} }
 
-func (r logRecord) size() int { return recordOverhead + len(r.Key) + len(r.Value) }
-
 // logStep is a step of a write.
 type logStep string
 
@@ -74,10 +72,9 @@ const (
 )
 
 const (
-	logHeader      = "culvert connectors 1\n"
-	maxLogSize     = 64 << 20
-	minCompacted   = 1 << 20 // bytes; a smaller file is not compacted
-	recordOverhead = 64      // bytes of a record in the file besides its key and value, at most
+	logHeader    = "culvert connectors 1\n"
+	maxLogSize   = 64 << 20
+	minCompacted = 1 << 20 // bytes; a smaller file is not compacted
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -159,14 +156,15 @@ func (l *FileLog) check(change logChange) error {
 // accept records that a change is in the file.
 func (l *FileLog) accept(change logChange) {
 	l.next = change.Next
+	applyTo(l.live, change)
+}
+
+// applyTo sets the live records after a change.
+func applyTo(live map[string]logRecord, change logChange) {
 	for _, r := range change.Records {
-		if previous, ok := l.live[r.Key]; ok {
-			l.liveSize -= previous.size()
-			delete(l.live, r.Key)
-		}
+		delete(live, r.Key)
 		if r.Value != nil {
-			l.live[r.Key] = r
-			l.liveSize += r.size()
+			live[r.Key] = r
 		}
 	}
 }
@@ -231,15 +229,16 @@ func encodeChange(change logChange) []byte {
 	return fmt.Appendf(nil, "%s %s\n", encodeSum(document), document)
 }
 
-// store appends a change to the file. If there is no file, if half of it is obsolete, or if the change does not fit, it
-// writes a new file with the live records instead. After an error the change has no effect, unless l.unknown is set.
+// store appends a change to the file. If there is no file, if it has doubled since its last compaction, or if the
+// change does not fit, it writes a new file with the live records instead. After an error the change has no effect,
+// unless l.unknown is set.
 func (l *FileLog) store(change logChange) error {
 	line := encodeChange(change)
 	mustReplace := l.fileSize == 0 || l.validSize+int64(len(line)) > l.maxSize
 	if err := l.checkSize(); err != nil {
 		return err
 	}
-	if mustReplace || (l.validSize >= l.compactMin && l.validSize >= 2*int64(l.liveSize)) {
+	if mustReplace || l.validSize >= max(l.compactMin, 2*l.compactedSize) {
 		err := l.compact(change)
 		if err == nil || mustReplace || l.unknown != nil {
 			return err
@@ -251,12 +250,7 @@ func (l *FileLog) store(change logChange) error {
 // compact writes a new file with the live records after a change.
 func (l *FileLog) compact(change logChange) error {
 	live := maps.Clone(l.live)
-	for _, r := range change.Records {
-		delete(live, r.Key)
-		if r.Value != nil {
-			live[r.Key] = r
-		}
-	}
+	applyTo(live, change)
 	content := append([]byte(logHeader), encodeChange(logChange{Next: change.Next, Records: sorted(live)})...)
 	if int64(len(content)) > l.maxSize {
 		return &config.TooLargeError{Text: fmt.Sprintf("expected at most %d bytes of connectors in %s, found %d",
@@ -280,6 +274,7 @@ func (l *FileLog) replace(content []byte) error {
 	}
 	l.validSize = int64(len(content))
 	l.fileSize = l.validSize
+	l.compactedSize = l.validSize
 	return nil
 }
 

@@ -207,7 +207,7 @@ func TestForeignWriteIsDetected(t *testing.T) {
 	assert.ErrorIs(t, err, os.ErrNotExist)
 }
 
-// A file of which less than half is in use is compacted. Versions stay, and none is used twice.
+// A file that has doubled is compacted. Versions stay, and none is used twice.
 func TestFileIsCompacted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "connectors.log")

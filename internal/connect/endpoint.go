@@ -160,6 +160,7 @@ func (ctl *controller) updateEndpoint() {
 	e.lastProblem = problem
 }
 
+// closeEndpoint closes the endpoint until the next configuration.
 func (ctl *controller) closeEndpoint() {
 	ctl.endpoint.appliedConfig = nil
 	ctl.endpoint.shutDown()
@@ -170,14 +171,15 @@ func (ctl *controller) closeEndpoint() {
 func (ctl *controller) handleNotification(ctx context.Context, n wit.Notification) error {
 	result, isKnown, err := ctl.deliver(ctx, n)
 	group := ctl.desiredSpec().options.Group
-	if isAlone := !group.InGroup(); isAlone && result.Found {
+	isStandalone := !group.InGroup()
+	switch {
+	case result.Found && isStandalone:
 		return err
-	} else if isAlone && !isKnown {
-		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
-	}
-	if result.Found {
+	case result.Found:
 		ctl.logDeliveryError(err)
-	} else {
+	case isStandalone && !isKnown:
+		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
+	default:
 		result = group.Forward(ctx, ctl.name, n)
 	}
 	return result.asError()

@@ -33,7 +33,7 @@ func (*Standalone) InGroup() bool { return false }
 
 // Membership implements [reload.Group].
 func (*Standalone) Membership() rest.Membership {
-	return rest.Membership{IsLeader: true, LeaderKnown: true}
+	return rest.Membership{IsStandalone: true, IsLeader: true, LeaderKnown: true}
 }
 
 // Applied implements [reload.Group]: target states are applied when they are set.

@@ -258,7 +258,7 @@ func TestPasswordsOfEarlierVersions(t *testing.T) {
 	assert.Equal(t, []string{"shop.pwd", "till.pwd"}, secretNames(m))
 }
 
-// A record in a format that this version does not know never counts as none: the manager does not start.
+// A record in a format that this version does not know is an error: the manager does not start.
 func TestRecordOfVersionsInUnknownFormat(t *testing.T) {
 	for _, content := range []string{
 		`{"Plugins":{"till":{"Accepted":{"00":{"Secrets":{"source x":["till.pwd"]}}}}}}`,

@@ -65,8 +65,8 @@ func TestStoredOffsets(t *testing.T) {
 	}
 }
 
-// An offset of delta mode in an unknown format is an error that names the field. It never counts as none, and never as
-// an offset without the field.
+// An offset of delta mode in an unknown format is an error that names the field. It is not read as an offset without
+// the field.
 func TestStoredOffsetsInUnknownFormat(t *testing.T) {
 	partition := []wit.OffsetEntry{wit.StringEntry("service", "/s"), wit.StringEntry("entityset", "X")}
 	for _, test := range []struct {

@@ -312,7 +312,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	return &decoder{schema: interned, step: steps, isRaw: root.Type == "bytes"}, nil
 }
 
-// Settings declares the converter's settings, those of [conversion.RegistrySettings] included.
+// Settings declares the converter's settings, including [conversion.RegistrySettings].
 func Settings() *setting.Table {
 	t := conversion.RegistrySettings()
 	t.Declare(

@@ -75,7 +75,7 @@ type decoder struct {
 // From returns the schema of decoded values.
 func (d *decoder) From() *record.Schema { return d.schema }
 
-// Settings declares the converter's settings, those of [conversion.RegistrySettings] included.
+// Settings declares the converter's settings, including [conversion.RegistrySettings].
 func Settings() *setting.Table {
 	t := conversion.RegistrySettings()
 	t.Declare(

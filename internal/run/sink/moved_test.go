@@ -319,7 +319,7 @@ func TestUsedDecisionAfterTruncation(t *testing.T) {
 	})
 }
 
-// Metadata of this program in an unknown format never count as none: the task fails before it writes anything. Metadata
+// Metadata of this program in an unknown format are an error: the task fails before it writes anything. Metadata
 // of other programs do.
 func TestMetadataInUnknownFormatStopTheTask(t *testing.T) {
 	runtest.Bubble(t, "metadata", func(t *testing.T) {

@@ -681,7 +681,11 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 			}
 		}
 	}
-	assert.True(t, types >= 150 || testing.Short(), "expected at least 150 types, found %d", types)
+	least := 150
+	if testing.Short() { // inside Wasm: each eighth set
+		least = 40
+	}
+	assert.AtLeast(t, least, types, "types")
 }
 
 // compare decodes pages of a schema, in one decoder, and compares them with the reference.
