@@ -474,6 +474,7 @@ func (c *Command) Signal(s syscall.Signal) {
 		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.Process.Process.Pid))
 		return err == nil && len(threads) > 0 && !slices.ContainsFunc(threads, func(thread string) bool {
 			stat, err := os.ReadFile(thread)
+			require.NotContains(c.t, string(stat), ") Z ", "the process ended before it was stopped")
 			return err != nil || !strings.Contains(string(stat), ") T ")
 		})
 	})

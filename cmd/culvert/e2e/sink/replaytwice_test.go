@@ -24,7 +24,9 @@ func TestReplayNextToAnother(t *testing.T) {
 		return status == http.StatusCreated
 	})
 	_, port, _ := strings.Cut(address, ":")
-	slow := d.File("slow.properties", e2etest.WithSettings(d.lines, "sap.odata.host.port="+port)...)
+	// The client waits for the held response longer than the refused replay waits for its lock.
+	slow := d.File("slow.properties", e2etest.WithSettings(d.lines, "sap.odata.host.port="+port,
+		"sap.odata.connection.read.timeout.ms=300000")...)
 	first := d.Start("dlq", "replay", "refused", "--plugins", e2etest.Plugins(t, "odata-sink", "smt"), "--data",
 		d.Subfolder("elsewhere"), d.worker, slow)
 	first.Eventually("a document", isHeld)
