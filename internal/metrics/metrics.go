@@ -14,6 +14,7 @@ import (
 	"github.com/culvert-project/culvert/internal/cluster"
 	"github.com/culvert-project/culvert/internal/connect"
 	"github.com/culvert-project/culvert/internal/plugin"
+	"github.com/culvert-project/culvert/internal/reload"
 	"github.com/culvert-project/culvert/internal/run/tracing"
 )
 
@@ -106,17 +107,10 @@ type Sources struct {
 	Plugins    *plugin.Manager
 	Tracer     *tracing.Tracer
 	Herder     *connect.Herder
-	Reloads    Reloads
+	Reloads    *reload.Reloader
 	Rebalances func() cluster.Rebalances
 	Clients    prometheus.Gatherer
 	Redact     func(text string) string
-}
-
-// Reloads counts the reloads of the folder of connectors.
-type Reloads interface {
-	Outcomes() map[string]int64
-	Rejected() []string // the connectors whose configuration in the folder is rejected
-	Readable() bool
 }
 
 // Metrics gathers the metrics of one worker, and remembers counters between scrapes. The zero value is ready for use.
@@ -134,45 +128,41 @@ func (m *Metrics) Gatherer(s Sources) prometheus.Gatherer {
 	r.MustRegister(pluginCollector{modules: modules}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		tableCollector[plugin.Memory]{table: memoryMetrics, subject: memory},
-		tableCollector[spans]{table: spanMetrics, subject: s.Tracer})
+		tableCollector[*tracing.Tracer]{table: spanMetrics, subject: s.Tracer})
 	if s.Herder != nil {
-		r.MustRegister(tableCollector[notifications]{table: notificationMetrics, subject: s.Herder},
+		r.MustRegister(tableCollector[*connect.Herder]{table: notificationMetrics, subject: s.Herder},
 			taskCollector{connectors: s.Herder.Metrics, startups: s.Herder.Startups, group: s.Rebalances,
 				clients: s.Clients, rates: &m.rates})
 	}
 	if s.Reloads != nil {
-		r.MustRegister(tableCollector[Reloads]{table: reloadMetrics, subject: s.Reloads})
+		r.MustRegister(tableCollector[*reload.Reloader]{table: reloadMetrics, subject: s.Reloads})
 	}
 	return redactingGatherer{prometheus.Gatherers{r, s.Clients}, s.Redact}
 }
 
-type spans interface{ Sent() (sent, lost int64) }
-
 var spanMetrics = newMetrics("culvert_tracing_", nil, outcomes("spans_total",
 	"Spans by outcome: sent, or lost because the collector rejected them or too many waited.",
-	func(t spans) map[string]int64 {
+	func(t *tracing.Tracer) map[string]int64 {
 		sent, lost := t.Sent()
 		return map[string]int64{"sent": sent, "lost": lost}
 	}))
 
-type notifications interface{ Notifications() map[string]int64 }
-
 var notificationMetrics = newMetrics("culvert_", nil, outcomes("notifications_total",
-	"Notifications that the listeners received, by outcome.", notifications.Notifications))
+	"Notifications that the listeners received, by outcome.", (*connect.Herder).Notifications))
 
 var reloadMetrics = newMetrics("culvert_", nil,
 	outcomes("reloads_total", "Reloads of the connector folder by outcome: applied, refused (at least one "+
-		"connector's change), unchanged (requested, but nothing was new).", Reloads.Outcomes),
+		"connector's change), unchanged (requested, but nothing was new).", (*reload.Reloader).Outcomes),
 	labelled(prometheus.GaugeValue, "connector_config_refused",
 		"1 for each connector whose configuration in the folder is refused: its previous configuration keeps "+
 			"running, or it is FAILED.", []string{"connector"},
-		func(r Reloads, emit func(float64, ...string)) {
+		func(r *reload.Reloader, emit func(float64, ...string)) {
 			for _, name := range r.Rejected() {
 				emit(1, label(name))
 			}
 		}),
 	gauge("config_folder_readable", "1 while the folder of connectors can be read, else 0.",
-		func(r Reloads) float64 { return boolValue(r.Readable()) }))
+		func(r *reload.Reloader) float64 { return boolValue(r.Readable()) }))
 
 func boolValue(b bool) float64 {
 	if b {

@@ -126,12 +126,8 @@ func (b *Backend) ready(ctx context.Context) error {
 
 func (b *Backend) gatherer() prometheus.Gatherer {
 	parts := b.Parts.Get()
-	s := metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder,
-		Rebalances: b.Group.Rebalances, Clients: b.Kafka.Metrics, Redact: b.Worker.Redact}
-	if parts.Files != nil {
-		s.Reloads = parts.Files
-	}
-	return b.metrics.Gatherer(s)
+	return b.metrics.Gatherer(metrics.Sources{Plugins: parts.Plugins, Tracer: parts.Tracer, Herder: parts.Herder,
+		Reloads: parts.Files, Rebalances: b.Group.Rebalances, Clients: b.Kafka.Metrics, Redact: b.Worker.Redact})
 }
 
 // reload implements [rest.Worker.Reload]. rescan requests a new scan of the folder, without waiting for it. ok
