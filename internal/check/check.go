@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. Check sends no request to the
-// service, and neither does Validate without Wait.
+// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. Without Wait it sends no request to
+// the service.
 type Checker struct {
 	Worker     *config.Worker
 	Plugins    *plugin.Manager
@@ -76,7 +76,7 @@ func (ch *Checker) Check(ctx context.Context, connector *resolved.Connector) con
 		if ch.Wait == 0 || found.Err() != nil || problems.Err() != nil {
 			return problems
 		}
-		_, _, problems = ch.validateOnline(ctx, connector, found)
+		_, _, problems = ch.validateOnline(ctx, connector, found) // offline problems are found again
 		return problems
 	})
 }
@@ -110,6 +110,7 @@ func (ch *Checker) check(ctx context.Context, connector *resolved.Connector,
 	problems = append(problems, ch.checkConverters(connector)...)
 	problems = append(problems, ch.ineffectiveSettings(connector)...)
 	problems = append(problems, ch.checkClients(ctx, connector)...)
+	problems = append(problems, ch.checkBoundary(connector)...)
 	if component.Kind == wit.ComponentSink {
 		problems = append(problems, ch.checkGroup(connector)...)
 		problems = append(problems, ch.checkSharedGroup(connector)...)
@@ -162,7 +163,7 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *resolved.Conn
 	}
 	var result wit.ValidateResult
 	const mayFetch = false
-	err = bound.do(ctx, func(i *plugin.Instance) error {
+	err = bound.do(ctx, func(i *plugin.Instance) (err error) {
 		result, err = i.Validate(ctx, bound.component, bound.settings, mayFetch, nil, nil)
 		return err
 	})
@@ -171,12 +172,10 @@ func (ch *Checker) validateOffline(ctx context.Context, connector *resolved.Conn
 	case errors.As(err, &witError) && witError.Setting != nil:
 		entry := entryFor(connector, prefix+*witError.Setting)
 		return config.Problems{problem(entry, errors.New(witError.Message))}
-	case witError != nil:
-		return config.Problems{problem(entryFor(connector, classSetting), witError)}
 	case err != nil:
-		return config.Problems{problem(entryFor(connector, resolved.ClassSetting), err)}
+		return config.Problems{problem(entryFor(connector, classSetting), err)}
 	case result.Done == nil:
-		return config.Problems{problem(entryFor(connector, resolved.ClassSetting),
+		return config.Problems{problem(entryFor(connector, classSetting),
 			fmt.Errorf("plugin %s requested documents in an offline check", bound.Current().Module().Name))}
 	}
 	return validationProblems(connector, prefix, *result.Done, found)
@@ -228,7 +227,7 @@ func (ch *Checker) checkClients(ctx context.Context, connector *resolved.Connect
 	if err != nil {
 		problems = append(problems, connector.Locate(err))
 	}
-	problems = append(problems, ch.checkBoundary(connector)...)
+	problems = append(problems, ch.checkOverrides(connector)...)
 	policy, err := kafka.OverridePolicy(ch.Worker.Text(kafka.OverridePolicySetting),
 		ch.Worker.Text(kafka.OverrideAllowlistSetting))
 	if err != nil {
@@ -239,7 +238,7 @@ func (ch *Checker) checkClients(ctx context.Context, connector *resolved.Connect
 			problems = append(problems, problem(entry, err))
 		}
 	}
-	return append(problems, ch.checkOverrides(connector)...)
+	return problems
 }
 
 // checkOverrides finds clients with different brokers, and a consumer group that belongs to the workers.
@@ -263,14 +262,15 @@ func (ch *Checker) checkOverrides(connector *resolved.Connector) config.Problems
 	return problems
 }
 
+// checkDestination returns the problems of the service's address or SAP destination, without a request to the service.
 func (ch *Checker) checkDestination(ctx context.Context, connector *resolved.Connector) config.Problems {
 	roles := connector.Roles()
 	if !roles.Has(role.Address) && !roles.Has(role.Destination) {
 		return nil
 	}
-	service, err := service.New(connector, nil, nil)
+	s, err := service.New(connector, nil, nil)
 	if err == nil {
-		err = service.Check(ctx)
+		err = s.Check(ctx)
 	}
 	if err != nil {
 		var witError *wit.Error

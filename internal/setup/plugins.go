@@ -41,7 +41,8 @@ func openPlugins(ctx context.Context, c Config, w *config.Worker, registry *reco
 	})
 }
 
-// historyFile returns the file of the adopted plugins, "" if the data folder does not exist.
+// historyFile returns the file of the plugin versions that ran, see [plugin.Options]: "" if the data folder does not
+// exist.
 func historyFile(data string) string {
 	if info, err := os.Stat(data); err != nil || !info.IsDir() {
 		return ""
@@ -49,7 +50,8 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder returns the folder of compiled plugins. Without one, "", plugins are compiled at each start.
+// cacheFolder returns the folder of compiled plugins, which it creates unless it is cache.dir: in the data folder, or in
+// the user's cache folder if the data folder does not exist. Without one, "", plugins are compiled at each start.
 func cacheFolder(data string, w *config.Worker) string {
 	if dir := w.Text("cache.dir"); dir != "" {
 		return dir
@@ -68,7 +70,7 @@ func cacheFolder(data string, w *config.Worker) string {
 	return dir
 }
 
-// Needed returns the plugin classes that connectors name.
+// Needed returns the plugin classes that connectors name. It is never nil, which would mean all.
 func Needed(connectors []*config.Connector) []plugin.Requirement {
 	needed := []plugin.Requirement{}
 	for _, connector := range connectors {

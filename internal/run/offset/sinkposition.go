@@ -3,6 +3,7 @@ package offset
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -27,7 +28,7 @@ type SinkPosition struct {
 	Offset    int64 // the offset of the next record; -1 means that no offset is committed
 }
 
-// Entry returns the position as REST shows it.
+// Entry returns a committed position as REST shows it.
 func (p SinkPosition) Entry() Entry {
 	partition := int64(p.Partition)
 	offset := p.Offset
@@ -55,12 +56,12 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 		return p, &InvalidError{"Kafka topic names must be valid strings and may not be null or empty"}
 	}
 	p.Topic = *topic.String
-	p.Offset = -1
-	n, err := parseInteger(number, "partition", 1<<31-1)
+	n, err := parseInteger(number, "partition", math.MaxInt32)
 	if err != nil {
 		return p, err
 	}
 	p.Partition = int32(n)
+	p.Offset = -1
 	if e.Offset == nil {
 		return p, nil
 	}
@@ -69,7 +70,7 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 		return p, &InvalidError{"The offset for a sink connector should either be null or contain the key '" +
 			fieldOffset + "'"}
 	}
-	p.Offset, err = parseInteger(offset, "offset", 1<<63-1)
+	p.Offset, err = parseInteger(offset, "offset", math.MaxInt64)
 	return p, err
 }
 
@@ -77,6 +78,7 @@ func ParseSinkPosition(e Entry) (p SinkPosition, err error) {
 var errNegative = errors.New("expected a number of 0 or more")
 
 func parseInteger(s wit.Scalar, field string, limit int64) (int64, error) {
+	// Numbers may be strings: "5" and 5 are equal. A real is no integer, even if its digits look like one.
 	digits := strings.Trim(string(appendScalar(nil, s)), `"`)
 	n, err := strconv.ParseInt(digits, 10, 64)
 	if err != nil || n > limit || s.Real != nil {

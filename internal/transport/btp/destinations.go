@@ -47,9 +47,11 @@ func (d *Destinations) Find(ctx context.Context, name string) (Destination, erro
 	return d.cacheFor(name).get(ctx, noneUnwanted)
 }
 
-// Renew is Find with a token other than refused, a DeliveredToken.Value.
+// Renew is Find, but requests the destination again if its token is the refused DeliveredToken.Value.
 func (d *Destinations) Renew(ctx context.Context, name, refused string) (Destination, error) {
-	return d.cacheFor(name).get(ctx, func(d Destination) bool { return d.Token != nil && d.Token.Value == refused })
+	return d.cacheFor(name).get(ctx, func(found Destination) bool {
+		return found.Token != nil && found.Token.Value == refused
+	})
 }
 
 // Forget makes the next Find request the destination again, for example after a refused password.
@@ -118,7 +120,7 @@ func (d *Destinations) keepOnError(name string, err error, left time.Duration) b
 	return isKept
 }
 
-// explain names the levels that were searched, the most common mistake.
+// explain adds the searched levels to NotFound: looking at the wrong level is the most common mistake.
 func (d *Destinations) explain(name string, err error) error {
 	if failure, ok := errors.AsType[*Failure](err); !ok || failure.Kind != NotFound {
 		return err

@@ -28,7 +28,7 @@ const (
 // Failure is the error of a request for a token, a destination or a list. Its text contains no secret.
 type Failure struct {
 	Kind    Kind
-	Setting string // the setting or binding field to correct, or ""
+	Setting string // the setting, binding field or destination to correct, or ""
 	Status  int    // the HTTP status, or 0
 
 	text string

@@ -54,7 +54,7 @@ const (
 // OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
 func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
 	learned := s.SetCapabilities[set.CapabilityIndex]
-	if known != "" {
+	if known != "" { // usually it is empty, which saves the digest
 		learned.ReplacesKeys = learned.ReplacesKeys || known.Contains(knownReplacesKeys+set.Digest())
 		learned.ReplacesInitialKeys = learned.ReplacesInitialKeys ||
 			known.Contains(knownReplacesInitialKeys+set.Digest())
@@ -72,6 +72,7 @@ func (s *State) AddressError(set *entityset.EntitySet, known wit.Known) error {
 		"only; use another connector for updates and deletes by the service's numbers"}
 }
 
+// Letters of [wit.Known] before the digest of a set. A set has at most one of them: the first includes the second.
 const knownReplacesKeys, knownReplacesInitialKeys = "n", "f"
 
 // known returns the facts that look-ups in later runs depend on. They are stored with the committed offsets.

@@ -85,7 +85,8 @@ func JSONFirst(b []byte, i int, closing byte) (next int, closed bool, err *Error
 	return i, false, nil
 }
 
-// JSONValue returns the end of the value that starts at i, with at most depth levels of nesting.
+// JSONValue returns the end of the value that starts at i, with at most depth levels of nesting. A number at the end of
+// b is ErrNeedMore: more digits could follow.
 func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	if i >= len(b) {
 		return 0, ErrNeedMore
@@ -112,7 +113,7 @@ func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 
 func jsonInside(b []byte, i, depth int) (end int, err *Error) {
 	object := b[i] == '{'
-	closing := b[i] + 2
+	closing := b[i] + 2 // in ASCII, } is { + 2, and ] is [ + 2
 	i, closed, err := JSONFirst(b, i+1, closing)
 	for err == nil && !closed {
 		if object {
@@ -184,8 +185,8 @@ func jsonDigits(b []byte, i int) (end int, err *Error) {
 	return i, nil
 }
 
-// Unescape appends the value of a quoted string. It returns false for unknown escapes, control characters, unpaired
-// surrogates and bytes that are not UTF-8. lenient replaces the last two by U+FFFD.
+// Unescape appends the value of a quoted string that [JSONString] has delimited. It returns false for unknown escapes,
+// control characters, unpaired surrogates and bytes that are not UTF-8. lenient replaces the last two by U+FFFD.
 func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 	s := quoted[1 : len(quoted)-1]
 	start := len(dst)
@@ -201,7 +202,7 @@ func Unescape(dst, quoted []byte, lenient bool) ([]byte, bool) {
 		}
 		if s[i+1] == 'u' {
 			r, size := escapedRune(s[i:])
-			if _, half := hex4(s[i:]); size == 0 && lenient && half {
+			if _, isHex := hex4(s[i:]); size == 0 && lenient && isHex { // an unpaired surrogate
 				r = utf8.RuneError
 				size = len(`\u0000`)
 			}
