@@ -22,8 +22,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. Without Wait it sends no request to
-// the service.
+// Checker finds the problems of connectors, for `culvert validate`, REST and reloads. Without Wait it sends no request
+// to the service.
 type Checker struct {
 	Worker     *config.Worker
 	Plugins    *plugin.Manager

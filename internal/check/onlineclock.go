@@ -43,8 +43,8 @@ type clockContext struct {
 	clock *onlineClock
 }
 
-// Deadline is 100 ms after the clock ends if nothing waits for limits from now on, so that retries return their last
-// failure in time, and an end by the clock keeps its cause.
+// Deadline is 100 ms after the end of the clock, if nothing waits for limits from now on. Retries do not wait beyond a
+// deadline, but return their last failure. The clock ends before it, so that a request that is ended has its cause.
 func (c clockContext) Deadline() (deadline time.Time, ok bool) {
 	c.clock.mu.Lock()
 	defer c.clock.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *onlineClock) endByLimits() {
 	c.mu.Unlock()
 	var cause limitError
 	if waits != nil {
-		cause.wait = waits()
+		cause.wait = waits() // without c.mu, which a request may need that holds a lock of the client
 	}
 	c.end(cause)
 }

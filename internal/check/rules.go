@@ -30,7 +30,8 @@ func missingSettings(ctx context.Context, connector *config.Connector, declarati
 	return problems
 }
 
-// checkAddress requires address and port unless a BTP destination has both. The plugin's defaults do not count.
+// checkAddress reports a missing address or port, unless a BTP destination has both. missingSettings reports required
+// settings; an optional one without a default is needed only where a destination could have been set instead.
 func (c *settingsCheck) checkAddress() config.Problems {
 	roles := c.Roles()
 	if roles.Has(role.Destination) {
@@ -42,7 +43,8 @@ func (c *settingsCheck) checkAddress() config.Problems {
 		if spec == nil || hasValue || setting.IsRequired(spec) {
 			continue
 		}
-		switch r, _ := role.Find(name); {
+		r, _ := role.Find(name)
+		switch {
 		case spec.DefaultValue == nil && roles.Declared(role.Destination):
 			problems = append(problems, c.MissingProblem(spec.Name))
 		case spec.DefaultValue != nil && !r.AcceptsDefault(*spec.DefaultValue):
@@ -55,6 +57,7 @@ func (c *settingsCheck) checkAddress() config.Problems {
 	return problems
 }
 
+// hasDefault reports whether a setting has a default that the host accepts for its role.
 func hasDefault(spec *wit.ConfigKey) bool {
 	if spec.DefaultValue == nil {
 		return false
@@ -63,15 +66,19 @@ func hasDefault(spec *wit.ConfigKey) bool {
 	return !ok || r.AcceptsDefault(*spec.DefaultValue)
 }
 
+// ignoredDefaults warns of settings that are not set and whose default is ignored. missingSettings and checkAddress
+// report required settings, address and port.
 func (c *settingsCheck) ignoredDefaults(ctx context.Context) config.Problems {
 	var problems config.Problems
 	for _, spec := range c.plugin.Keys() {
 		if ctx.Err() != nil {
 			break
 		}
+		if setting.IsRequired(&spec) || spec.Role() == role.Address || spec.Role() == role.Port {
+			continue
+		}
 		if spec.DefaultValue == nil || hasDefault(&spec) || strings.Contains(spec.Name, "{") ||
-			has(c.Connector.Connector, &spec) || setting.IsRequired(&spec) || spec.Role() == role.Address ||
-			spec.Role() == role.Port {
+			has(c.Connector.Connector, &spec) {
 			continue
 		}
 		shown := "(not shown)"
@@ -115,6 +122,7 @@ func (c *settingsCheck) checkName() config.Problems {
 	return nil
 }
 
+// checkTasksMax checks the upper limit of a sink; its declaration has the lower one.
 func (c *settingsCheck) checkTasksMax() config.Problems {
 	entry, _ := c.Entry("tasks.max")
 	if n, ok := setting.ParseInt(wit.KindInt, entry.Value.Reveal()); !ok || n <= config.MaxSinkTasks {
@@ -148,7 +156,7 @@ func invalidRegex(entry config.Entry, regex string, err error) config.Problem {
 // checkDeadLetterTopic rejects a dead letter topic that the sink reads.
 func (c *settingsCheck) checkDeadLetterTopic() config.Problems {
 	entry, _ := c.Entry("errors.deadletterqueue.topic.name")
-	topic := setting.Trim(entry.Value.Reveal())
+	topic := c.Text("errors.deadletterqueue.topic.name")
 	if topic == "" {
 		return nil
 	}
@@ -170,7 +178,7 @@ func (c *settingsCheck) checkDeadLetterTopic() config.Problems {
 	return nil
 }
 
-const maxTopicExpressions = 10_000
+const maxTopicExpressions = 10_000 // each is compiled, and matched with each topic
 
 func (c *settingsCheck) checkTopicCreation() config.Problems {
 	groups, _ := c.Entry("topic.creation.groups")

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// checkStage checks a transform or predicate. Unknown keys are warnings. Keys with a prefix of the plugin, and names
-// that Kafka 4.0 removed, if fields that they exclude would pass, are errors unless unknown.settings=warn.
+// checkStage checks a transform or predicate. An unknown key is a warning. It is an error, unless
+// unknown.settings=warn, if it has a prefix of the plugin, or if all fields pass without it, see [renamedSetting].
 func (c *settingsCheck) checkStage(ctx context.Context, stage *resolved.Stage) config.Problems {
 	stageConfig := c.StageConfig(stage)
 	pluginSettings := stage.Class.Component.Table()
@@ -32,7 +32,7 @@ func (c *settingsCheck) checkStage(ctx context.Context, stage *resolved.Stage) c
 			spec.Rules = slices.DeleteFunc(slices.Clone(spec.Rules), func(r wit.Rule) bool { return r.Required != nil })
 			valueProblems := c.checkValue(entry, &spec, pluginSettings)
 			if spec.Kind != wit.KindPassword && valueProblems.Err() == nil {
-				valueProblems = nil // a value that a transform inserts may look like a reference
+				valueProblems = nil // they are about references, which text that a transform inserts may resemble
 			}
 			problems = append(problems, valueProblems...)
 			continue

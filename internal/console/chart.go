@@ -90,7 +90,7 @@ func (b box) paths(values []*float64, maximum float64) (line, area string) {
 			continue
 		}
 		isOpen = true
-		fmt.Fprintf(&path, "M%.1f %.1f", x, y)
+		fmt.Fprintf(&path, "M%.1f %.1fh0", x, y) // h0 makes a point between gaps visible
 		fmt.Fprintf(&fill, "M%.1f %.1fV%.1f", x, bottom, y)
 	}
 	closeArea()
@@ -112,7 +112,7 @@ func newSparkline(label string, values []*float64, width, height int) sparkline 
 	values = values[max(first, 0):]
 	s := sparkline{Label: label, Width: width, Height: height}
 	plot := box{left: 0, top: 1, width: float64(width), height: float64(height - 2)}
-	s.Line, s.Area = plot.paths(values, max(highestValue(values...), 1e-9))
+	s.Line, s.Area = plot.paths(values, max(highestValue(values...), 1e-9)) // not 0: values are divided by it
 	return s
 }
 
@@ -146,7 +146,7 @@ func (c chart) FromTime() string { return c.From.UTC().Format(time.RFC3339) }
 func (c chart) ToTime() string { return c.To.UTC().Format(time.RFC3339) }
 
 type tick struct {
-	At     float64
+	At     float64 // y of a value, x of a time
 	Label  string
 	Anchor string
 }
@@ -194,10 +194,10 @@ func newChart(c chart, format func(float64) string, from time.Time, point, inter
 		layout = time.TimeOnly
 	}
 	for i := range chartIntervals + 1 {
-		share := float64(i) / chartIntervals
-		y := chartPlot.top + chartPlot.height*(1-share)
-		c.Ticks = append(c.Ticks, tick{At: y, Label: formatShort(share * c.Maximum)})
-		date := from.Add(time.Duration(share * float64(c.To.Sub(from)))).UTC()
+		part := float64(i) / chartIntervals
+		y := chartPlot.top + chartPlot.height*(1-part)
+		c.Ticks = append(c.Ticks, tick{At: y, Label: formatShort(part * c.Maximum)})
+		labelTime := from.Add(time.Duration(part * float64(c.To.Sub(from)))).UTC()
 		anchor := "middle"
 		switch i {
 		case 0:
@@ -205,8 +205,8 @@ func newChart(c chart, format func(float64) string, from time.Time, point, inter
 		case chartIntervals:
 			anchor = "end"
 		}
-		x := chartPlot.left + chartPlot.width*share
-		c.Times = append(c.Times, tick{At: x, Label: date.Format(layout), Anchor: anchor})
+		x := chartPlot.left + chartPlot.width*part
+		c.Times = append(c.Times, tick{At: x, Label: labelTime.Format(layout), Anchor: anchor})
 	}
 	valueAt := func(values []*float64, i int) string {
 		if i < 0 || i >= len(values) || values[i] == nil {

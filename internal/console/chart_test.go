@@ -18,12 +18,12 @@ func stepsOf(values ...int64) (steps []*int64) {
 	return steps
 }
 
-// Unknown steps leave a gap in a line, and do not count in a merged value.
+// Unknown steps leave a gap in a line, and do not count in a merged value. A value between gaps is a dot.
 func TestUnknownStepsLeaveGaps(t *testing.T) {
 	steps := append(append(stepsOf(1, 2), nil, nil), stepsOf(4)...)
 	const sum, highest = false, true
 	line, area := box{width: 4, height: 4}.paths(mergeSteps(steps, 1, sum), 4)
-	assert.Equal(t, "M0.0 3.0L1.0 2.0M4.0 0.0", line)
+	assert.Equal(t, "M0.0 3.0h0L1.0 2.0M4.0 0.0h0", line)
 	assert.Equal(t, "M0.0 4.0V3.0L1.0 2.0V4.0ZM4.0 4.0V0.0V4.0Z", area)
 	assert.Equal(t, []*float64{new(3.0), new(4.0)}, mergeSteps(steps, 3, sum), "sums")
 	assert.Equal(t, []*float64{new(2.0), new(4.0)}, mergeSteps(steps, 3, highest), "maxima")

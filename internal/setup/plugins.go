@@ -50,8 +50,8 @@ func historyFile(data string) string {
 	return filepath.Join(data, "plugins.adopted.json")
 }
 
-// cacheFolder returns the folder of compiled plugins, which it creates unless it is cache.dir: in the data folder, or in
-// the user's cache folder if the data folder does not exist. Without one, "", plugins are compiled at each start.
+// cacheFolder returns the folder of compiled plugins, which it creates unless it is cache.dir: in the data folder, or
+// in the user's cache folder if the data folder does not exist. Without one, "", plugins are compiled at each start.
 func cacheFolder(data string, w *config.Worker) string {
 	if dir := w.Text("cache.dir"); dir != "" {
 		return dir

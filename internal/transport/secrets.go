@@ -14,9 +14,11 @@ import (
 // secrets returns the secrets of the configuration and of a request's header, in all encodings, longest first.
 func (d *destination) secrets(sent http.Header) []string { return d.secretsOf(sent, shortestCookie) }
 
-// Shorter cookie values are no secrets in texts, and in addresses, where keys of entities may equal them.
-const shortestCookie, shortestSession = 8, 16
+// Cookie values below these lengths are not hidden: in texts, and in addresses, where a short value may equal the key
+// of an entity.
+const shortestCookie, shortestCookieInAddress = 8, 16
 
+// secretsOf is secrets with another minimum length of cookie values.
 func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	secrets := map[string]bool{}
 	add := func(s string) {
@@ -113,14 +115,17 @@ func (d *destination) hiddenTexts(status int, secrets []string) []string {
 	return texts
 }
 
+// resolve returns the path and query of a target below the configured prefix, without secret parameters.
 func (d *destination) resolve(target string) (string, error) {
 	line, err := d.origin.resolve(target, "")
+	if err != nil {
+		return "", err
+	}
 	line = d.withoutSecrets(line)
-	if path, _, _ := strings.Cut(line, "?"); err == nil && d.config.Prefix != "" &&
-		!session.Below(path, d.config.Prefix) {
+	if path, _, _ := strings.Cut(line, "?"); d.config.Prefix != "" && !session.Below(path, d.config.Prefix) {
 		line = d.config.Prefix + line
 	}
-	return line, err
+	return line, nil
 }
 
 func (d *destination) urlOf(line string) *url.URL {

@@ -248,7 +248,7 @@ func (t *transmission) accept(response *http.Response) (*Answer, http.Header, er
 		token:      response.Header.Get("X-Csrf-Token"),
 	}
 	body := t.body(response) // before the headers: it removes Content-Encoding
-	addressSecrets := func() []string { return destination.secretsOf(sent, shortestSession) }
+	addressSecrets := func() []string { return destination.secretsOf(sent, shortestCookieInAddress) }
 	// Headers for plugins are in lower case and UTF-8, without cookies, tokens and secrets.
 	a.Headers = make([]wit.Header, 0, len(response.Header))
 	for _, name := range slices.Sorted(maps.Keys(response.Header)) {

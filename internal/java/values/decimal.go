@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// Decimal is a java.math.BigDecimal.
+// Decimal is a java.math.BigDecimal, made by [ParseDecimal] or [DecimalOf].
 type Decimal struct {
 	Unscaled *big.Int
 	Scale    int64
@@ -33,11 +33,11 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 		}
 		exponent = n
 	}
-	sign := strings.TrimLeft(mantissa[:min(1, len(mantissa))], "0123456789.")
-	if sign != "" && sign != "+" && sign != "-" {
-		return d, false
+	unsigned := mantissa
+	if mantissa != "" && (mantissa[0] == '+' || mantissa[0] == '-') {
+		unsigned = mantissa[1:]
 	}
-	integer, fraction, _ := strings.Cut(mantissa[len(sign):], ".")
+	integer, fraction, _ := strings.Cut(unsigned, ".")
 	digits := integer + fraction
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return d, false
@@ -46,7 +46,7 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	if int64(int32(d.Scale)) != d.Scale {
 		return d, false
 	}
-	d.Unscaled, ok = new(big.Int).SetString(sign+digits, 10)
+	d.Unscaled, ok = new(big.Int).SetString(mantissa[:len(mantissa)-len(unsigned)]+digits, 10)
 	d.text = text
 	return d, ok
 }
@@ -62,7 +62,7 @@ func (d Decimal) Long() int64 {
 	switch {
 	case d.Scale <= -64: // a multiple of 2 to the 64th
 		return 0
-	case d.Scale > int64(len(d.text)): // a fraction
+	case d.Scale > int64(len(d.text)): // more places than digits: below 1
 		return 0
 	}
 	integer := new(big.Int).Set(d.Unscaled)
@@ -88,7 +88,7 @@ func (d Decimal) Float(bits int) float64 {
 // Fits reports whether scale and size are within the limits of package connectdata.
 func (d Decimal) Fits() bool {
 	return d.Scale >= -connectdata.MaxScale && d.Scale <= connectdata.MaxScale &&
-		len(d.Unscaled.Bytes()) < connectdata.MaxDecimalBytes
+		d.Unscaled.BitLen() < 8*connectdata.MaxDecimalBytes // with a bit for the sign
 }
 
 // ScaleOf returns the scale of a decimal's schema. problem is an error message for converters, or "". A scale outside
@@ -178,9 +178,10 @@ func appendUnscaled(dst, b []byte) (digits []byte, isNegative bool) {
 	if hi == 0 {
 		return strconv.AppendUint(dst, lo, 10), isNegative
 	}
-	// 2^127 has 39 digits, so the digits before the last 19 fit 64 bits.
+	// The absolute value is at most 2^127, so hi is below 1e19, as Div64 requires.
 	upper, lower := bits.Div64(hi, lo, 1e19)
 	dst = strconv.AppendUint(dst, upper, 10)
+	// lower has 19 digits, with zeros in front.
 	for limit := uint64(1e18); limit > lower && limit > 1; limit /= 10 {
 		dst = append(dst, '0')
 	}

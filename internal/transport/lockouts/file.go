@@ -41,8 +41,8 @@ type file struct {
 	salt      []byte
 	refusals  map[string]time.Time            // the file's content, by digest
 	unwritten map[[sha256.Size]byte]time.Time // refusals that cannot be written, by slow hash
-	isForeign bool                            // another process owns the file; it is only read
-	// ownerErr is set if another user owns the file, who could remove refusals. It is then only read.
+	isForeign bool                            // another process owns the file: it is only read, and removed by a resume
+	// ownerErr is set if another user owns the file, who could remove refusals. Then no refusal is written.
 	ownerErr error
 }
 
@@ -149,9 +149,6 @@ func (f *file) append(secret Secret, at time.Time) error {
 	if f.path == "" {
 		return nil
 	}
-	if err := f.create(); err != nil {
-		return err
-	}
 	if err := f.read(); err != nil {
 		return err
 	}
@@ -160,6 +157,15 @@ func (f *file) append(secret Secret, at time.Time) error {
 		if _, err := f.forget(times[len(times)/2]); err != nil {
 			return err
 		}
+	}
+	if err := f.create(); err != nil {
+		return err
+	}
+	if err := f.read(); err != nil {
+		return err
+	}
+	if f.salt == nil {
+		return fmt.Errorf("%s: another process has removed it just now: %w", f.path, fs.ErrNotExist)
 	}
 	out, err := os.OpenFile(f.path, os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {

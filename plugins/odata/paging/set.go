@@ -34,7 +34,8 @@ type Set struct {
 	// KeysAlone returns the set of the same rows with key properties only. without is a setting whose condition is
 	// dropped, or "". Nil means the set itself.
 	KeysAlone func(without string) *Set
-	// LastRows is the $top of the probe for the last rows. Zero means 8, which have 40,320 orders.
+	// LastRows is the $top of the probe for the last rows. Zero means 8: a service that does not sort returns them in
+	// order by chance once in 40,320 times.
 	LastRows int
 }
 
@@ -93,15 +94,17 @@ func (s *Set) Target(position *Position) string {
 			set = *s.KeysAlone(position.DroppedCondition())
 		}
 		set.Top = s.Top
+		// The numbers of rows with and without a dropped condition are compared; the last rows are checked by the
+		// count.
 		set.Count = s.Count && (position.probe.message != "" ||
 			(position.probe.kind == probeLastRows && position.totalCount >= 0))
 	}
 	last := s.Keys.unpack(position.checks.key)
 	switch position.probe.kind {
 	case probeBefore:
-		return set.sortedURL(position, s.Keys.filterBefore(last), " desc", 0)
+		return set.sortedURL(position, s.Keys.filterBefore(last), "%20desc", 0)
 	case probeAfter:
-		if position.pageRows == 1 {
+		if position.pageRows == 1 { // a page from the last key on would not reach the next row
 			return set.pageURL(position, s.Keys.filterAfter(last), 0)
 		}
 		return set.pageURL(position, s.Keys.filterFrom(last), 0)
@@ -109,9 +112,9 @@ func (s *Set) Target(position *Position) string {
 		return set.pageURL(position, "", 0)
 	case probeLastRows:
 		set.Top = cmp.Or(s.LastRows, 8)
-		return set.sortedURL(position, "", " desc", 0)
+		return set.sortedURL(position, "", "%20desc", 0)
 	case probeRank:
-		set.Top = 2
+		set.Top = 2 // the last row, and the row after it if there is one
 		return set.pageURL(position, "", position.rowsSeen()-1)
 	case probeDeletedRow, probeEarlierRow:
 		return set.pageURL(position, s.Keys.FilterEqual([][]byte{s.Keys.unpack(position.probe.key)}), 0)
@@ -149,6 +152,7 @@ func (s *Set) pageURL(position *Position, condition string, skip int) string {
 	return s.sortedURL(position, condition, "", skip)
 }
 
+// sortedURL is pageURL with a direction behind each property of $orderby, "%20desc" or "".
 func (s *Set) sortedURL(position *Position, condition, direction string, skip int) string {
 	var options []string
 	if cursorCondition := s.Cursor.condition(position); cursorCondition != "" && condition != "" {
@@ -160,8 +164,7 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 		options = append(options, "$filter="+filter)
 	}
 	if s.Ordered && !position.known.refusesOrderBy {
-		properties := strings.Join(s.Keys.names(), direction+",") + direction
-		options = append(options, "$orderby="+strings.ReplaceAll(properties, " ", "%20"))
+		options = append(options, "$orderby="+strings.Join(s.Keys.names(), direction+",")+direction)
 	}
 	if s.Top > 0 {
 		options = append(options, "$top="+strconv.Itoa(s.Top))

@@ -61,8 +61,8 @@ func declare() *setting.Table {
 	table := &setting.Table{}
 	config.Declare(table)
 	table.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),
-		"For sources: headers of the records. A sink accepts 0 only.", setting.Allowed("0",
-			"false"), setting.InGroup("All entity sets"), setting.Display("Headers")))
+		"For sources: headers of the records. A sink accepts 0 only.",
+		setting.Allowed("0", "false"), setting.InGroup("All entity sets"), setting.Display("Headers")))
 	declareSets(table)
 	declareOperations(table)
 	declareDelivery(table)
@@ -106,8 +106,8 @@ func declareOperations(table *setting.Table) {
 				"After a batch of new entities, update begins with the insert, too, if that has the same result.",
 			setting.Allowed(ModeUpdate, ModeInsert), group, setting.Display("First request of an upsert")),
 		setting.Define(NameUpsertMethod, wit.KindString, wit.Low, setting.Default(ModeMerge),
-			"Method of the updates of upsert: merge, patch or put.", setting.Allowed(ModeMerge, ModePatch,
-				"put"), group, setting.Display("Update method of an upsert")),
+			"Method of the updates of upsert: merge, patch or put.",
+			setting.Allowed(ModeMerge, ModePatch, "put"), group, setting.Display("Update method of an upsert")),
 		setting.Define(nameExistsCodes, wit.KindList, wit.Low, nil, "HTTP codes and SAP message codes that mean "+
 			"that the entity exists, in addition to 409 and known texts.", group,
 			setting.Display("Codes for existing entities")),
@@ -200,10 +200,8 @@ func declareEntities(table *setting.Table) {
 				"missing ones are not deleted.",
 			setting.Allowed("refuse", "operations"), group, setting.Display("Nested updates")),
 		setting.Define(NameRequestFormat, wit.KindString, wit.Low, setting.Default("json"),
-			"Format of requests: json or, for services that accept nothing else, atom.", setting.Allowed("json",
-				"atom"),
-			group,
-			setting.Display("Format")),
+			"Format of requests: json or, for services that accept nothing else, atom.",
+			setting.Allowed("json", "atom"), group, setting.Display("Format")),
 	)
 }
 

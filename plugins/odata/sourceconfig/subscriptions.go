@@ -28,15 +28,18 @@ const (
 const (
 	CatchupReload = "reload" // the set
 	catchupStore  = "store"  // the entities in SAP's notification store
+	catchupNone   = "none"   // nothing, unless the subscription no longer exists
 )
+
+const maxConfirm = 60 // the host's longest wait, in seconds
 
 func declareSubscriptions(t *setting.Table) {
 	group := setting.InGroup("Subscriptions")
 	t.Declare(
 		setting.Define("sap.odata#{n}."+NameSubscription, wit.KindString, wit.Medium, setting.Default("0"),
 			"1 subscribes to notifications of created, changed and deleted entities. In delta mode they trigger a "+
-				"request for changes; in full mode "+
-				"with "+NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
+				"request for changes; in full mode with "+
+				NameExecPeriod+" = -1 the entities that a notification names are read, else the set is.",
 			setting.Allowed(setting.BoolValues...), setting.InGroup("Entity set {n}"), setting.Display("Subscription")),
 		setting.Define(subscriptionDest, wit.KindString, wit.Medium, nil,
 			"Name of the RFC destination of type G in SAP with the address of the listener.", group,
@@ -87,12 +90,12 @@ func declareListener(t *setting.Table, group wit.Rule) {
 
 func declareNotifications(t *setting.Table, group wit.Rule) {
 	t.Declare(
-		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default("none"),
+		setting.Define(NotificationCatchup, wit.KindString, wit.Low, setting.Default(catchupNone),
 			"How a set in full mode with "+NameExecPeriod+
 				" = -1 catches up at a start on changes made while the connector was down: none relies on "+
 				"the service, which resends undelivered notifications, and reads the set again if the subscription "+
 				"no longer exists; store reads the entities in SAP's notification store; reload reads the set again.",
-			setting.Allowed("none", catchupStore, CatchupReload), group, setting.Display("After a restart")),
+			setting.Allowed(catchupNone, catchupStore, CatchupReload), group, setting.Display("After a restart")),
 		setting.Define(notificationCheck, wit.KindInt, wit.Low, setting.Default("3600"),
 			"Seconds without a notification after which a subscribed set in delta mode without a period "+
 				"requests changes nevertheless, so that no change is lost if the subscription stops delivering. "+
@@ -106,7 +109,7 @@ func declareNotifications(t *setting.Table, group wit.Rule) {
 	)
 }
 
-// DeliveryPrefix returns the start of delivery addresses.
+// DeliveryPrefix returns the start of the addresses to which the service sends notifications.
 func DeliveryPrefix(v setting.Values) string {
 	if dest := v.String(subscriptionDest); dest != "" {
 		return "urn:sap-com:channel:" + dest + ":"
@@ -119,8 +122,8 @@ func (e *EntitySetConfig) UsesNotificationStore() bool {
 	return e.NotificationOnly() && e.Subscribing.Catchup == catchupStore
 }
 
+// examineSubscriptions adds the errors of subscriptions' settings to examined.
 func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, entitySets []EntitySetConfig) {
-	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
 	user := values.String(subscriptionUser)
 	secret := values.String(subscriptionPassword)
 	switch {
@@ -158,6 +161,7 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
+	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
 	if first < 0 {
 		return
 	}
@@ -179,6 +183,3 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 		}
 	}
 }
-
-// maxConfirm is the host's longest wait, in seconds.
-const maxConfirm = 60

@@ -3,6 +3,7 @@ package uri
 
 import (
 	"encoding/base64"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -30,7 +31,7 @@ func AppendLiteral(dst []byte, literal Literal) []byte {
 		return appendQuoted(dst, "time", literal.Text)
 	case edm.Binary:
 		dst = append(dst, 'X', '\'')
-		raw, _ := base64.StdEncoding.DecodeString(literal.Text)
+		raw, _ := base64.StdEncoding.DecodeString(literal.Text) // a Literal has valid base64
 		for _, c := range raw {
 			dst = append(dst, upperHex[c>>4], upperHex[c&15])
 		}
@@ -61,14 +62,15 @@ func appendQuoted(dst []byte, prefix, text string) []byte {
 // appendSuffixed adds the suffix, which NaN and the infinities do not have.
 func appendSuffixed(dst []byte, text string, suffix byte) []byte {
 	dst = append(dst, text...)
-	if strings.Trim(text, "NaIF-") == "" {
+	switch text {
+	case "NaN", "INF", "-INF":
 		return dst
 	}
 	return append(dst, suffix)
 }
 
-// ParseLiteral reads a literal. Integers are Int32 or, if they do not fit, Int64; numbers with a fraction and without
-// suffix are Double.
+// ParseLiteral reads a percent-decoded literal. Integers are Int32 or, if they do not fit, Int64; numbers with a
+// fraction and without suffix are Double.
 func ParseLiteral(text string) (Literal, error) {
 	if i := strings.IndexByte(text, '\''); i >= 0 {
 		return parseQuoted(text, i)
@@ -142,8 +144,8 @@ func parseNumber(text string) (Literal, error) {
 			break
 		}
 		_, err = strconv.ParseFloat(body, 64)
-		if e, ok := err.(*strconv.NumError); ok && e.Err == strconv.ErrRange && typ == edm.Decimal {
-			err = nil
+		if typ == edm.Decimal && errors.Is(err, strconv.ErrRange) {
+			err = nil // a Decimal may exceed a float64
 		}
 	}
 	if err != nil {
@@ -152,7 +154,8 @@ func parseNumber(text string) (Literal, error) {
 	return Literal{typ, body}, nil
 }
 
-// unquote reads the text with doubled quotes at the start of quoted.
+// unquote reads the quoted text at the start of quoted, in which two quotes stand for one. ok is false without a
+// closing quote.
 func unquote(quoted string) (text, remaining string, ok bool) {
 	var out []byte
 	for i := 1; i < len(quoted); i++ {

@@ -22,7 +22,7 @@ const stringSize, hintSize = 8, 12
 // String returns a copy of a string that the host passed.
 func String(ptr, size uint32) string { return string(View(ptr, size)) }
 
-// stringAt returns the string whose address and length are at the start of b.
+// stringAt returns the string whose address and length are at the start of b. It does not copy the string.
 func stringAt(b []byte) []byte {
 	return View(binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]))
 }
