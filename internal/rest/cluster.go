@@ -51,16 +51,22 @@ func (o *Options) cluster() Cluster {
 // standalone is the [Cluster] of a worker in no group.
 type standalone struct{}
 
+// Membership implements [Cluster].
 func (standalone) Membership() Membership {
 	return Membership{IsStandalone: true, IsLeader: true, LeaderKnown: true}
 }
 
+// Owner implements [Cluster].
 func (standalone) Owner(string, int) (url string, isSelf, known bool) { return "", true, true }
 
+// Overview implements [Cluster].
 func (standalone) Overview() (o groupview.Group, ok bool) { return o, true }
 
+// Drain implements [Cluster].
 func (standalone) Drain(context.Context) error { return errNoGroup }
 
+// Publish implements [Cluster].
 func (standalone) Publish(context.Context, configtopic.Record) error { return nil }
 
+// Choose implements [Cluster].
 func (standalone) Choose(context.Context, string, string) error { return errNoGroup }

@@ -86,14 +86,18 @@ type Group interface {
 // noGroup is the [Group] of a worker in no group, and of a command.
 type noGroup struct{}
 
+// Lookup implements [Group].
 func (noGroup) Lookup(Secret) (finding Finding) { return finding }
 
+// Acquire implements [Group].
 func (noGroup) Acquire(context.Context, Secret, bool) (attempt string, refused time.Time, err error) {
 	return "", time.Time{}, nil
 }
 
+// Report implements [Group].
 func (noGroup) Report(Secret, string, Outcome) {}
 
+// Resume implements [Group].
 func (noGroup) Resume(context.Context) (int, error) { return 0, nil }
 
 // Finding holds what a worker has read about a secret of its group.
