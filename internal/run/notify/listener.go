@@ -273,7 +273,17 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoint, body []byte) {
 	ctx, cancel := context.WithTimeout(r.Context(), handleTimeout)
 	defer cancel()
-	err := endpoint.handle(ctx, newNotification(r, body))
+	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
+	for name, values := range r.Header {
+		switch name {
+		case "Authorization", "Cookie", "Proxy-Authorization":
+			continue
+		}
+		for _, value := range values {
+			n.Headers = append(n.Headers, wit.Header{Name: name, Value: value})
+		}
+	}
+	err := endpoint.handle(ctx, n)
 	pluginErr := new(wit.Error)
 	switch {
 	case err == nil:
@@ -291,20 +301,6 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoi
 		s.hub.log().Error("a notification could not be handled", "path", r.URL.EscapedPath(), "error", err)
 		s.reject(w, r, endpoint, outcomeFailed, http.StatusInternalServerError, "")
 	}
-}
-
-func newNotification(r *http.Request, body []byte) wit.Notification {
-	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
-	for name, values := range r.Header {
-		switch name {
-		case "Authorization", "Cookie", "Proxy-Authorization":
-			continue
-		}
-		for _, value := range values {
-			n.Headers = append(n.Headers, wit.Header{Name: name, Value: value})
-		}
-	}
-	return n
 }
 
 // isAuthorized compares user and password in constant time.

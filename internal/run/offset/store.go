@@ -405,8 +405,12 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	if err := s.Load(ctx, connector); err != nil {
 		return err
 	}
-	if err := s.deleteFromWorker(ctx, connector, entries); err != nil {
-		return err
+	// An old offset in the worker's store would count again: delete it first.
+	if s.worker != nil {
+		tombstones := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
+		if err := s.worker.Set(ctx, connector, tombstones...); err != nil {
+			return err
+		}
 	}
 	results := make(chan error, len(entries))
 	for _, e := range entries {
@@ -483,13 +487,4 @@ func (s *Store) copyToWorker(ctx context.Context, connector string, entries []En
 		s.log.Warn("offsets could not be copied to the worker's offsets topic", "connector", connector,
 			"topic", s.worker.config.Topic, "error", err)
 	}
-}
-
-// deleteFromWorker writes tombstones to the worker's store first: an old offset there would count again.
-func (s *Store) deleteFromWorker(ctx context.Context, connector string, entries []Entry) error {
-	if s.worker == nil {
-		return nil
-	}
-	tombstones := slices.DeleteFunc(slices.Clone(entries), func(e Entry) bool { return e.Offset != nil })
-	return s.worker.Set(ctx, connector, tombstones...)
 }

@@ -38,7 +38,7 @@ func (c *capacity) fits(partition *partition, rows int, maxOffset int64, useRese
 	if len(partition.items) > 0 && c.bitmapSize(partition, rows, max(partition.maxStarted, maxOffset)) <= int64(limit) {
 		return true
 	}
-	c.inFlight = partition.appendPartial(c.inFlight[:0])
+	c.inFlight = partition.appendMaybeWritten(c.inFlight[:0], false)
 	c.settled = partition.appendSettled(c.settled[:0], partition.baseOffset, sentOnly)
 	lists := metadata{inDoubt: c.inDoubt.openRanges(partition.tp, partition.baseOffset),
 		usedDecisions: c.inDoubt.usedDecisions(partition.tp, partition.baseOffset), inFlight: c.inFlight,

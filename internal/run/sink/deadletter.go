@@ -28,7 +28,16 @@ func (t *Task) sendToDLQ(out *outcome) error {
 	}
 	deadLetters := make([]FailedRecord, len(items))
 	for n, i := range items {
-		deadLetters[n] = i.failedRecord(t.o.deadLetterOf[idOf(i.record)])
+		replayed := t.o.deadLetterOf[idOf(i.record)]
+		failed := i.rejected.failure
+		failed.Rows = replayed.Rows
+		failed.Replays = replayed.Replays
+		failed.Original = replayed.Original
+		failed.ReplayedFrom = replayed.Position
+		if !i.rejected.whole {
+			failed.Rows = task.NewRowSubset(i.rows, i.rejected.parts)
+		}
+		deadLetters[n] = failed
 	}
 	if t.o.DeadLetters != nil {
 		n := int64(len(deadLetters))

@@ -33,13 +33,6 @@ func (e *inDoubtError) Error() string {
 	return message
 }
 
-func (i *InDoubtRecords) withAdvice(err error) error {
-	if names, resent := i.names(); len(names) > 0 {
-		return &inDoubtError{err, names, resent}
-	}
-	return err
-}
-
 // decisions are records that a setting names as TOPIC-PARTITION@OFFSET or TOPIC-PARTITION@FIRST-LAST.
 type decisions map[topicPartition][]offsetRange
 

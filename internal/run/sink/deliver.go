@@ -113,7 +113,18 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	}
 	results, err := a.interpret(delivery, response)
 	if err != nil {
-		return a.handleUnreadable(out, delivery, response, noResponse, err)
+		if delivery.Request.Repeatable || (noResponse == nil && wit.IsRejection(response.Status)) {
+			return nil, a.rowsError(delivery.rows, "settle", err)
+		}
+		reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
+			transport.PrintableTarget(delivery.Request.Target), response.Status, err)
+		if noResponse != nil {
+			reason = noResponse
+		}
+		for _, row := range delivery.rows {
+			a.markInDoubt(row, reason)
+		}
+		return a.encodeChecks(out, delivery.rows, checkAfterPause)
 	}
 	return a.handleResults(out, delivery, results, response, noResponse)
 }
@@ -236,22 +247,6 @@ func (a *activeBatch) announce(d *delivery) int {
 		a.task.o.InDoubt.useDecision(idOf(d.items[doubt.position].record))
 	}
 	return a.task.tracker.apply(deliveryAnnounced{items: d.items, nonRepeatable: !d.Request.Repeatable}).number
-}
-
-func (a *activeBatch) handleUnreadable(out *outcome, delivery *delivery, response wit.Response,
-	noResponse *transport.NoResponseError, err error) ([]delivery, error) {
-	if delivery.Request.Repeatable || (noResponse == nil && wit.IsRejection(response.Status)) {
-		return nil, a.rowsError(delivery.rows, "settle", err)
-	}
-	reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
-		transport.PrintableTarget(delivery.Request.Target), response.Status, err)
-	if noResponse != nil {
-		reason = noResponse
-	}
-	for _, row := range delivery.rows {
-		a.markInDoubt(row, reason)
-	}
-	return a.encodeChecks(out, delivery.rows, checkAfterPause)
 }
 
 // interpret has the plugin read a response. It repeats a failed call once, on a fresh instance of the version that

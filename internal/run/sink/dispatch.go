@@ -130,7 +130,17 @@ func (d *dispatcher) step() (finished bool, err error) {
 			d.queue.setContext(active.keyContext())
 		}
 		d.queue.add(active.encoded)
-		d.findUncheckable(active)
+		for i := range active.encoded {
+			delivery := &active.encoded[i]
+			if delivery.uncheckable == nil {
+				continue
+			}
+			active.started = true
+			if d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
+				d.firstUncheckable = &failedRow{active: active, row: delivery.rows[0],
+					err: delivery.uncheckable.failure}
+			}
+		}
 		active.encoded = nil
 		active.state = batchQueued
 		d.startDeliveries()
@@ -145,7 +155,17 @@ func (d *dispatcher) step() (finished bool, err error) {
 		d.finishBatch(waiting) // nothing after the failed record is written
 		return d.step()
 	case waiting != nil:
-		return d.reencode(waiting)
+		t := d.task
+		switch idle := d.isIdle(); {
+		case !idle && (waiting.switchVersion || t.plugin.UpgradePending()): // first the queue must be sent
+			return false, nil
+		case waiting.switchVersion || t.plugin.UpgradePending():
+			if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
+				return true, d.abort(err)
+			}
+		}
+		d.encode(waiting)
+		return false, nil
 	case d.next != nil && d.firstFailure == nil:
 		return d.startBatch(d.next)
 	case len(d.active) > 0:
@@ -155,20 +175,6 @@ func (d *dispatcher) step() (finished bool, err error) {
 	}
 	allChecked := d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending())
 	return d.closed || allChecked, d.inDoubtErr
-}
-
-// findUncheckable updates firstUncheckable. The batch is not requeued any more, so that the task fails by it.
-func (d *dispatcher) findUncheckable(active *activeBatch) {
-	for i := range active.encoded {
-		delivery := &active.encoded[i]
-		if delivery.uncheckable == nil {
-			continue
-		}
-		active.started = true
-		if d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
-			d.firstUncheckable = &failedRow{active: active, row: delivery.rows[0], err: delivery.uncheckable.failure}
-		}
-	}
 }
 
 func (d *dispatcher) firstIn(s batchState) *activeBatch {
@@ -266,20 +272,6 @@ func (d *dispatcher) requeue() {
 // learns from each response. What it knows of the service counts all the same, see [dispatcher.prune].
 const maxRetakes = 1
 
-func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
-	t := d.task
-	switch idle := d.isIdle(); {
-	case !idle && (active.switchVersion || t.plugin.UpgradePending()): // first the queue must be sent
-		return false, nil
-	case active.switchVersion || t.plugin.UpgradePending():
-		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
-			return true, d.abort(err)
-		}
-	}
-	d.encode(active)
-	return false, nil
-}
-
 // abort fails the task, drops the batches that are not queued, and returns the task's error.
 func (d *dispatcher) abort(err error) error {
 	d.fail(err)
@@ -300,7 +292,15 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		return idle, b.err
 	case b.idle && idle:
 		d.next = nil
-		return d.checkCaughtUp()
+		t.commit(t.run.requestCtx)
+		if d.inDoubtErr != nil {
+			return true, d.inDoubtErr
+		}
+		done, err := t.o.CaughtUp(t.run.requestCtx)
+		if err != nil {
+			return true, fmt.Errorf("read the end offsets of the topics: %w", err)
+		}
+		return done, errDone
 	case b.idle, d.inDoubtErr != nil && !idle:
 		return false, nil
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
@@ -339,21 +339,7 @@ func (d *dispatcher) bytes() (n int) {
 	return n
 }
 
-// checkCaughtUp commits, and ends the task with errDone if it has caught up.
-func (d *dispatcher) checkCaughtUp() (finished bool, err error) {
-	t := d.task
-	t.commit(t.run.requestCtx)
-	if d.inDoubtErr != nil {
-		return true, d.inDoubtErr
-	}
-	done, err := t.o.CaughtUp(t.run.requestCtx)
-	if err != nil {
-		return true, fmt.Errorf("read the end offsets of the topics: %w", err)
-	}
-	return done, errDone
-}
-
-// encode starts the encoding of a batch in a goroutine; onEncoded follows.
+// encode starts the encoding of a batch in a goroutine.
 func (d *dispatcher) encode(active *activeBatch) {
 	queueContext := d.updateQueueContext()
 	active.state = batchEncoding
@@ -373,7 +359,23 @@ func (d *dispatcher) encode(active *activeBatch) {
 		span.End(err)
 		d.events <- func() {
 			d.merge(&out)
-			d.onEncoded(active, deliveries, err)
+			active.remaining = len(deliveries)
+			switch {
+			case errors.Is(err, errSwitchVersion):
+				active.switchVersion = true
+				active.state = batchWaiting
+				return
+			case err != nil:
+				d.fail(err)
+				d.finishBatch(active)
+				return
+			case active.remaining == 0:
+				d.finishBatch(active)
+				return
+			}
+			active.state = batchEncoded
+			active.encoded = deliveries
+			active.bytes = active.batch.bytes() + int(active.deliveryBytes.Load())
 		}
 	}()
 }
@@ -387,39 +389,8 @@ func (d *dispatcher) merge(out *outcome) {
 	}
 }
 
-func (d *dispatcher) onEncoded(active *activeBatch, deliveries []delivery, err error) {
-	active.remaining = len(deliveries)
-	switch {
-	case errors.Is(err, errSwitchVersion):
-		active.switchVersion = true
-		active.state = batchWaiting
-		return
-	case err != nil:
-		d.fail(err)
-		d.finishBatch(active)
-		return
-	case active.remaining == 0:
-		d.finishBatch(active)
-		return
-	}
-	active.state = batchEncoded
-	active.encoded = deliveries
-	active.bytes = active.batch.bytes() + int(active.deliveryBytes.Load())
-}
-
 func (d *dispatcher) finishBatch(active *activeBatch) {
-	d.failPartialRecords(active)
-	active.batch.span.End(nil) // its children have the errors
-	metrics := &active.task.o.Metrics.Batches
-	metrics.Record(active.startedAt, len(active.batch.rows.Rows))
-	metrics.AddActive(-len(active.batch.rows.Rows))
-	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == active })
-	d.batchEnded = true
-	maps.DeleteFunc(d.queue.settledSeq, func(_ uint32, seq int) bool { return d.task.tracker.isDurable(seq) })
-}
-
-// failPartialRecords fails the task for records of which only some rows are written: a restart would write those again.
-func (d *dispatcher) failPartialRecords(active *activeBatch) {
+	// A restart would write again the rows of partially written records.
 	for _, i := range d.task.tracker.filter(active.batch.items, (*item).partiallyWritten) {
 		if d.task.o.InDoubt.cause(i.record) != nil {
 			continue
@@ -430,6 +401,13 @@ func (d *dispatcher) failPartialRecords(active *activeBatch) {
 		}
 		d.fail(active.task.markInDoubt(i, reason))
 	}
+	active.batch.span.End(nil) // its children have the errors
+	metrics := &active.task.o.Metrics.Batches
+	metrics.Record(active.startedAt, len(active.batch.rows.Rows))
+	metrics.AddActive(-len(active.batch.rows.Rows))
+	d.active = slices.DeleteFunc(d.active, func(other *activeBatch) bool { return other == active })
+	d.batchEnded = true
+	maps.DeleteFunc(d.queue.settledSeq, func(_ uint32, seq int) bool { return d.task.tracker.isDurable(seq) })
 }
 
 // fail records an error that ends the task without waiting for earlier records, and stops the start of deliveries.

@@ -118,7 +118,55 @@ func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 	case err != nil:
 		return nil, err
 	}
-	return a.toDeliveries(out, rows, encoded)
+	t := a.task
+	deliveries := make([]delivery, 0, len(encoded.Ready))
+	var ignored []uint32
+	for _, row := range encoded.Ignored {
+		if a.rowStates[rows[row]].inDoubt != nil {
+			deliveries = append(deliveries, a.uncheckable(rows[row], errors.New("the plugin ignores it")))
+		} else {
+			ignored = append(ignored, rows[row])
+		}
+	}
+	t.count.ignored.Add(int64(len(ignored)))
+	a.settleRows(out, ignored, false)
+	for i := range encoded.Rejected {
+		rowErr := &encoded.Rejected[i]
+		if a.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
+			deliveries = append(deliveries, a.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
+			continue
+		}
+		if isCallError(&rowErr.Error) {
+			t.count.errors.Add()
+			return nil, &recordError{item: a.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
+		}
+		a.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
+	}
+	if err := t.sendToDLQ(out); err != nil {
+		return nil, err
+	}
+	for n, ready := range encoded.Ready {
+		if len(ready.Rows) == 0 {
+			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
+		}
+		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)),
+			items: make([]*item, len(ready.Rows)), opened: encoded.opened, context: encoded.context}
+		for n, row := range ready.Rows {
+			next.rows[n] = rows[row]
+			next.items[n] = a.batch.items[rows[row]]
+		}
+		more, err := a.requireReads(next)
+		if err != nil {
+			return nil, err
+		}
+		deliveries = append(deliveries, more...)
+	}
+	if maxBytes := int64(a.batch.bytes()) + maxDeliveryBytes; a.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
+		return nil, a.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
+			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
+			len(a.batch.rows.Rows)))
+	}
+	return deliveries, nil
 }
 
 func (a *activeBatch) subset(rows []uint32) (*record.Batch, record.RecordIDs) {
@@ -224,59 +272,6 @@ func (a *activeBatch) bisect(out *outcome, opened *openedVersion, rows []uint32,
 			return nil, err
 		}
 		deliveries = append(deliveries, more...)
-	}
-	return deliveries, nil
-}
-
-// toDeliveries returns the deliveries of the rows with requests, and settles or rejects the others.
-func (a *activeBatch) toDeliveries(out *outcome, rows []uint32, encoded encodeResult) ([]delivery, error) {
-	t := a.task
-	deliveries := make([]delivery, 0, len(encoded.Ready))
-	var ignored []uint32
-	for _, row := range encoded.Ignored {
-		if a.rowStates[rows[row]].inDoubt != nil {
-			deliveries = append(deliveries, a.uncheckable(rows[row], errors.New("the plugin ignores it")))
-		} else {
-			ignored = append(ignored, rows[row])
-		}
-	}
-	t.count.ignored.Add(int64(len(ignored)))
-	a.settleRows(out, ignored, false)
-	for i := range encoded.Rejected {
-		rowErr := &encoded.Rejected[i]
-		if a.rowStates[rows[rowErr.RowIndex]].inDoubt != nil {
-			deliveries = append(deliveries, a.uncheckable(rows[rowErr.RowIndex], &rowErr.Error))
-			continue
-		}
-		if isCallError(&rowErr.Error) {
-			t.count.errors.Add()
-			return nil, &recordError{item: a.batch.items[rows[rowErr.RowIndex]], stage: "encode", err: &rowErr.Error}
-		}
-		a.rejectRow(out, rows[rowErr.RowIndex], task.StageEncode, &rowErr.Error)
-	}
-	if err := t.sendToDLQ(out); err != nil {
-		return nil, err
-	}
-	for n, ready := range encoded.Ready {
-		if len(ready.Rows) == 0 {
-			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))
-		}
-		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)),
-			items: make([]*item, len(ready.Rows)), opened: encoded.opened, context: encoded.context}
-		for n, row := range ready.Rows {
-			next.rows[n] = rows[row]
-			next.items[n] = a.batch.items[rows[row]]
-		}
-		more, err := a.requireReads(next)
-		if err != nil {
-			return nil, err
-		}
-		deliveries = append(deliveries, more...)
-	}
-	if maxBytes := int64(a.batch.bytes()) + maxDeliveryBytes; a.deliveryBytes.Add(bytesOf(deliveries)) > maxBytes {
-		return nil, a.rowsError(rows, "encode", fmt.Errorf("the plugin made more than %d bytes of requests and states "+
-			"for the %d rows of the batch: reduce consumer.override.max.poll.records", maxBytes,
-			len(a.batch.rows.Rows)))
 	}
 	return deliveries, nil
 }

@@ -3,7 +3,6 @@ package sink
 import (
 	"cmp"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/run/task"
@@ -96,10 +95,6 @@ func (a *activeBatch) requireReads(planned delivery) (deliveries []delivery, err
 		return nil, deliveries[0].uncheckable.failure
 	}
 	return deliveries, nil
-}
-
-func (a *activeBatch) allInDoubt(d *delivery) bool {
-	return !slices.ContainsFunc(d.rows, func(row uint32) bool { return a.rowStates[row].inDoubt == nil })
 }
 
 // uncheckable returns a placeholder for a row in doubt that cannot be checked: when it would be sent, the task fails.

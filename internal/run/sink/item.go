@@ -82,16 +82,3 @@ type rejection struct {
 }
 
 const wholeRecord = -1 // the part of a record that was rejected before there were rows
-
-// failedRecord returns the dead letter of a rejected record. replayed is the one that it was replayed from, or zero.
-func (i *item) failedRecord(replayed task.DeadLetter) FailedRecord {
-	failed := i.rejected.failure
-	failed.Rows = replayed.Rows
-	failed.Replays = replayed.Replays
-	failed.Original = replayed.Original
-	failed.ReplayedFrom = replayed.Position
-	if !i.rejected.whole {
-		failed.Rows = task.NewRowSubset(i.rows, i.rejected.parts)
-	}
-	return failed
-}

@@ -138,8 +138,29 @@ func parseMetadata(next int64, text string) (metadata, error) {
 	p := metadataParser{next: next, text: text, budget: maxInDoubt}
 	for _, part := range strings.Fields(text) {
 		name, list, _ := strings.Cut(part, "=")
-		if err := p.parsePart(name, list); err != nil {
-			return metadata{}, err
+		switch name {
+		case knownName:
+			if len(list) > wit.MaxKnown {
+				return metadata{}, fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q",
+					wit.MaxKnown, list)
+			}
+			p.known = wit.Known(list)
+			continue
+		case bitmapName:
+			if !p.parseBitmap(p.next, list, &p.budget) {
+				return metadata{}, fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, "+
+					"found %.100q in %.1000q", maxInDoubt, list, p.text)
+			}
+			continue
+		}
+		for _, element := range strings.Split(list, ",") {
+			offsets, ok := parseOffsetRange(element)
+			if !ok || offsets.last > maxAhead {
+				return metadata{}, fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", element, p.text)
+			}
+			if err := p.add(name, offsetRange{p.next + offsets.first, p.next + offsets.last}); err != nil {
+				return metadata{}, err
+			}
 		}
 	}
 	return p.metadata, nil
@@ -150,33 +171,6 @@ type metadataParser struct {
 	next   int64
 	text   string
 	budget int64 // how many more offsets may be in doubt or in flight
-}
-
-func (p *metadataParser) parsePart(name, list string) error {
-	switch name {
-	case knownName:
-		if len(list) > wit.MaxKnown {
-			return fmt.Errorf("expected at most %d bytes that the plugin knew, found %.100q", wit.MaxKnown, list)
-		}
-		p.known = wit.Known(list)
-		return nil
-	case bitmapName:
-		if !p.parseBitmap(p.next, list, &p.budget) {
-			return fmt.Errorf("expected states of at most %d uncertain records as 8:Ab-_, found %.100q in %.1000q",
-				maxInDoubt, list, p.text)
-		}
-		return nil
-	}
-	for _, element := range strings.Split(list, ",") {
-		offsets, ok := parseOffsetRange(element)
-		if !ok || offsets.last > maxAhead {
-			return fmt.Errorf("expected offsets as 1-3, found %.100q in %.1000q", element, p.text)
-		}
-		if err := p.add(name, offsetRange{p.next + offsets.first, p.next + offsets.last}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (p *metadataParser) add(name string, offsets offsetRange) error {

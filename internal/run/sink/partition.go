@@ -77,11 +77,6 @@ func (p *partition) advance() {
 	p.items = p.items[n:]
 }
 
-// appendPartial appends the offsets of partially written records, which would be in doubt if the task ended now.
-func (p *partition) appendPartial(dst []offsetRange) []offsetRange {
-	return p.appendMaybeWritten(dst, false)
-}
-
 // appendInFlight appends the offsets of all records that would be in doubt if the task ended now: partially written
 // ones and those in non-repeatable deliveries. A delivery that was not sent before a revocation is never sent.
 func (p *partition) appendInFlight(dst []offsetRange) []offsetRange {

@@ -111,7 +111,9 @@ func (t *Task) writeBatches(batches <-chan *batch) error {
 		err = d.inDoubtErr // the stop came before all records in doubt were found
 	}
 	if isInDoubt(err) {
-		err = t.o.InDoubt.withAdvice(err)
+		if names, resent := t.o.InDoubt.names(); len(names) > 0 {
+			err = &inDoubtError{err, names, resent}
+		}
 	}
 	if t.run.stopCtx.Err() != nil && !errors.As(err, new(*recordError)) {
 		return nil // the error results from the stop

@@ -219,7 +219,8 @@ func (d *dispatcher) prune(lane *lane) bool {
 		return true
 	}
 	// If the task is about to fail, only records in doubt are checked, so that nothing overtakes them.
-	if d.inDoubtErr != nil && !active.allInDoubt(delivery) && !active.completesPartial(items) {
+	isCertain := func(row uint32) bool { return active.rowStates[row].inDoubt == nil }
+	if d.inDoubtErr != nil && slices.ContainsFunc(delivery.rows, isCertain) && !active.completesPartial(items) {
 		tracker.apply(inDoubtChecked{items})
 		d.skip(lane)
 		return true

@@ -1,10 +1,8 @@
 package source
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -43,20 +41,6 @@ type outgoingLetter struct {
 	value     []byte
 	headers   []kgo.RecordHeader
 	timestamp int64 // in Unix milliseconds; negative means none
-}
-
-func (p *page) rawToDLQ(rowErr *wit.RowError) {
-	dlq := p.feed.task.o.DeadLetters
-	if dlq == nil {
-		return
-	}
-	b := &p.chunk.batch
-	failure := task.Failure{Stage: task.StageDecode, Class: rowErr.ErrorClass, Err: &rowErr.Error}
-	row := FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request, Row: rowErr.RowIndex,
-		Partition: -1, Timestamp: -1, Failure: failure}
-	p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{timestamp: -1,
-		value:   bytes.Clone(b.Data[rowErr.RawStart:][:rowErr.RawSize]),
-		headers: dlq.Headers(withReplayOrigin(p.origin.replayed, row))})
 }
 
 // rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. position is
@@ -105,22 +89,4 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, position, r
 		return nil
 	}
 	return s.flushEarly(ctx, chunk)
-}
-
-func (s *transformStage) appendDeadLetters(source, chunk *chunk) {
-	for _, l := range source.deadLetters {
-		r := chunk.produced.Add()
-		r.Topic = s.feed.task.o.DeadLetters.Topic
-		r.Partition = -1
-		r.Key = l.key
-		r.Value = l.value
-		r.Headers = l.headers
-		if l.timestamp >= 0 {
-			r.Timestamp = time.UnixMilli(l.timestamp)
-		}
-	}
-	chunk.deadLetterCount += len(source.deadLetters)
-	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(source.deadLetters)))
-	source.deadLetters = nil
-	s.dlqBytes = 0
 }

@@ -198,14 +198,6 @@ func (p *page) rememberKeys(chunk *chunk) {
 	}
 }
 
-// forgetAborted forgets the keys of a failed page, unless its rows that were sent stay visible.
-func (p *page) forgetAborted() {
-	keys := p.feed.keys
-	if keys != nil && keys.use == keysRemembered && !p.feed.pipeline.output.AtLeastOnce() {
-		keys.digests = keys.digests[:keys.pageStart]
-	}
-}
-
 // finishCompared ends a page of the comparison. After the last one, the plugin decides where to continue.
 func (p *page) finishCompared(ctx context.Context) error {
 	feed := p.feed

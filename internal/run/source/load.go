@@ -41,22 +41,18 @@ func (f *feed) setLoad(progress *wit.LoadProgress) {
 		status.load = &FeedLoad{Read: progress.Read, Total: progress.Total}
 		status.loadPace.observe(time.Now(), status.load)
 		if status.loadPace.takeLogTurn(time.Now()) {
-			f.logLoad(status.load)
+			args := []any{"rows", status.load.Read}
+			if status.load.Total != nil {
+				args = append(args, "of", *status.load.Total)
+			}
+			if status.load.SecondsLeft != nil {
+				args = append(args, "seconds_left", *status.load.SecondsLeft)
+			}
+			f.log.Info("loading", args...)
 		}
 		return
 	}
 	status.loadPace = loadPace{}
-}
-
-func (f *feed) logLoad(load *FeedLoad) {
-	args := []any{"rows", load.Read}
-	if load.Total != nil {
-		args = append(args, "of", *load.Total)
-	}
-	if load.SecondsLeft != nil {
-		args = append(args, "seconds_left", *load.SecondsLeft)
-	}
-	f.log.Info("loading", args...)
 }
 
 // loadPace estimates the end of a load from its last minute. The zero value is ready for a new load.
@@ -119,19 +115,6 @@ func (p *loadPace) takeLogTurn(now time.Time) bool {
 		p.loggedAt = now
 	}
 	return isDue
-}
-
-// warnIfRepeated clears the position's beginning, and warns if an earlier run has delivered rows of this first page.
-func (f *feed) warnIfRepeated(p *page) {
-	if p.fetch.Position == nil {
-		return
-	}
-	if f.position.beginning == digestOf(p.origin.request) {
-		f.log.Warn("the first load was interrupted and begins again: rows that it had delivered may be of entities "+
-			"that were deleted since, which nothing reports; a snapshot mends that",
-			"command", "culvert connectors snapshot "+f.task.o.Connector+" "+f.name)
-	}
-	f.position.beginning = ""
 }
 
 // markBeginning sets loadBeginning of the first chunk with rows, so that the next run knows after a crash that rows may

@@ -52,21 +52,6 @@ func withTopic(fingerprint, topic string) string {
 	return fingerprint + topicPart + topic
 }
 
-func (p *position) storedFields(fingerprint, subscription string) []wit.OffsetEntry {
-	fields := slices.Clone(p.fields)
-	if p.midPage {
-		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
-			wit.StringEntry(fieldKeys, p.keys.String()))
-	}
-	if subscription != "" {
-		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
-	}
-	if p.beginning != "" {
-		fields = append(fields, wit.StringEntry(fieldBeginning, p.beginning))
-	}
-	return append(fields, wit.StringEntry(fieldFingerprint, withTopic(fingerprint, p.topic)))
-}
-
 // Fingerprint returns the fingerprint of a stored offset, and whether it has one.
 func Fingerprint(stored []wit.OffsetEntry) (fingerprint string, ok bool) {
 	_, value, _, err := parsePosition(stored)
@@ -107,7 +92,7 @@ func FingerprintDiff(stored []wit.OffsetEntry, spec *wit.Feed) (names []string) 
 	return slices.Compact(names)
 }
 
-// parsePosition is the reverse of storedFields. fingerprint is nil if the offset has none.
+// parsePosition is the reverse of [feed.offsetAt]. fingerprint is nil if the offset has none.
 func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, subscription string, err error) {
 	p.fields = []wit.OffsetEntry{}
 	var hasRow, hasKeys bool

@@ -78,7 +78,14 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	origin := &origin{request: fetch.Request.Method + " " + transport.PrintableTarget(fetch.Request.Target)}
 	page := newPage(f, fetch, origin, &attempts.bisection)
 	page.reader = r
-	f.warnIfRepeated(page)
+	if page.fetch.Position != nil {
+		if f.position.beginning == digestOf(page.origin.request) {
+			f.log.Warn("the first load was interrupted and begins again: rows that it had delivered may be of "+
+				"entities that were deleted since, which nothing reports; a snapshot mends that",
+				"command", "culvert connectors snapshot "+f.task.o.Connector+" "+f.name)
+		}
+		f.position.beginning = ""
+	}
 	if f.position.midPage && fetch.Position != nil {
 		page.startSkipping()
 	}
@@ -191,7 +198,10 @@ func (p *page) decodePage(ctx context.Context, answer *transport.Answer) (result
 	}
 	if _, err := p.readBody(ctx, "", answer.Status, answer.Body); err != nil {
 		_ = p.reader.Abandon(context.WithoutCancel(ctx), p.id) // fails if the instance is lost
-		return result, fmt.Errorf("%s%s: %w", p.origin.request, p.rowSuffix(), err)
+		if p.cursor.lastRow >= 0 {
+			return result, fmt.Errorf("%s, after row %d: %w", p.origin.request, p.cursor.lastRow, err)
+		}
+		return result, fmt.Errorf("%s: %w", p.origin.request, err)
 	}
 	if p.end.Next != nil {
 		if name, ok := reservedField(*p.end.Next); ok {
@@ -241,13 +251,6 @@ func (p *page) checkProgress() error {
 		"version %s announces more rows, but the same request from the same offset returned the same %d rows; "+
 		"a newer version of the plugin may set another offset after the page, or end",
 		p.origin.request, feed.opened.code.Version(), p.cursor.received)}
-}
-
-func (p *page) rowSuffix() string {
-	if p.cursor.lastRow < 0 {
-		return ""
-	}
-	return fmt.Sprintf(", after row %d", p.cursor.lastRow)
 }
 
 // readBody reads a response in pieces and decodes them. It returns the linked requests of the last piece of a linked

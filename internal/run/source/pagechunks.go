@@ -3,8 +3,10 @@ package source
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/culvert-project/culvert/internal/kafka"
+	"github.com/culvert-project/culvert/wit"
 )
 
 // ensureChunk acquires a chunk if the page has none; it may block.
@@ -75,20 +77,6 @@ func (p *page) flushComplete(ctx context.Context) error {
 	return nil
 }
 
-// dropIncomplete drops the rows with the last index from the chunk, because more rows with it may follow.
-func (p *page) dropIncomplete() {
-	start := p.incompleteFrom()
-	dropped := len(p.chunk.batch.Rows) - start
-	if dropped == 0 {
-		return
-	}
-	p.chunk.truncate(start)
-	p.cursor.rowsOfLast = 0
-	p.cursor.keys = p.cursor.completeKeys
-	p.emitted.rows -= dropped
-	p.feed.task.count.read.Add(int64(-dropped))
-}
-
 // flush passes the page's chunk to the stages, with an offset if the page can continue after it.
 func (p *page) flush(ctx context.Context) error {
 	chunk := p.chunk
@@ -122,8 +110,19 @@ func (p *page) sendEnd(end pageEnd) {
 }
 
 func (f *feed) offsetAt(p position) kafka.Offset {
-	return kafka.Offset{Partition: f.partition, Position: p.storedFields(f.spec().Fingerprint,
-		f.notifications.subscriptionDigest)}
+	fields := slices.Clone(p.fields)
+	if p.midPage {
+		fields = append(fields, wit.IntegerEntry(fieldRecord, int64(p.row)),
+			wit.StringEntry(fieldKeys, p.keys.String()))
+	}
+	if subscription := f.notifications.subscriptionDigest; subscription != "" {
+		fields = append(fields, wit.StringEntry(fieldSubscription, subscription))
+	}
+	if p.beginning != "" {
+		fields = append(fields, wit.StringEntry(fieldBeginning, p.beginning))
+	}
+	fields = append(fields, wit.StringEntry(fieldFingerprint, withTopic(f.spec().Fingerprint, p.topic)))
+	return kafka.Offset{Partition: f.partition, Position: fields}
 }
 
 // send passes a chunk to the stages, which release it. It releases the chunk itself if ctx ends first.
@@ -187,7 +186,11 @@ func (p *page) savePosition(err error) {
 	if errors.As(err, &rowErr) && p.chunk != nil {
 		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
 	}
-	p.forgetAborted()
+	// Forget the keys of the failed page, unless its rows that were sent stay visible.
+	keys := feed.keys
+	if keys != nil && keys.use == keysRemembered && !feed.pipeline.output.AtLeastOnce() {
+		keys.digests = keys.digests[:keys.pageStart]
+	}
 	if errors.Is(err, errMismatch) || p.fetch.Position == nil {
 		p.sendEnd(pageAborted)
 		return
@@ -229,7 +232,15 @@ func (p *page) flushDelivered() bool {
 	if p.chunk == nil {
 		return true
 	}
-	p.dropIncomplete()
+	// More rows with the last index may follow.
+	start := p.incompleteFrom()
+	if dropped := len(p.chunk.batch.Rows) - start; dropped > 0 {
+		p.chunk.truncate(start)
+		p.cursor.rowsOfLast = 0
+		p.cursor.keys = p.cursor.completeKeys
+		p.emitted.rows -= dropped
+		p.feed.task.count.read.Add(int64(-dropped))
+	}
 	return p.flush(p.feed.pipeline.ctx) == nil
 }
 

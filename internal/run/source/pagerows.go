@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -174,7 +175,17 @@ func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 			p.cursor.lastComplete = -1 // store no position in the page: its rows are read again
 			return err
 		}
-		p.rawToDLQ(rowErr)
+		dlq := p.feed.task.o.DeadLetters
+		if dlq == nil {
+			continue
+		}
+		b := &p.chunk.batch
+		failure := task.Failure{Stage: task.StageDecode, Class: rowErr.ErrorClass, Err: &rowErr.Error}
+		row := FailedRow{Feed: p.feed.name, Topic: b.Topics[0], Page: p.origin.request, Row: rowErr.RowIndex,
+			Partition: -1, Timestamp: -1, Failure: failure}
+		p.chunk.deadLetters = append(p.chunk.deadLetters, outgoingLetter{timestamp: -1,
+			value:   bytes.Clone(b.Data[rowErr.RawStart:][:rowErr.RawSize]),
+			headers: dlq.Headers(withReplayOrigin(p.origin.replayed, row))})
 	}
 	return nil
 }

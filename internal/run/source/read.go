@@ -22,7 +22,15 @@ func (f *feed) read(ctx context.Context) error {
 			return err
 		}
 		upgrade = f.upgrade
-		r.preemptForSnapshot()
+		// A requested snapshot precedes the next step, unless that is the first page after a start: a snapshot does not
+		// report deleted entities.
+		if r.preempted == nil && !r.snapshotDeferred && r.reason.Start == nil {
+			if ident, ok := f.nextSnapshot(); ok {
+				reason := r.reason
+				r.preempted = &reason
+				r.reason = wit.PollReason{Snapshot: &ident}
+			}
+		}
 		if r.reason.Trigger != nil {
 			f.markReading()
 		}
@@ -54,19 +62,6 @@ type readLoop struct {
 	preempted        *wit.PollReason // the reason that a snapshot has preempted
 	hasRead          bool            // pages were read since the feed was caught up
 	snapshotDeferred bool            // the plugin reads a snapshot only after the current data
-}
-
-// preemptForSnapshot lets a requested snapshot precede the next step, unless that is the first page after a start: a
-// snapshot does not report deleted entities.
-func (r *readLoop) preemptForSnapshot() {
-	if r.preempted != nil || r.snapshotDeferred || r.reason.Start != nil {
-		return
-	}
-	if ident, ok := r.feed.nextSnapshot(); ok {
-		reason := r.reason
-		r.preempted = &reason
-		r.reason = wit.PollReason{Snapshot: &ident}
-	}
 }
 
 // handleError decides about the error of a step: nil means that r.reason is the next step.
@@ -118,7 +113,15 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 		}
 	}
 	if result.more {
-		return false, r.continueReading(ctx, result)
+		// A plugin may announce more for ever: pause after a page without rows or progress. The pauses grow only while
+		// the offset stays the same.
+		r.reason = wit.PollReason{More: wit.Set}
+		r.feed.setReading(r.readingSince)
+		minDelay := r.backoff.after(result.advanced)
+		if !result.rows || !result.advanced {
+			result.wait = max(result.wait, minDelay)
+		}
+		return false, pause.For(ctx, result.wait)
 	}
 	return r.waitForWork(ctx, result)
 }
@@ -139,18 +142,6 @@ func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
 	}
 	feed.snapshotAnswered(started)
 	return nil
-}
-
-// continueReading continues with the next page. It pauses after a page without rows or progress, because a plugin may
-// announce more for ever; the pauses grow only while the offset stays the same.
-func (r *readLoop) continueReading(ctx context.Context, result stepResult) error {
-	r.reason = wit.PollReason{More: wit.Set}
-	r.feed.setReading(r.readingSince)
-	minDelay := r.backoff.after(result.advanced)
-	if !result.rows || !result.advanced {
-		result.wait = max(result.wait, minDelay)
-	}
-	return pause.For(ctx, result.wait)
 }
 
 // waitForWork acknowledges notifications and waits for something to read. done means that the feed ends, with Once.

@@ -43,7 +43,15 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 		return nil
 	}
 	if errors.Is(err, errMismatch) {
-		return f.handleMismatch(err)
+		if f.task.o.ExactlyOnceRequired {
+			return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would be delivered twice, which "+
+				"exactly.once.support=required forbids", err, f.position.row)
+		}
+		f.task.count.repeated.Add(1)
+		f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
+			"row", f.position.row, "page", describeOffset(f.position.fields))
+		f.position.midPage = false
+		return nil
 	}
 	if pageLost := new(plugin.PageLostError); errors.As(err, &pageLost) {
 		f.onPageRestart()
@@ -53,7 +61,17 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 	f.task.count.errors.Add()
 	if f.task.plugin.ShouldRetry(err) {
 		f.onPageRestart()
-		return f.retryOnTrial(ctx, attempts, err)
+		// The version is rolled back soon or proves itself.
+		attempts.trialFailures++
+		f.log.Warn("a new version of the plugin failed: the page is requested again",
+			"version", f.opened.code.Version(), "error", err)
+		switch {
+		case attempts.trialFailures <= immediateRetries:
+			return context.Cause(ctx)
+		case attempts.trialFailures-immediateRetries > attempts.retry.Times():
+			return fmt.Errorf("tried %d times: %w", attempts.trialFailures, err)
+		}
+		return attempts.retry.Wait(ctx, 0)
 	}
 	if trap := new(trapError); errors.As(err, &trap) && attempts.bisection.narrow(trap) {
 		f.onPageRestart()
@@ -65,19 +83,6 @@ func (f *feed) prepareRetry(ctx context.Context, attempts *attempts, err error) 
 		return context.Cause(ctx)
 	}
 	return f.retryError(ctx, attempts, err)
-}
-
-// handleMismatch lets a page be delivered again from its start, unless exactly-once forbids duplicates.
-func (f *feed) handleMismatch(err error) error {
-	if f.task.o.ExactlyOnceRequired {
-		return fmt.Errorf("%w: rows up to row %d of it were delivered before, and would be delivered twice, which "+
-			"exactly.once.support=required forbids", err, f.position.row)
-	}
-	f.task.count.repeated.Add(1)
-	f.log.Warn("the service returns other rows than those that were delivered: the page is delivered again",
-		"row", f.position.row, "page", describeOffset(f.position.fields))
-	f.position.midPage = false
-	return nil
 }
 
 // retryError is prepareRetry for the usual errors: it decides by their kind.
@@ -123,20 +128,6 @@ func (f *feed) onPageRestart() {
 }
 
 const immediateRetries = 3 // retries without a wait
-
-// retryOnTrial retries after an error of a version on trial, which is rolled back soon or proves itself.
-func (f *feed) retryOnTrial(ctx context.Context, attempts *attempts, err error) error {
-	attempts.trialFailures++
-	f.log.Warn("a new version of the plugin failed: the page is requested again", "version", f.opened.code.Version(),
-		"error", err)
-	switch {
-	case attempts.trialFailures <= immediateRetries:
-		return context.Cause(ctx)
-	case attempts.trialFailures-immediateRetries > attempts.retry.Times():
-		return fmt.Errorf("tried %d times: %w", attempts.trialFailures, err)
-	}
-	return attempts.retry.Wait(ctx, 0)
-}
 
 // permanentError is an error that is not retried here, because the transport has done so.
 type permanentError struct{ err error }

@@ -106,8 +106,25 @@ func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 	}
 	s.feed.task.o.Observer.Observe(s.feed.task.o.Task, s.feed.name, &chunk.batch)
 	if s.chain != nil && len(chunk.batch.Rows) > 0 {
-		if err := s.applyChain(ctx, chunk); err != nil {
-			return err
+		workCtx, endTransform := s.feed.task.count.transform.Track(ctx, nil)
+		span := chunk.origin.span.StartChild("transform", tracing.Internal)
+		rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &chunk.batch, func(failure error) {
+			s.feed.task.count.errors.Add()
+			s.feed.task.o.Metrics.Retries.Add(1)
+			s.feed.log.Warn("transforms failed and are tried again", "page", chunk.origin.request, "error", failure)
+		})
+		endTransform()
+		span.SetInt("culvert.rows", int64(len(chunk.batch.Rows)))
+		span.End(err)
+		if err != nil {
+			return fmt.Errorf("%s: transforms: %w", chunk.origin.request, err)
+		}
+		for i := range rowErrors {
+			rowErr := &rowErrors[i]
+			err := s.rejectRow(ctx, chunk, rowErr.RowIndex, task.StageTransforms, task.RowError{Row: rowErr})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	if err := s.checkReplayed(ctx, chunk); err != nil {
@@ -120,29 +137,6 @@ func (s *transformStage) process(ctx context.Context, chunk *chunk) error {
 	}
 	s.buildRecords(chunk, chunk)
 	chunk.freeLargeRows()
-	return nil
-}
-
-func (s *transformStage) applyChain(ctx context.Context, chunk *chunk) error {
-	workCtx, endTransform := s.feed.task.count.transform.Track(ctx, nil)
-	span := chunk.origin.span.StartChild("transform", tracing.Internal)
-	rowErrors, err := s.feed.task.o.Retry.Transform(workCtx, s.chain.Apply, &chunk.batch, func(failure error) {
-		s.feed.task.count.errors.Add()
-		s.feed.task.o.Metrics.Retries.Add(1)
-		s.feed.log.Warn("transforms failed and are tried again", "page", chunk.origin.request, "error", failure)
-	})
-	endTransform()
-	span.SetInt("culvert.rows", int64(len(chunk.batch.Rows)))
-	span.End(err)
-	if err != nil {
-		return fmt.Errorf("%s: transforms: %w", chunk.origin.request, err)
-	}
-	for i := range rowErrors {
-		err := s.rejectRow(ctx, chunk, rowErrors[i].RowIndex, task.StageTransforms, task.RowError{Row: &rowErrors[i]})
-		if err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -177,7 +171,14 @@ func (s *transformStage) countRowError(c *chunk, index uint32, stage task.ErrorS
 	row := c.pageRow(index)
 	rowErr := fmt.Errorf("%s: %w", c.origin.request, &rowError{row, fmt.Errorf("%s: %w", stage, err)})
 	return t.o.HandleError(&t.count.errors, rowErr, err, func() {
-		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any { return describeRow(c, index) })
+		s.feed.logSkipped(c.origin.request, row, stage, err, func() []any {
+			for i := range c.batch.Rows {
+				if rec := &c.batch.Rows[i]; rec.RowIndex == index && int(rec.Topic) < len(c.batch.Topics) {
+					return []any{"topic", c.batch.Topics[rec.Topic], "timestamp", rec.Timestamp}
+				}
+			}
+			return nil
+		})
 	})
 }
 
@@ -409,15 +410,19 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 			}
 		}
 	}
-	s.appendDeadLetters(rows, chunk)
-}
-
-// describeRow describes the record of a row, for errors.log.include.messages.
-func describeRow(chunk *chunk, index uint32) []any {
-	for i := range chunk.batch.Rows {
-		if rec := &chunk.batch.Rows[i]; rec.RowIndex == index && int(rec.Topic) < len(chunk.batch.Topics) {
-			return []any{"topic", chunk.batch.Topics[rec.Topic], "timestamp", rec.Timestamp}
+	for _, l := range rows.deadLetters {
+		r := chunk.produced.Add()
+		r.Topic = s.feed.task.o.DeadLetters.Topic
+		r.Partition = -1
+		r.Key = l.key
+		r.Value = l.value
+		r.Headers = l.headers
+		if l.timestamp >= 0 {
+			r.Timestamp = time.UnixMilli(l.timestamp)
 		}
 	}
-	return nil
+	chunk.deadLetterCount += len(rows.deadLetters)
+	s.feed.task.o.Metrics.DeadLetters.Add(int64(len(rows.deadLetters)))
+	rows.deadLetters = nil
+	s.dlqBytes = 0
 }

@@ -96,27 +96,22 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 	f.opened = opened
 	f.index = index
 	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
-		f.changeFingerprint(w)
+		// The plugin decides whether the previous offset remains valid.
+		f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
+			"read again", w.OnMismatch == wit.MismatchReload)
+		f.forgetKeys(errors.New("the query of the feed has changed"))
+		f.mu.Lock()
+		f.fingerprint = w.Fingerprint
+		f.mu.Unlock()
+		if w.OnMismatch == wit.MismatchReload {
+			f.position = position{fields: []wit.OffsetEntry{}}
+			f.pageStart = f.position.fields
+			f.atBeginning = true
+			f.setBoundary(f.pageStart)
+			f.setLoad(nil)
+		}
 	}
 	return nil
-}
-
-// changeFingerprint stores the fingerprint of another query with the following offsets. The plugin decides whether the
-// previous offset remains valid.
-func (f *feed) changeFingerprint(spec *wit.Feed) {
-	f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), spec.Fingerprint),
-		"read again", spec.OnMismatch == wit.MismatchReload)
-	f.forgetKeys(errors.New("the query of the feed has changed"))
-	f.mu.Lock()
-	f.fingerprint = spec.Fingerprint
-	f.mu.Unlock()
-	if spec.OnMismatch == wit.MismatchReload {
-		f.position = position{fields: []wit.OffsetEntry{}}
-		f.pageStart = f.position.fields
-		f.atBeginning = true
-		f.setBoundary(f.pageStart)
-		f.setLoad(nil)
-	}
 }
 
 func (f *feed) currentFingerprint() string {

@@ -68,7 +68,18 @@ func (c *BusyClock) advance() (now time.Time) {
 	now = time.Now()
 	if c.busy > 0 {
 		c.total += time.Duration(c.busy) * now.Sub(c.countedUntil)
-		c.recent.addSpan(c.countedUntil, now)
+		from := c.countedUntil
+		if earliest := now.Add(-minute - bucketTime); from.Before(earliest) {
+			from = earliest
+		}
+		for from.Before(now) {
+			next := from.Add(bucketTime - time.Duration(from.UnixNano()%int64(bucketTime)))
+			if next.After(now) {
+				next = now
+			}
+			c.recent.bucket(from).amount += int64(next.Sub(from))
+			from = next
+		}
 	}
 	c.countedUntil = now
 	return now
@@ -187,21 +198,6 @@ func (r *recent) bucket(now time.Time) *bucket {
 		*b = bucket{index: index}
 	}
 	return b
-}
-
-// addSpan adds the nanoseconds between two times, of which only the last minute matters.
-func (r *recent) addSpan(from, to time.Time) {
-	if earliest := to.Add(-minute - bucketTime); from.Before(earliest) {
-		from = earliest
-	}
-	for from.Before(to) {
-		next := from.Add(bucketTime - time.Duration(from.UnixNano()%int64(bucketTime)))
-		if next.After(to) {
-			next = to
-		}
-		r.bucket(from).amount += int64(next.Sub(from))
-		from = next
-	}
 }
 
 // sum returns the sums of the last minute. The oldest bucket counts for the part of it that is within that minute.

@@ -122,11 +122,6 @@ type boundedProcessor struct {
 	exporter *exporter
 }
 
-func newBoundedProcessor(e *exporter, timeout time.Duration) boundedProcessor {
-	return boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(timeout),
-		sdk.WithMaxQueueSize(maxQueued)), e}
-}
-
 func (b boundedProcessor) OnEnd(s sdk.ReadOnlySpan) {
 	if !s.SpanContext().IsSampled() {
 		return

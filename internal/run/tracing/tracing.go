@@ -56,8 +56,9 @@ func New(ctx context.Context, o Options, instance, version string, log *slog.Log
 	if err != nil {
 		log.Warn("tracing: OTEL_RESOURCE_ATTRIBUTES cannot be read, and spans go without them", "error", err)
 	}
-	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(newBoundedProcessor(e, o.Timeout)),
-		sdk.WithSampler(sampler), sdk.WithResource(res))
+	processor := boundedProcessor{sdk.NewBatchSpanProcessor(e, sdk.WithExportTimeout(o.Timeout),
+		sdk.WithMaxQueueSize(maxQueued)), e}
+	p := sdk.NewTracerProvider(sdk.WithSpanProcessor(processor), sdk.WithSampler(sampler), sdk.WithResource(res))
 	redact := o.Redact
 	if redact == nil {
 		redact = func(text string) string { return text }
