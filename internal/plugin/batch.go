@@ -181,7 +181,11 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall,
 		return 0, err
 	}
 	guest.PassList(blockContext, len(context))
-	if err := i.passSchemas(); err != nil {
+	if list := i.schemas.Pending(); len(list) > 0 {
+		if err := guest.PassLowered(i.callCtx, list, len(list)); err != nil {
+			return 0, err
+		}
+	} else if err := guest.PassEmpty(i.callCtx, 4); err != nil {
 		return 0, err
 	}
 	guest.PassList(blockTopics, len(call.batch.Topics))
@@ -207,14 +211,6 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall,
 	return guest.Call(i.callCtx, export)
 }
 
-func (i *Instance) passSchemas() error {
-	list := i.schemas.Pending()
-	if len(list) == 0 {
-		return i.guest.PassEmpty(i.callCtx, 4)
-	}
-	return i.guest.PassLowered(i.callCtx, list, len(list))
-}
-
 // write writes the rows, numbered from 0, to dst and their data to data.
 func (c *batchCall) write(dst, data []byte) {
 	abi.PutRows(dst, c.rows)
@@ -222,7 +218,21 @@ func (c *batchCall) write(dst, data []byte) {
 		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
 	}
 	if c.padded {
-		c.writePadded(dst, data)
+		copied := 0
+		for n := range c.rows {
+			row := &c.rows[n]
+			target := dst[n*abi.RowBytes:]
+			for part, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+				if value.Encoding == wit.Absent {
+					continue
+				}
+				binary.LittleEndian.PutUint32(target[sliceOffset(part)+8:], uint32(copied))
+				copied += copy(data[copied:], c.batch.Data[value.Start:value.Start+value.Size])
+				if value == &row.Value {
+					copied += valuePadding
+				}
+			}
+		}
 		return
 	}
 	copy(data, c.batch.Data[c.low:c.high])
@@ -242,24 +252,6 @@ func (c *batchCall) write(dst, data []byte) {
 // sliceOffset returns the offset of the key (0), value (1) or headers (2) in a row, each a [wit.ValueSlice] whose
 // encoding is at 0 and start at 8.
 func sliceOffset(part int) int { return 32 + 16*part }
-
-func (c *batchCall) writePadded(dst, data []byte) {
-	copied := 0
-	for n := range c.rows {
-		row := &c.rows[n]
-		target := dst[n*abi.RowBytes:]
-		for part, value := range [3]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
-			if value.Encoding == wit.Absent {
-				continue
-			}
-			binary.LittleEndian.PutUint32(target[sliceOffset(part)+8:], uint32(copied))
-			copied += copy(data[copied:], c.batch.Data[value.Start:value.Start+value.Size])
-			if value == &row.Value {
-				copied += valuePadding
-			}
-		}
-	}
-}
 
 func (i *Instance) readResult(ptr uint32, size int) (payload []byte, failure *wit.Error, err error) {
 	area, err := i.guest.Area(ptr, uint32(payloadOffset+max(size, errorSize)), 4)

@@ -237,27 +237,6 @@ func (m *RoleMovedError) Error() string {
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
 }
 
-// movedRole returns the first setting with an address role that other settings had before, or whose name belonged to a
-// setting without the role; nil if there is no such setting.
-func (info *Info) movedRole(previous *roleDeclarations) *RoleMovedError {
-	for _, component := range info.Components {
-		for _, name := range Names(component) {
-			earlier := previous.Roles[component.Kind.String()+" "+name]
-			if earlier == nil {
-				continue
-			}
-			for j := range component.Settings {
-				if moved := movedRoleOf(&component.Settings[j], earlier); moved != nil {
-					moved.Plugin = info.Name
-					moved.Version = info.Version
-					return moved
-				}
-			}
-		}
-	}
-	return nil
-}
-
 // movedRoleOf compares a setting with the roles of earlier settings by name.
 func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMovedError {
 	names, roles, _ := settingOf(key)
@@ -355,8 +334,20 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	}
 	entry := h.entry(info.Name)
 	previous := (&roleDeclarations{}).merge(entry.All).merge(h.builtIn[info.Name]).merge(older)
-	if moved := info.movedRole(previous); moved != nil {
-		return moved
+	for _, component := range info.Components {
+		for _, name := range Names(component) {
+			earlier := previous.Roles[component.Kind.String()+" "+name]
+			if earlier == nil {
+				continue
+			}
+			for j := range component.Settings {
+				if moved := movedRoleOf(&component.Settings[j], earlier); moved != nil {
+					moved.Plugin = info.Name
+					moved.Version = info.Version
+					return moved
+				}
+			}
+		}
 	}
 	base := cmp.Or(entry.Base, h.builtIn[info.Name])
 	if base == nil {

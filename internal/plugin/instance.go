@@ -97,7 +97,19 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	instance := m.prepareInstance(lines, pool)
+	instance := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
+		funcs: map[*canon.Func]*abi.Func{}}
+	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
+	if m.info.Name == "" {
+		logger = m.host.logger.With("plugin", m.info.Path)
+	}
+	if pool != nil {
+		logger = logger.With("connector", pool.connector)
+	} else {
+		instance.counters = &counters{}
+	}
+	instance.out = output{logger: logger, lines: lines, checkTime: instance.checkTime}
+	instance.callCtx = context.WithValue(context.Background(), instanceKey{}, instance)
 	compiled, err := m.acquireCode(ctx)
 	created := false
 	defer func() { // also after a panic
@@ -120,23 +132,6 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	instance.reportMemory(memoryBytes)
 	created = true
 	return instance, nil
-}
-
-func (m *module) prepareInstance(lines *bucket, pool *Pool) *Instance {
-	i := &Instance{module: m, call: currentCall{function: "_initialize"}, pool: pool, counters: &m.counters,
-		funcs: map[*canon.Func]*abi.Func{}}
-	logger := m.host.logger.With("plugin", m.info.Name, "version", m.info.Version)
-	if m.info.Name == "" {
-		logger = m.host.logger.With("plugin", m.info.Path)
-	}
-	if pool != nil {
-		logger = logger.With("connector", pool.connector)
-	} else {
-		i.counters = &counters{}
-	}
-	i.out = output{logger: logger, lines: lines, checkTime: i.checkTime}
-	i.callCtx = context.WithValue(context.Background(), instanceKey{}, i)
-	return i
 }
 
 func (i *Instance) checkTime() { i.clock.check(time.Now()) }
@@ -318,19 +313,6 @@ func (i *Instance) callError(err error) error {
 	return i.newTrap(err)
 }
 
-// recycleReason returns why the instance should be replaced, "" if it should not.
-func (i *Instance) recycleReason() string {
-	switch {
-	case i.calls >= i.module.limits.Calls:
-		return "calls"
-	case int64(i.guest.MemoryBytes()) > i.recycleBytes:
-		return "memory"
-	case i.schemas.NeedsRecycling():
-		return "schemas"
-	}
-	return ""
-}
-
 func (i *Instance) checkBreaker(function string, now time.Time) error {
 	if i.pool == nil {
 		return nil
@@ -355,7 +337,23 @@ func (i *Instance) recordOutcome(err error) {
 			i.module.counters.stopped.Add(1)
 			i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
 		}
-		i.pool.recordTrap(trap)
+		// A trap of a canary counts against its version.
+		i.pool.mu.Lock()
+		observed := i.pool.canary
+		isRejected := false
+		if observed != nil {
+			observed.traps++
+			isOver := time.Now().After(observed.until)
+			isRejected = !isOver && observed.traps >= canaryTraps
+			if isOver || isRejected {
+				i.pool.canary = nil
+			}
+		}
+		i.pool.mu.Unlock()
+		if isRejected {
+			observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
+				canaryTraps, i.pool.connector, trap.Function, trap.Cause()))
+		}
 	}
 }
 

@@ -45,7 +45,12 @@ func (l *loader) load(ctx context.Context, file *candidateFile) (*module, error)
 	}
 	l.notice.start()
 	l.compilation.set(file.path, time.Now())
-	description, err := l.compileAndDescribe(ctx, mod)
+	var description *wit.Description
+	if mod.code, err = mod.compileCode(ctx); err == nil {
+		if description, err = mod.describe(ctx); err != nil {
+			mod.freeIfUnused()
+		}
+	}
 	if err != nil {
 		cacheRefusal(l.cache, file.hash, mod.limits, err)
 		return nil, err
@@ -87,17 +92,6 @@ func (l *loader) fromCache(ctx context.Context, file *candidateFile, facts *code
 		return nil, err
 	}
 	return mod, nil
-}
-
-func (l *loader) compileAndDescribe(ctx context.Context, mod *module) (description *wit.Description, err error) {
-	if mod.code, err = mod.compileCode(ctx); err != nil {
-		return nil, err
-	}
-	if description, err = mod.describe(ctx); err != nil {
-		mod.freeIfUnused()
-		return nil, err
-	}
-	return description, nil
 }
 
 func (l *loader) limitsFor(name string) Limits {

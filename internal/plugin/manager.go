@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,7 +74,8 @@ func (o *Options) logger() *slog.Logger { return cmp.Or(o.Logger, slog.Default()
 
 func newHost(o *Options) host {
 	h := host{compiler: code.NewCompiler(o.CacheDir, provideImports, o.logger()), registry: o.Registry,
-		logger: o.logger(), processors: newProcessors(), idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
+		logger: o.logger(), processors: &processors{slots: make(chan struct{}, runtime.GOMAXPROCS(0))},
+		idle: cmp.Or(o.Idle, idleTime), codeIdle: o.CodeIdle}
 	h.memory = newMemoryLimiter(o.MemoryBytes, h.processors, h.logger)
 	return h
 }

@@ -118,20 +118,17 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 	defer m.mu.Unlock()
 	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
 		versions, err := version.ParseRange(requirement.Version)
+		providesClass := func(component *Component) bool {
+			return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
+				func(name string) bool { return strings.Contains(name, requirement.Class) })
+		}
 		for _, source := range m.sources {
-			if source.active != nil && providesClass(source.active.info.Components, requirement) && err == nil &&
-				versions.Contains(source.active.info.Version) {
+			if source.active != nil && err == nil && versions.Contains(source.active.info.Version) &&
+				slices.ContainsFunc(source.active.info.Components, providesClass) {
 				return false
 			}
 		}
 		return true
-	})
-}
-
-func providesClass(components []*Component, requirement Requirement) bool {
-	return slices.ContainsFunc(components, func(component *Component) bool {
-		return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
-			func(name string) bool { return strings.Contains(name, requirement.Class) })
 	})
 }
 

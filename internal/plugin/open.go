@@ -69,7 +69,14 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 	switch {
 	case hasMore && options.NeededOnly: // the other modules are not needed
 	case hasMore:
-		manager.loading.Go(func() { manager.loadDeferred(background, embedded) })
+		manager.loading.Go(func() {
+			defer guard.Recover(manager.loader.logger, "loading plugins", nil)
+			if err := manager.scan(background, embedded, nil); err == nil {
+				manager.warnUnusedLimits()
+			} else if background.Err() == nil {
+				manager.loader.logger.Warn("plugin folders cannot be read", "error", err)
+			}
+		})
 	default:
 		manager.warnUnusedLimits()
 	}
@@ -77,17 +84,6 @@ func New(ctx context.Context, options Options) (*Manager, error) {
 		manager.watching.Go(func() { manager.watch(background) })
 	}
 	return manager, nil
-}
-
-func (m *Manager) loadDeferred(ctx context.Context, embedded []*candidateFile) {
-	defer guard.Recover(m.loader.logger, "loading plugins", nil)
-	if err := m.scan(ctx, embedded, nil); err != nil {
-		if ctx.Err() == nil {
-			m.loader.logger.Warn("plugin folders cannot be read", "error", err)
-		}
-		return
-	}
-	m.warnUnusedLimits()
 }
 
 func (m *Manager) warnUnusedLimits() {

@@ -90,7 +90,12 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		p.mu.Unlock()
 		return nil, p.closedError()
 	}
-	instance := p.leastShared()
+	var instance *Instance // the one with the fewest readers of those that are not in use
+	for _, other := range p.instances {
+		if !other.use.inUse && (instance == nil || other.use.readers < instance.use.readers) {
+			instance = other
+		}
+	}
 	switch {
 	case instance != nil && !fresh:
 		p.setInUse(instance)
@@ -138,16 +143,6 @@ func (p *Pool) tryReserve() bool { return p.count() < p.limit() && p.budget.tryR
 func (p *Pool) closedError() error {
 	return fmt.Errorf("plugin %s %s for connector %s: %w", p.module.info.Name, p.module.info.Version, p.connector,
 		ErrClosed)
-}
-
-// leastShared returns the instance with the fewest readers of those that are not in use, or nil. p.mu must be locked.
-func (p *Pool) leastShared() (best *Instance) {
-	for _, instance := range p.instances {
-		if !instance.use.inUse && (best == nil || instance.use.readers < best.use.readers) {
-			best = instance
-		}
-	}
-	return best
 }
 
 func (p *Pool) setInUse(instance *Instance) {
@@ -321,7 +316,8 @@ func (p *Pool) recordWait(start time.Time) {
 // Release returns an instance to the pool, which closes broken and used up ones.
 func (p *Pool) Release(instance *Instance) {
 	instance.abortRunning()
-	usedUp := instance.broken == nil && instance.recycleReason() != ""
+	usedUp := instance.broken == nil && (instance.calls >= instance.module.limits.Calls ||
+		int64(instance.guest.MemoryBytes()) > instance.recycleBytes || instance.schemas.NeedsRecycling())
 	p.mu.Lock()
 	instance.use.inUse = false
 	switch {
@@ -468,26 +464,6 @@ type canary struct {
 	until  time.Time
 	traps  int
 	reject func(reason string) // called once if too many calls break
-}
-
-// recordTrap counts a trap of a canary, and rejects its version after canaryTraps.
-func (p *Pool) recordTrap(t *Trap) {
-	p.mu.Lock()
-	observed := p.canary
-	isRejected := false
-	if observed != nil {
-		observed.traps++
-		isOver := time.Now().After(observed.until)
-		isRejected = !isOver && observed.traps >= canaryTraps
-		if isOver || isRejected {
-			p.canary = nil
-		}
-	}
-	p.mu.Unlock()
-	if isRejected {
-		observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
-			canaryTraps, p.connector, t.Function, t.Cause()))
-	}
 }
 
 func (p *Pool) isCanary() bool {

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"runtime"
 	"sync/atomic"
 )
 
@@ -11,10 +10,6 @@ import (
 type processors struct {
 	slots   chan struct{}
 	waiting atomic.Int64
-}
-
-func newProcessors() *processors {
-	return &processors{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
 // acquire waits for a processor, which the caller releases.

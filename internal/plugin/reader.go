@@ -122,8 +122,19 @@ func (p *Pool) lockInstance(ctx context.Context, instance *Instance) error {
 func (r *Reader) call(ctx context.Context, do func(*Instance) error) error {
 	var instance *Instance
 	for {
-		if err := r.replaceBroken(ctx); err != nil {
-			return err
+		if r.instanceClosed() {
+			if r.brokeInstance || r.hasPage {
+				return r.brokenError()
+			}
+			joined, err := r.pool.joinInstance(ctx)
+			switch {
+			case errors.Is(err, ErrClosed): // another version was activated
+				return r.brokenError()
+			case err != nil:
+				return err
+			}
+			r.pool.removeReader(r.instance)
+			r.instance = joined
 		}
 		instance = r.instance
 		if err := r.pool.lockInstance(ctx, instance); err != nil {
@@ -137,25 +148,6 @@ func (r *Reader) call(ctx context.Context, do func(*Instance) error) error {
 	err := do(instance)
 	r.brokeInstance = instance.broken != nil
 	return err
-}
-
-func (r *Reader) replaceBroken(ctx context.Context) error {
-	if !r.instanceClosed() {
-		return nil
-	}
-	if r.brokeInstance || r.hasPage {
-		return r.brokenError()
-	}
-	instance, err := r.pool.joinInstance(ctx)
-	switch {
-	case errors.Is(err, ErrClosed): // another version was activated
-		return r.brokenError()
-	case err != nil:
-		return err
-	}
-	r.pool.removeReader(r.instance)
-	r.instance = instance
-	return nil
 }
 
 func (r *Reader) instanceClosed() bool {

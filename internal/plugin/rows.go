@@ -43,9 +43,23 @@ func (c *rowCheck) translateRow(index int, row, input *wit.Row) error {
 	if row.Timestamp < -1 && row.Timestamp != input.Timestamp { // unless the record already had it
 		return abi.NewViolation("row %d: expected a timestamp of -1 or above, found %d", index, row.Timestamp)
 	}
-	if err := c.countBytes(row, input); err != nil {
-		return err
+	// The first output row of an input row shares bytes with it, which are not counted again.
+	isRepeated := input == c.lastInput
+	c.lastInput = input
+	inputs := [...]*wit.ValueSlice{&input.Key, &input.Value, &input.Headers}
+	for n, out := range [...]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
+		switch {
+		case out.Encoding == wit.Absent: // has no bytes
+		case out.Encoding != wit.Unchanged:
+			c.counted += uint64(out.Size)
+		case isRepeated:
+			c.counted += uint64(inputs[n].Size)
+		}
 	}
+	if c.counted > c.limit {
+		return abi.NewTooLarge("rows refer to %d bytes in total: at most %d are allowed", c.counted, c.limit)
+	}
+
 	if err := c.translateValue(0, &row.Key, &input.Key); err != nil {
 		return rowViolation(index, "key", err)
 	}
@@ -63,26 +77,6 @@ func rowViolation(index int, column string, err error) error {
 		return err
 	}
 	return abi.NewViolation("row %d, %s: %v", index, column, err)
-}
-
-// countBytes counts referenced bytes, except those that the first output row of an input row shares with it.
-func (c *rowCheck) countBytes(row, input *wit.Row) error {
-	isRepeated := input == c.lastInput
-	c.lastInput = input
-	inputs := [...]*wit.ValueSlice{&input.Key, &input.Value, &input.Headers}
-	for n, out := range [...]*wit.ValueSlice{&row.Key, &row.Value, &row.Headers} {
-		switch {
-		case out.Encoding == wit.Absent: // has no bytes
-		case out.Encoding != wit.Unchanged:
-			c.counted += uint64(out.Size)
-		case isRepeated:
-			c.counted += uint64(inputs[n].Size)
-		}
-	}
-	if c.counted > c.limit {
-		return abi.NewTooLarge("rows refer to %d bytes in total: at most %d are allowed", c.counted, c.limit)
-	}
-	return nil
 }
 
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},

@@ -146,22 +146,19 @@ func (m *Manager) choosePlugin(query *componentQuery) error {
 	}
 	chosen := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !builtIn[name] })
 	if len(chosen) != 1 {
+		var list []string
+		for path, source := range m.sources {
+			if source.active != nil && (*query).matches(source.active) {
+				info := &source.active.info
+				list = append(list, fmt.Sprintf("%s %s (%s)", info.Name, info.Version, path))
+			}
+		}
+		slices.Sort(list)
 		return &AmbiguousPluginError{fmt.Sprintf("%s: expected one plugin that has it, found %s (%s): remove the "+
-			"files of the others", query, strings.Join(names, ", "), m.providersText(*query))}
+			"files of the others", query, strings.Join(names, ", "), strings.Join(list, ", "))}
 	}
 	query.plugin = chosen[0]
 	return nil
-}
-
-func (m *Manager) providersText(query componentQuery) string {
-	var list []string
-	for path, source := range m.sources {
-		if source.active != nil && query.matches(source.active) {
-			list = append(list, fmt.Sprintf("%s %s (%s)", source.active.info.Name, source.active.info.Version, path))
-		}
-	}
-	slices.Sort(list)
-	return strings.Join(list, ", ")
 }
 
 func (m *Manager) otherProviders(query componentQuery, name string) (list []string) {

@@ -29,7 +29,10 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 		}
 		provided[i.Module] = true
 		if i.Module == wasi_snapshot_preview1.ModuleName {
-			if _, err := wasi_snapshot_preview1.Instantiate(withClock(ctx), runtime); err != nil {
+			// Some host calls take long and cost no fuel: the clock is checked at each.
+			withClock := experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
+				func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
+			if _, err := wasi_snapshot_preview1.Instantiate(withClock, runtime); err != nil {
 				return err
 			}
 			continue
@@ -90,12 +93,6 @@ func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil,
 			[]api.ValueType{api.ValueTypeI64}).Export(meter.Name).Instantiate(ctx)
 	return err
-}
-
-// withClock checks the clock at each host call, since some take long and cost no fuel.
-func withClock(ctx context.Context) context.Context {
-	return experimental.WithFunctionListenerFactory(ctx, experimental.FunctionListenerFactoryFunc(
-		func(api.FunctionDefinition) experimental.FunctionListener { return clockListener{} }))
 }
 
 // clockListener checks the clock before each host function, and records the time of each.

@@ -51,8 +51,27 @@ const PageBytes = 65536
 
 // Read reads a core module. The error of a component contains the commands that extract its core module.
 func Read(data []byte) (*Module, error) {
-	if err := checkHeader(data); err != nil {
-		return nil, err
+	if len(data) == 0 {
+		return nil, fmt.Errorf("the file is empty: expected a core WebAssembly module")
+	}
+	if magic := []byte("\x00asm"); !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
+		return nil, fmt.Errorf("not WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
+			data[:min(4, len(data))])
+	}
+	if len(data) < wasm.HeaderBytes {
+		return nil, fmt.Errorf("the file is truncated: expected at least 8 bytes, found %d", len(data))
+	}
+	version := binary.LittleEndian.Uint16(data[4:])
+	layer := binary.LittleEndian.Uint16(data[6:])
+	if layer == 1 {
+		return nil, fmt.Errorf("a WebAssembly component: expected a core module. In Rust build for " +
+			"wasm32-unknown-unknown instead of wasm32-wasip2; from JavaScript and other tools take the core module " +
+			"out of the component with `jco transpile FILE -o out` (it is out/NAME.core.wasm) or `wasm-tools " +
+			"component unbundle FILE --module-dir out`")
+	}
+	if version != 1 || layer != 0 {
+		return nil, fmt.Errorf("expected WebAssembly version 1 of layer 0 (core modules), found version %d of layer %d",
+			version, layer)
 	}
 	module := &Module{}
 	var current wasm.Section
@@ -73,32 +92,6 @@ func Read(data []byte) (*Module, error) {
 	return module, nil
 }
 
-func checkHeader(data []byte) error {
-	if len(data) == 0 {
-		return fmt.Errorf("the file is empty: expected a core WebAssembly module")
-	}
-	if magic := []byte("\x00asm"); !bytes.HasPrefix(data, magic[:min(4, len(data))]) {
-		return fmt.Errorf("not WebAssembly: expected the bytes 00 61 73 6d at the start, found % x",
-			data[:min(4, len(data))])
-	}
-	if len(data) < wasm.HeaderBytes {
-		return fmt.Errorf("the file is truncated: expected at least 8 bytes, found %d", len(data))
-	}
-	version := binary.LittleEndian.Uint16(data[4:])
-	layer := binary.LittleEndian.Uint16(data[6:])
-	if layer == 1 {
-		return fmt.Errorf("a WebAssembly component: expected a core module. In Rust build for wasm32-unknown-unknown " +
-			"instead of wasm32-wasip2; from JavaScript and other tools take the core module out of the component " +
-			"with `jco transpile FILE -o out` (it is out/NAME.core.wasm) or `wasm-tools component unbundle FILE " +
-			"--module-dir out`")
-	}
-	if version != 1 || layer != 0 {
-		return fmt.Errorf("expected WebAssembly version 1 of layer 0 (core modules), found version %d of layer %d",
-			version, layer)
-	}
-	return nil
-}
-
 func (m *Module) readSection(id byte, reader *wasm.Reader) {
 	switch id {
 	case wasm.Custom:
@@ -108,7 +101,22 @@ func (m *Module) readSection(id byte, reader *wasm.Reader) {
 	case wasm.Imports:
 		for range itemCount(reader, "imports") {
 			i := Import{Module: readName(reader), Name: readName(reader), Kind: reader.Byte()}
-			skipImportType(reader, &i)
+			switch i.Kind {
+			case kindFunction:
+				reader.U32()
+			case kindTable:
+				reader.Byte()
+				readMinimum(reader)
+			case kindMemory:
+				readMinimum(reader)
+			case kindGlobal:
+				reader.Bytes(2)
+			case kindTag:
+				reader.Byte()
+				reader.U32()
+			default:
+				reader.Malformed("import %q %q: unknown kind %d", i.Module, i.Name, i.Kind)
+			}
 			m.Imports = append(m.Imports, i)
 		}
 	case wasm.Functions:
@@ -122,25 +130,6 @@ func (m *Module) readSection(id byte, reader *wasm.Reader) {
 			m.Exports = append(m.Exports, Export{Name: readName(reader), Kind: reader.Byte()})
 			reader.U32()
 		}
-	}
-}
-
-func skipImportType(reader *wasm.Reader, imported *Import) {
-	switch imported.Kind {
-	case kindFunction:
-		reader.U32()
-	case kindTable:
-		reader.Byte()
-		readMinimum(reader)
-	case kindMemory:
-		readMinimum(reader)
-	case kindGlobal:
-		reader.Bytes(2)
-	case kindTag:
-		reader.Byte()
-		reader.U32()
-	default:
-		reader.Malformed("import %q %q: unknown kind %d", imported.Module, imported.Name, imported.Kind)
 	}
 }
 

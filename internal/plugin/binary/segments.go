@@ -74,7 +74,17 @@ func joinSection(reader wasm.Reader) []byte {
 	}
 	out := wasm.AppendU32(make([]byte, 0, 2*size), uint32(len(runs)))
 	for _, run := range runs {
-		out = appendRun(out, run)
+		// Write the run as one segment.
+		first := run[0]
+		last := run[len(run)-1]
+		out = wasm.AppendSigned(append(out, 0, 0x41), int64(int32(first.at)))
+		out = wasm.AppendU32(append(out, 0x0b), uint32(last.end()-uint64(first.at)))
+		pos := uint64(first.at)
+		for i := range run {
+			out = append(out, zeros[:uint64(run[i].at)-pos]...)
+			out = append(out, run[i].data...)
+			pos = run[i].end()
+		}
 	}
 	return out
 }
@@ -97,21 +107,6 @@ func groupRuns(segments []segment) (runs [][]segment) {
 		}
 	}
 	return append(runs, segments[from:])
-}
-
-// appendRun writes a run as one segment.
-func appendRun(dst []byte, run []segment) []byte {
-	first := run[0]
-	last := run[len(run)-1]
-	dst = wasm.AppendSigned(append(dst, 0, 0x41), int64(int32(first.at)))
-	dst = wasm.AppendU32(append(dst, 0x0b), uint32(last.end()-uint64(first.at)))
-	pos := uint64(first.at)
-	for i := range run {
-		dst = append(dst, zeros[:uint64(run[i].at)-pos]...)
-		dst = append(dst, run[i].data...)
-		pos = run[i].end()
-	}
-	return dst
 }
 
 // readSegment reads an active segment of memory 0 at a constant address; ok is false for other segments.

@@ -35,24 +35,20 @@ func Looping(t testing.TB, module []byte, export string) []byte {
 				}
 			}
 		case wasm.Code:
-			content = loopBody(&reader, function-imports)
+			r := &reader
+			bodies := make([][]byte, r.Count())
+			for n := range bodies {
+				body := r.Bytes(r.Count())
+				if n == (function - imports) {
+					// no locals; loop, br 0, end, unreachable, end
+					body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b}
+				}
+				bodies[n] = wasm.AppendSized(nil, body)
+			}
+			content = vector(bodies)
 		}
 		out = wasm.AppendSection(out, section.ID, content)
 	}
 	require.True(t, function >= 0, "no function %q is exported", export)
 	return out
-}
-
-// loopBody returns a code section in which the body of a function is a loop.
-func loopBody(r *wasm.Reader, function int) []byte {
-	bodies := make([][]byte, r.Count())
-	for n := range bodies {
-		body := r.Bytes(r.Count())
-		if n == function {
-			// no locals; loop, br 0, end, unreachable, end
-			body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b}
-		}
-		bodies[n] = wasm.AppendSized(nil, body)
-	}
-	return vector(bodies)
 }

@@ -107,9 +107,22 @@ func ParseRange(spec string) (Range, error) {
 		case end < 0:
 			return Range{}, fmt.Errorf("Unbounded range: %s", spec)
 		}
-		next, err := parseInterval(remaining[:end+1])
-		if err != nil {
-			return Range{}, err
+		text := remaining[:end+1]
+		last := len(text) - 1
+		next := interval{open: text[:1], close: text[last:]}
+		lower, upper, isPair := strings.Cut(text[1:last], ",")
+		next.lower = strings.TrimSpace(lower)
+		next.upper = strings.TrimSpace(upper)
+		if !isPair {
+			next.upper = next.lower
+		}
+		isClosed := next.open == "[" && next.close == "]"
+		order := Compare(next.lower, next.upper)
+		switch {
+		case !isPair && (!isClosed || next.lower == ""):
+			return Range{}, fmt.Errorf("Single version must be surrounded by []: %s", text)
+		case next.lower != "" && next.upper != "" && (order > 0 || (order == 0 && !isClosed)):
+			return Range{}, fmt.Errorf("Range defies version ordering: %s", text)
 		}
 		if n := len(versions.intervals); n > 0 {
 			previous := versions.intervals[n-1].upper
@@ -121,26 +134,6 @@ func ParseRange(spec string) (Range, error) {
 		remaining = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(remaining[end+1:]), ","))
 	}
 	return versions, nil
-}
-
-func parseInterval(text string) (interval, error) {
-	last := len(text) - 1
-	i := interval{open: text[:1], close: text[last:]}
-	lower, upper, isPair := strings.Cut(text[1:last], ",")
-	i.lower = strings.TrimSpace(lower)
-	i.upper = strings.TrimSpace(upper)
-	if !isPair {
-		i.upper = i.lower
-	}
-	isClosed := i.open == "[" && i.close == "]"
-	order := Compare(i.lower, i.upper)
-	switch {
-	case !isPair && (!isClosed || i.lower == ""):
-		return interval{}, fmt.Errorf("Single version must be surrounded by []: %s", text)
-	case i.lower != "" && i.upper != "" && (order > 0 || (order == 0 && !isClosed)):
-		return interval{}, fmt.Errorf("Range defies version ordering: %s", text)
-	}
-	return i, nil
 }
 
 // Only returns the range of one version, which may be any text.

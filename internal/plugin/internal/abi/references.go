@@ -84,17 +84,13 @@ func (t *Translator) TranslateReferences(dst []byte, encoding wit.Encoding,
 	if encoding == wit.Raw && slices.ContainsFunc(references, func(m schemaReference) bool { return m.inValue }) {
 		return t.translateHeaders(dst, data)
 	}
-	return splice(dst, data, references), true, nil
-}
-
-func splice(dst, data []byte, references []schemaReference) []byte {
 	from := 0
 	for _, m := range references {
 		dst = append(dst, data[from:m.at]...)
 		dst = connectdata.AppendNumber(dst, int64(m.id))
 		from = m.at + m.size
 	}
-	return append(dst, data[from:]...)
+	return append(dst, data[from:]...), true, nil
 }
 
 // translateHeaders rewrites a block whose schemas are declared, header by header, since the size of a value may change.
@@ -292,24 +288,20 @@ func (s *scanner) readHeaders() {
 		size := s.readNumber()
 		start := s.at
 		if encoding == wit.Schemaless && s.problem == "" && size >= 0 && size <= int64(len(s.data)-s.at) {
-			s.readHeaderValue(start, start+int(size))
+			// The positions of the references are not used: a block in which any ID changes is encoded again.
+			end := start + int(size)
+			if !hasNoStruct(s.data[start:end]) {
+				inner := scanner{data: s.data[:end], at: start, references: s.references, callerErr: s.callerErr,
+					steps: s.steps}
+				inner.readSchemaless(1)
+				s.references = inner.references
+				s.err = inner.err
+				s.steps = inner.steps
+				if inner.problem != "" {
+					s.fail(inner.problem)
+				}
+			}
 		}
 		s.skip(size)
-	}
-}
-
-// readHeaderValue finds the schema IDs in the schemaless value of a header. Their positions are not used: a block in
-// which any ID changes is encoded again.
-func (s *scanner) readHeaderValue(from, to int) {
-	if hasNoStruct(s.data[from:to]) {
-		return
-	}
-	inner := scanner{data: s.data[:to], at: from, references: s.references, callerErr: s.callerErr, steps: s.steps}
-	inner.readSchemaless(1)
-	s.references = inner.references
-	s.err = inner.err
-	s.steps = inner.steps
-	if inner.problem != "" {
-		s.fail(inner.problem)
 	}
 }

@@ -43,8 +43,10 @@ func (g *Guest) Area(ptr, size, align uint32) ([]byte, error) {
 // List returns the memory of a list, valid until the next call of the guest, and counts it as a result.
 func (g *Guest) List(ptr, length, element, align uint32) ([]byte, error) {
 	size := uint64(length) * uint64(element)
-	if err := g.countResult(size); err != nil {
-		return nil, err
+	g.resultBytes += size
+	g.bytesOut += size
+	if g.resultBytes > g.resultLimit {
+		return nil, NewTooLarge("a result of %d bytes: at most %d are allowed", g.resultBytes, g.resultLimit)
 	}
 	if ptr%align != 0 {
 		return nil, NewViolation("list of %d elements: expected a pointer aligned to %d, found %#x", length, align, ptr)
@@ -58,15 +60,6 @@ func (g *Guest) List(ptr, length, element, align uint32) ([]byte, error) {
 			g.memory.Size())
 	}
 	return view, nil
-}
-
-func (g *Guest) countResult(size uint64) error {
-	g.resultBytes += size
-	g.bytesOut += size
-	if g.resultBytes > g.resultLimit {
-		return NewTooLarge("a result of %d bytes: at most %d are allowed", g.resultBytes, g.resultLimit)
-	}
-	return nil
 }
 
 // U32 returns the number at offset in a view.
