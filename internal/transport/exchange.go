@@ -70,8 +70,16 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 			return nil, errorf(wit.ErrorData, "header %s of a request: expected no control character, found %q",
 				header.Name, header.Value)
 		}
-		if err := checkMethodOverride(r.Method, header.Name, header.Value); err != nil {
-			return nil, err
+		// Some frameworks do not distinguish _ from -.
+		if slices.Contains(overrideHeaders, http.CanonicalHeaderKey(strings.ReplaceAll(header.Name, "_", "-"))) {
+			if r.Method != http.MethodPost {
+				return nil, errorf(wit.ErrorData, "header %s of a request: expected it on POST only, found it on %s",
+					header.Name, r.Method)
+			}
+			if !slices.Contains(allowedMethods, strings.TrimSpace(header.Value)) {
+				return nil, errorf(wit.ErrorData, "header %s of a request: expected one of %s, in upper case, found %q",
+					header.Name, strings.Join(allowedMethods, ", "), header.Value)
+			}
 		}
 		if name := http.CanonicalHeaderKey(header.Name); !isReservedHeader(name) &&
 			!slices.Contains(settingsHeaders, name) {

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/culvert-project/culvert/wit"
 )
 
 // hostHeaders are set by the host only. A plugin's values are ignored.
@@ -26,21 +24,6 @@ var allowedMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, 
 
 // overrideHeaders make services treat a POST as another method.
 var overrideHeaders = []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
-
-func checkMethodOverride(method, header, value string) error {
-	// Some frameworks do not distinguish _ from -.
-	if !slices.Contains(overrideHeaders, http.CanonicalHeaderKey(strings.ReplaceAll(header, "_", "-"))) {
-		return nil
-	}
-	if method != http.MethodPost {
-		return errorf(wit.ErrorData, "header %s of a request: expected it on POST only, found it on %s", header, method)
-	}
-	if !slices.Contains(allowedMethods, strings.TrimSpace(value)) {
-		return errorf(wit.ErrorData, "header %s of a request: expected one of %s, in upper case, found %q", header,
-			strings.Join(allowedMethods, ", "), value)
-	}
-	return nil
-}
 
 func isReservedHeader(name string) bool { return hostHeaders[name] || hasReservedPrefix(name) }
 

@@ -62,12 +62,6 @@ func (r *remoteService) statusMessage(status int, text string) string {
 	return fmt.Sprintf("answered %d%s", status, text)
 }
 
-func (r *remoteService) redirectFailure(field, statusText, location string) *Failure {
-	return r.failure(Misconfigured, field, nil,
-		"%s: expected a token, found a redirect to %s, which is not followed with a secret", statusText,
-		quote(withoutQuery(location), r.secrets...))
-}
-
 func (r *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err

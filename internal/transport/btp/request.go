@@ -214,7 +214,9 @@ func (r *tokenRequester) refusalFailure(refusal *oauth2.RetrieveError) *Failure 
 		failure = r.failure(Misconfigured, "token-url", nil, "%s: there is no token service at this address",
 			statusText)
 	case isRedirect(status):
-		failure = r.redirectFailure("token-url", statusText, refusal.Response.Header.Get("Location"))
+		failure = r.failure(Misconfigured, "token-url", nil,
+			"%s: expected a token, found a redirect to %s, which is not followed with a secret", statusText,
+			quote(withoutQuery(refusal.Response.Header.Get("Location")), r.secrets...))
 	case isTransientStatus(status):
 		failure = r.failure(Unavailable, "token-url", nil, "%s", statusText)
 	default:

@@ -25,11 +25,6 @@ const (
 	proxyAuthorization  = "Proxy-Authorization"
 )
 
-func newHTTPServer(handler http.Handler) *http.Server {
-	return &http.Server{Handler: handler, MaxHeaderBytes: 1 << 20, ReadHeaderTimeout: time.Minute,
-		ErrorLog: log.New(io.Discard, "", 0)}
-}
-
 // serveProxy is the handler of the HTTP port. Like SAP's proxy it accepts only http: requests in absolute form, no
 // CONNECT: it checks the token and forwards to the system behind the virtual host. "assumption" marks what SAP's pages
 // do not describe.
@@ -103,7 +98,14 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 				p.Out.Header.Del(name)
 			}
 		},
-		Transport:     s.systemTransport(),
+		Transport: &http.Transport{
+			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+				return s.dial(ctx, address)
+			},
+			TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
+			DisableKeepAlives:  true,
+			DisableCompression: true,
+		},
 		FlushInterval: -1,
 		ErrorLog:      log.New(io.Discard, "", 0),
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
@@ -113,18 +115,6 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 		},
 	}
 	proxy.ServeHTTP(w, r)
-}
-
-// systemTransport connects a Cloud Connector with systems, whose certificates it does not check.
-func (s *Server) systemTransport() *http.Transport {
-	return &http.Transport{
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			return s.dial(ctx, address)
-		},
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives:  true,
-		DisableCompression: true,
-	}
 }
 
 // statusWriter reports the status of a response that calls WriteHeader.

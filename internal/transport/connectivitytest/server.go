@@ -9,10 +9,16 @@ package connectivitytest
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Server is a subaccount. Its goroutines end with Close.
@@ -106,7 +112,16 @@ func NewUnstartedServer() *Server {
 
 // Start listens on free ports of 127.0.0.1.
 func (s *Server) Start() {
-	s.authority = newAuthority()
+	a := &authority{}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, key := a.sign(template)
+	a.certificate = must(x509.ParseCertificate(der))
+	a.key = key
+	der, key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	s.authority = a
 	socks := s.listen()
 	s.SOCKS5 = socks.Addr().String()
 	s.goroutines.Go(func() { s.accept(socks) })
@@ -134,7 +149,8 @@ func (s *Server) listen() net.Listener {
 }
 
 func (s *Server) serve(l net.Listener, handler http.Handler) {
-	server := newHTTPServer(handler)
+	server := &http.Server{Handler: handler, MaxHeaderBytes: 1 << 20, ReadHeaderTimeout: time.Minute,
+		ErrorLog: log.New(io.Discard, "", 0)}
 	s.servers = append(s.servers, server)
 	s.goroutines.Go(func() { server.Serve(l) })
 }

@@ -175,7 +175,14 @@ func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(st
 		if err := g.checkRequest(); err != nil {
 			return nil, err
 		}
-		if err := g.waitForRecheck(ctx); err != nil {
+		for r := g.currentRecheck(); r != nil; r = g.currentRecheck() {
+			select {
+			case <-r.ended:
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		if err := g.checkRequest(); err != nil {
 			return nil, err
 		}
 		if !isOpening() && g.mayJoin() {

@@ -40,17 +40,6 @@ func (g *Gate) currentRecheck() *Recheck {
 	return g.recheck
 }
 
-func (g *Gate) waitForRecheck(ctx context.Context) error {
-	for r := g.currentRecheck(); r != nil; r = g.currentRecheck() {
-		select {
-		case <-r.ended:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return g.checkRequest()
-}
-
 // end ends the recheck. After an inconclusive outcome the next request is sent alone, as after trustPeriod.
 func (r *Recheck) end(o Outcome) {
 	g := r.gate
