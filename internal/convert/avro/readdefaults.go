@@ -95,7 +95,18 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 		return r.mapDefault(n, value)
 	}
 	if conversion.NameOf(n) == unionName {
-		return r.unionDefault(n, value)
+		// The first member that accepts the value is set.
+		record := make(connectdata.Struct, len(n.Fields))
+		for i, m := range n.Fields {
+			if !acceptsDefault(&r.nodes[m.Node], value) {
+				continue
+			}
+			if member, ok := r.defaultValue(m.Node, value); ok {
+				record[i] = member
+				return record, true
+			}
+		}
+		return nil, false
 	}
 	members, ok := value.(map[string]any)
 	if !ok {
@@ -108,21 +119,6 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 		}
 	}
 	return record, true
-}
-
-// unionDefault returns a union struct in which the first member that accepts the value is set.
-func (r *schemaReader) unionDefault(n *wit.SchemaNode, v any) (any, bool) {
-	record := make(connectdata.Struct, len(n.Fields))
-	for i, m := range n.Fields {
-		if !acceptsDefault(&r.nodes[m.Node], v) {
-			continue
-		}
-		if member, ok := r.defaultValue(m.Node, v); ok {
-			record[i] = member
-			return record, true
-		}
-	}
-	return nil, false
 }
 
 func (r *schemaReader) mapDefault(n *wit.SchemaNode, v any) (any, bool) {

@@ -212,7 +212,17 @@ func (s *step) run(w *rewrite, dst []byte) []byte {
 		}
 		return dst
 	case recordStep:
-		return s.runRecord(w, dst)
+		if !w.enter() {
+			return dst
+		}
+		for m := range s.members {
+			dst = s.runMember(w, dst, m)
+			if w.err != nil {
+				return dst
+			}
+		}
+		w.leave()
+		return dst
 	case arrayStep, mapStep, swappedStep:
 		return s.runBlocks(w, dst)
 	case unionStep:
@@ -235,20 +245,6 @@ func (b *branch) run(w *rewrite, dst []byte) []byte {
 		dst = b.step.run(w, dst)
 	}
 	return append(dst, b.suffix...)
-}
-
-func (s *step) runRecord(w *rewrite, dst []byte) []byte {
-	if !w.enter() {
-		return dst
-	}
-	for m := range s.members {
-		dst = s.runMember(w, dst, m)
-		if w.err != nil {
-			return dst
-		}
-	}
-	w.leave()
-	return dst
 }
 
 // runMember converts a member, whose name precedes its errors.

@@ -218,7 +218,19 @@ func (r *Reader) readValue(p *Parser, dst []byte, c byte) []byte {
 	case structureShape:
 		return r.readStructure(p, dst)
 	case UnionShape:
-		return r.readUnion(p, dst, c)
+		branch := r.matchingBranch(p, c) // all other members are null
+		for m := 0; m < len(r.members) && p.Err == nil; m++ {
+			member := &r.members[m]
+			if m != branch {
+				dst = append(dst, member.branch[0]^2) // the branch of a null
+				continue
+			}
+			dst = member.readValue(p, append(dst, member.branch...), c)
+			if p.Err != nil {
+				p.Err = p.Err.InField(r.names[m])
+			}
+		}
+		return dst
 	}
 	return r.readItems(p, dst)
 }
@@ -488,7 +500,26 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 		return p.reject(dst, "Structs should be encoded as JSON objects, but found "+p.kind())
 	}
 	if p.mode == modeSchemaOrder {
-		return r.readInOrder(p, dst)
+		p.open('{')
+		positions := make([]int, len(r.members)) // 0 means that the member is missing
+		for guess := 0; p.more(guess == 0, '}'); guess++ {
+			name := p.name()
+			p.peek()
+			if member := r.memberIndex(name, guess); member >= 0 {
+				positions[member] = p.i
+			}
+			p.skip()
+		}
+		end := p.i
+		for m := 0; m < len(r.members) && p.Err == nil; m++ {
+			if p.i = positions[m]; p.i == 0 {
+				dst = r.appendNullMember(p, dst, m, p.maxLen)
+			} else {
+				dst = r.readMember(p, dst, m)
+			}
+		}
+		p.i = end
+		return dst
 	}
 	p.open('{')
 	base := len(p.spans)
@@ -551,30 +582,6 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		}
 	}
 	return append(dst[:start], p.ordered...)
-}
-
-// readInOrder reads a struct in schema order; index has recorded where its members end.
-func (r *Reader) readInOrder(p *Parser, dst []byte) []byte {
-	p.open('{')
-	positions := make([]int, len(r.members)) // 0 means that the member is missing
-	for guess := 0; p.more(guess == 0, '}'); guess++ {
-		name := p.name()
-		p.peek()
-		if member := r.memberIndex(name, guess); member >= 0 {
-			positions[member] = p.i
-		}
-		p.skip()
-	}
-	end := p.i
-	for m := 0; m < len(r.members) && p.Err == nil; m++ {
-		if p.i = positions[m]; p.i == 0 {
-			dst = r.appendNullMember(p, dst, m, p.maxLen)
-		} else {
-			dst = r.readMember(p, dst, m)
-		}
-	}
-	p.i = end
-	return dst
 }
 
 // memberIndex returns the index of a member, -1 for no member; guess is its likely index.

@@ -26,23 +26,6 @@ func isUnion(n *wit.SchemaNode) bool {
 // maxScanned bounds the bytes of a value that are scanned in advance to find its union members.
 const maxScanned = 64 << 20
 
-// readUnion reads a value that starts with c as the member that matchingBranch selects; all other members are null.
-func (r *Reader) readUnion(p *Parser, dst []byte, c byte) []byte {
-	branch := r.matchingBranch(p, c)
-	for m := 0; m < len(r.members) && p.Err == nil; m++ {
-		member := &r.members[m]
-		if m != branch {
-			dst = append(dst, member.branch[0]^2) // the branch of a null
-			continue
-		}
-		dst = member.readValue(p, append(dst, member.branch...), c)
-		if p.Err != nil {
-			p.Err = p.Err.InField(r.names[m])
-		}
-	}
-	return dst
-}
-
 // matchingBranch returns the index of the member for the value at the parser's position, without consuming it: the
 // first member of its type, or for an object the struct that has most of its names. Without one it sets p.Err.
 func (r *Reader) matchingBranch(p *Parser, c byte) int {
