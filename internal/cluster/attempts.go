@@ -101,7 +101,8 @@ func (l *lockout) requestTurn(call lockoutCall, now time.Time,
 		return lockoutAnswer{Wait: true}, false
 	case isTaken: // the response was lost
 		return lockoutAnswer{Granted: true}, false
-	case failures == 0 && !call.SessionEnded && l.acceptedRecently(call.Secret, now):
+	case failures == 0 && !call.SessionEnded && l.Accepted == call.Secret &&
+		now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL:
 		return lockoutAnswer{}, false
 	case failures >= maxFailures:
 		l.reject(call.Secret, now)
@@ -154,10 +155,6 @@ func (l *lockout) reject(secret string, now time.Time) {
 
 func (l *lockout) indexOf(secret string) int {
 	return slices.IndexFunc(l.Rejected, func(r rejection) bool { return r.Secret == secret })
-}
-
-func (l *lockout) acceptedRecently(secret string, now time.Time) bool {
-	return l.Accepted == secret && now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL
 }
 
 // AttemptArbiter answers the calls of the [Lockouts] of all workers while this worker leads. Each turn is written

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -166,19 +165,6 @@ func parseTaskKey(suffix string) (connector string, task int, err error) {
 		}
 	}
 	return "", 0, errors.New("expected the key task-CONNECTOR-NUMBER, found no number after the last hyphen")
-}
-
-func decodeTarget(members map[string]json.RawMessage) (string, error) {
-	target, err := member[string](members, "state.v2", "a text")
-	if err != nil {
-		target, err = member[string](members, "state", "a text")
-	}
-	if err == nil && !slices.Contains([]string{config.TargetStarted, config.TargetPaused, config.TargetStopped},
-		target) {
-		err = fmt.Errorf("state: expected %s, %s or %s, found something else", config.TargetStarted,
-			config.TargetPaused, config.TargetStopped)
-	}
-	return target, err
 }
 
 // SessionKey signs calls between the workers of a cluster (KIP-507).

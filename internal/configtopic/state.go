@@ -3,7 +3,9 @@ package configtopic
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/config"
@@ -52,13 +54,6 @@ type topicConnector struct {
 	incomplete bool // its last commit lacks tasks
 }
 
-func (c *topicConnector) currentTasks(target string) *config.TaskConfigs {
-	if c == nil || c.tasks == nil || c.incomplete || !c.tasks.Counts(c.offset, target) {
-		return nil
-	}
-	return c.tasks
-}
-
 // NewState returns the state of an empty topic.
 func NewState() *State {
 	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
@@ -102,7 +97,10 @@ func (s *State) applyDocument(change *Change, r Record) error {
 	case KindCommit:
 		return s.applyCommit(name, members, r.Offset)
 	case KindRestart:
-		change.Restart = decodeRestart(name, members)
+		restart := RestartRequest{Connector: name}
+		restart.IncludeTasks, _ = member[bool](members, "include-tasks", "true or false")
+		restart.OnlyFailed, _ = member[bool](members, "only-failed", "true or false")
+		change.Restart = restart
 	case KindLogger:
 		change.Level, err = member[string](members, "level", "a text")
 	case KindFencing: // counts outlive the connector, as its producers may
@@ -127,7 +125,15 @@ func (s *State) applyTarget(name string, members map[string]json.RawMessage) err
 		delete(s.targets, name)
 		return nil
 	}
-	target, err := decodeTarget(members)
+	target, err := member[string](members, "state.v2", "a text")
+	if err != nil {
+		target, err = member[string](members, "state", "a text")
+	}
+	if err == nil && !slices.Contains([]string{config.TargetStarted, config.TargetPaused, config.TargetStopped},
+		target) {
+		err = fmt.Errorf("state: expected %s, %s or %s, found something else", config.TargetStarted,
+			config.TargetPaused, config.TargetStopped)
+	}
 	if err == nil {
 		s.targets[name] = target
 	}
@@ -204,13 +210,6 @@ func (s *State) applyCommit(name string, members map[string]json.RawMessage, off
 	return nil
 }
 
-func decodeRestart(connector string, members map[string]json.RawMessage) RestartRequest {
-	restart := RestartRequest{Connector: connector}
-	restart.IncludeTasks, _ = member[bool](members, "include-tasks", "true or false")
-	restart.OnlyFailed, _ = member[bool](members, "only-failed", "true or false")
-	return restart
-}
-
 func (s *State) applyAnnotation(r Record, members map[string]json.RawMessage) (err error) {
 	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
 		_, err = decodeFencing(members)
@@ -278,7 +277,11 @@ func (s *State) ConfigOffsetFor(name string, settings map[string]string) (offset
 func (s *State) TaskConfigs(name string) *config.TaskConfigs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.connectors[name].currentTasks(s.targets[name])
+	c := s.connectors[name]
+	if c == nil || c.tasks == nil || c.incomplete || !c.tasks.Counts(c.offset, s.targets[name]) {
+		return nil
+	}
+	return c.tasks
 }
 
 // RejoinGeneration returns the generation of the last [RejoinRecord]. ok is false if there is none.

@@ -100,29 +100,19 @@ type Page struct {
 	listed map[Position]ListedLetter // without their records
 }
 
-// pageKey is the value of after: where a letter is in the order. It is valid even if the letter is gone.
-func (l *indexedLetter) pageKey() string { return fmt.Sprintf("%d-%v", l.failedAt, l.position()) }
-
-func parsePageKey(key string) (indexedLetter, error) {
-	failedAt, letter, _ := strings.Cut(key, "-")
-	position, positionErr := ParsePosition(letter)
-	seconds, timeErr := strconv.ParseUint(failedAt, 10, 32)
-	if positionErr != nil || timeErr != nil {
-		return indexedLetter{}, ErrInvalidAfter
-	}
-	return indexedLetter{failedAt: uint32(seconds), partition: position.Partition, offset: position.Offset}, nil
-}
-
 // page returns the newest letters of the selected originals, in the order of their oldest letters, so that a new letter
 // does not move an original to another page. The caller reads their records by [Page.read].
 func (d *deadLetterIndex) page(topic string, query Query) (page Page, err error) {
 	page = Page{Topic: topic, listed: map[Position]ListedLetter{}}
 	end := len(d.letters)
 	if query.After != "" {
-		key, err := parsePageKey(query.After)
-		if err != nil {
-			return page, err
+		failedAt, letter, _ := strings.Cut(query.After, "-")
+		position, positionErr := ParsePosition(letter)
+		seconds, timeErr := strconv.ParseUint(failedAt, 10, 32)
+		if positionErr != nil || timeErr != nil {
+			return page, ErrInvalidAfter
 		}
+		key := indexedLetter{failedAt: uint32(seconds), partition: position.Partition, offset: position.Offset}
 		end, _ = slices.BinarySearchFunc(d.letters, key, compareIndexed)
 	}
 	if query.Filter.Error == "" && query.Only == nil {
@@ -155,7 +145,7 @@ func (d *deadLetterIndex) page(topic string, query Query) (page Page, err error)
 			page.Next = after
 			break
 		}
-		after = oldest.pageKey()
+		after = fmt.Sprintf("%d-%v", oldest.failedAt, oldest.position()) // valid even if the letter is gone
 		isSettled := d.isSettled(l)
 		page.listed[l.position()] = ListedLetter{Index: len(page.listed), After: after,
 			Attempts: d.failures(l.original), Settled: &isSettled, IsSuperseded: d.isSuperseded(l.original)}

@@ -60,24 +60,19 @@ func (p *partitionReplay) load(ctx context.Context) error {
 	case p.state.end() <= p.end():
 		return nil
 	case p.request.isDiscard:
-		return p.dropEarlierState(ctx)
+		// The state is of an earlier topic with the same name, so lists show the letters of this topic as open. It
+		// stays if the topic has these letters by now: another process has settled them since the topic was read.
+		options := kafka.ReadOptions{From: kafka.Positions{p.partition: p.end()},
+			To: kafka.Positions{p.partition: p.state.end()}}
+		reached, err := p.reader.Read(ctx, p.request.Topic, options, func(*kgo.Record) error { return nil })
+		if err == nil && reached[p.partition] < p.state.end() {
+			p.state = replayState{topicID: p.request.offsets.TopicID}
+		}
+		return err
 	}
 	return fmt.Errorf("topic %s, partition %d: expected an end offset after the replayed dead letters (%d), "+
 		"found %d: the topic was created again; --again ignores what was replayed",
 		p.request.Topic, p.partition, p.state.end(), p.end())
-}
-
-// dropEarlierState drops a state that settles letters after the end of the topic: it is of an earlier topic with the
-// same name, so lists show the letters of this topic as open. It keeps the state if the topic has these letters by now:
-// another process has settled them since the topic was read.
-func (p *partitionReplay) dropEarlierState(ctx context.Context) error {
-	options := kafka.ReadOptions{From: kafka.Positions{p.partition: p.end()},
-		To: kafka.Positions{p.partition: p.state.end()}}
-	reached, err := p.reader.Read(ctx, p.request.Topic, options, func(*kgo.Record) error { return nil })
-	if err == nil && reached[p.partition] < p.state.end() {
-		p.state = replayState{topicID: p.request.offsets.TopicID}
-	}
-	return err
 }
 
 // nextBatch returns the next letters to send. An empty batch means the end. It counts letters that cannot be sent as

@@ -141,7 +141,16 @@ func (c *connectorReplay) load(ctx context.Context) error {
 		}
 		for partition, p := range c.partitions {
 			slices.Sort(open[partition])
-			p.state.settleOthers(open[partition], p.end())
+			// All letters before the end are settled or do not exist, except the open ones.
+			p.state.settled = nil
+			next := int64(0)
+			for _, pos := range append(open[partition], p.end()) {
+				if pos > next {
+					p.state.settled = append(p.state.settled, offsetRange{first: next, last: pos - 1})
+				}
+				next = pos + 1
+			}
+			maps.DeleteFunc(p.state.inDoubt, func(pos int64, _ string) bool { return p.state.isSettled(pos) })
 		}
 	}
 	return nil
@@ -227,10 +236,36 @@ func (c *connectorReplay) replay(ctx context.Context) (err error) {
 	}
 	defer func() { c.newer.clients.Close() }()
 	if !isSink {
-		return c.sendToTopics(ctx)
+		for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
+			p := c.partitions[partition]
+			if len(p.pending) == 0 {
+				continue
+			}
+			if !c.request.IncludeSuperseded {
+				if err := p.watchRows(ctx); err != nil {
+					return err
+				}
+			}
+			if err := p.sendRows(ctx, nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if !c.request.IncludeSuperseded {
-		if err := c.watchRecords(ctx); err != nil {
+		for _, p := range c.partitions {
+			err := readLetters(ctx, c.reader, c.request.Topic, p.pending, func(r *kgo.Record) error {
+				l := Parse(r, c.queues.o.Worker.Redact)
+				if c.skipReason(&l) == "" {
+					c.newer.watch(&l, l.Topic, r.Key, r.Value)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		if err := c.newer.read(ctx); err != nil {
 			return err
 		}
 	}
@@ -259,23 +294,6 @@ func (c *connectorReplay) loadTopics() error {
 		}
 	}
 	return nil
-}
-
-// watchRecords reads the topics of a sink to find records that are newer than the selected letters.
-func (c *connectorReplay) watchRecords(ctx context.Context) error {
-	for _, p := range c.partitions {
-		err := readLetters(ctx, c.reader, c.request.Topic, p.pending, func(r *kgo.Record) error {
-			l := Parse(r, c.queues.o.Worker.Redact)
-			if c.skipReason(&l) == "" {
-				c.newer.watch(&l, l.Topic, r.Key, r.Value)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return c.newer.read(ctx)
 }
 
 // skipReason explains why a dead letter cannot be replayed; "" means that it can. Headers are not trusted: rows are

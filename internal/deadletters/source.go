@@ -13,25 +13,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// sendToTopics sends the selected letters of a source.
-func (c *connectorReplay) sendToTopics(ctx context.Context) error {
-	for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
-		p := c.partitions[partition]
-		if len(p.pending) == 0 {
-			continue
-		}
-		if !c.request.IncludeSuperseded {
-			if err := p.watchRows(ctx); err != nil {
-				return err
-			}
-		}
-		if err := p.sendRows(ctx, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // watchRows runs transforms and converters without sending, because only they know the keys of the records that the
 // selected letters become. Then it reads whether the topics have newer records of these keys.
 func (p *partitionReplay) watchRows(ctx context.Context) error {

@@ -230,20 +230,6 @@ func (r *replayState) markSettled(first, last int64) {
 	r.settled = slices.Replace(r.settled, start, end, offsetRange{first: first, last: last})
 }
 
-// settleOthers records that all dead letters before end are settled or do not exist, except the open ones at these
-// sorted offsets.
-func (r *replayState) settleOthers(open []int64, end int64) {
-	r.settled = nil
-	next := int64(0)
-	for _, pos := range append(open, end) {
-		if pos > next {
-			r.settled = append(r.settled, offsetRange{first: next, last: pos - 1})
-		}
-		next = pos + 1
-	}
-	maps.DeleteFunc(r.inDoubt, func(pos int64, _ string) bool { return r.isSettled(pos) })
-}
-
 // Fields of the stored state.
 const (
 	fieldNext = "next" // all letters before this offset are settled

@@ -150,7 +150,9 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	response, err := a.admin.CreateTopic(ctx, partitions, replication, configs, t.Name)
 	deadline := time.Now().Add(coordinatorTimeout)
 	backoff := pause.Backoff{First: 100 * time.Millisecond, Longest: time.Second}
-	for areBrokersFenced(err, response) && time.Now().Before(deadline) {
+	// Only the message shows that brokers stop or start: the code has another cause, too.
+	for errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced") &&
+		time.Now().Before(deadline) {
 		if err := backoff.Wait(ctx); err != nil {
 			return false, fmt.Errorf("create topic %s: %w: %s", t.Name, err, response.ErrMessage)
 		}
@@ -168,11 +170,6 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 			replication, err)
 	}
 	return true, nil
-}
-
-// areBrokersFenced reports whether brokers stop or start. Only the message shows it: the code has another cause, too.
-func areBrokersFenced(err error, response kadm.CreateTopicResponse) bool {
-	return errors.Is(err, kerr.InvalidReplicationFactor) && strings.Contains(response.ErrMessage, "currently fenced")
 }
 
 func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {

@@ -81,7 +81,13 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[producer.Compression]),
 		kgo.ProducerLinger(producer.Linger),
-		c.batchLimit(),
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { // called once per topic
+			limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
+			if bytes, ok := c.topicLimits().Load(topic); ok {
+				limit = min(limit, bytes.(int32))
+			}
+			return max(minBatchBytes, limit)
+		}),
 		// As in Kafka's producer this bounds a request, not each batch: with many topics a request would otherwise
 		// copy all waiting data.
 		kgo.BrokerMaxWriteBytes(max(minRequestBytes, withOverhead(producer.MaxRequestBytes))),

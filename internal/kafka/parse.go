@@ -106,8 +106,11 @@ func (c *Config) apply(properties map[string]string,
 		case name == "admin.listeners":
 			// It is a setting of the REST API, not of admin clients.
 		case prefix != "":
-			warnings = append(warnings, warning(name, setting.CodeUnknown,
-				unknownPropertyText(short, maps.Keys(settings[kind]))))
+			var t setting.Table
+			for _, property := range slices.Sorted(maps.Keys(settings[kind])) {
+				t.Declare(wit.ConfigKey{Name: property})
+			}
+			warnings = append(warnings, warning(name, setting.CodeUnknown, setting.Unknown(t.Nearest(short))))
 		}
 	}
 	return warnings, nil

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"fmt"
-	"iter"
 	"maps"
 	"math"
 	"net"
@@ -301,14 +300,6 @@ func (p property) apply(c *Config, name, value string) (hint string, err error) 
 
 func nonEmptyItems(list string) []string {
 	return slices.DeleteFunc(setting.ParseList(list), func(item string) bool { return item == "" })
-}
-
-func unknownPropertyText(name string, names iter.Seq[string]) string {
-	var t setting.Table
-	for _, property := range slices.Sorted(names) {
-		t.Declare(wit.ConfigKey{Name: property})
-	}
-	return setting.Unknown(t.Nearest(name))
 }
 
 // ClientProperty describes a property of Kafka's clients for users.

@@ -146,17 +146,6 @@ const (
 	batchBytesLimit = 1 << 30
 )
 
-// batchLimit bounds batches by max.request.size and max.message.bytes. A client calls it once per topic.
-func (c Config) batchLimit() kgo.Opt {
-	return kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
-		limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
-		if bytes, ok := c.topicLimits().Load(topic); ok {
-			limit = min(limit, bytes.(int32))
-		}
-		return max(minBatchBytes, limit)
-	})
-}
-
 func (c Config) topicLimits() *sync.Map {
 	if c.shared == nil {
 		return &sync.Map{}

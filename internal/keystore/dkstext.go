@@ -68,8 +68,15 @@ func (p *dksParser) parseDomain() (dksDomain, error) {
 	}
 	seen := map[string]bool{}
 	for !p.nextIs("}") {
-		store, err := p.parseStore(domain.properties)
+		var store dksStore
+		err := p.expect("keystore")
 		if err != nil {
+			return domain, err
+		}
+		if store.name, err = p.parseName("keystore"); err != nil {
+			return domain, err
+		}
+		if store.properties, err = p.parseProperties(";", domain.properties); err != nil {
 			return domain, err
 		}
 		if seen[store.name] {
@@ -88,19 +95,6 @@ func (p *dksParser) parseDomain() (dksDomain, error) {
 		return domain, fmt.Errorf("domain %s has no keystore", domain.name)
 	}
 	return domain, nil
-}
-
-func (p *dksParser) parseStore(defaults map[string]string) (dksStore, error) {
-	var store dksStore
-	err := p.expect("keystore")
-	if err != nil {
-		return store, err
-	}
-	if store.name, err = p.parseName("keystore"); err != nil {
-		return store, err
-	}
-	store.properties, err = p.parseProperties(";", defaults)
-	return store, err
 }
 
 // parseProperties reads properties up to and including end, and returns them merged into the defaults.
