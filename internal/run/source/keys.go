@@ -184,20 +184,6 @@ func (f *feed) dropKeys() {
 	}
 }
 
-// rememberKeys remembers the keys of rows that are about to be sent. If that is impossible, it forgets all keys: then
-// nothing proves that the load was complete, and its rows are read again.
-func (p *page) rememberKeys(chunk *chunk) {
-	keys := p.feed.keys
-	if keys == nil || keys.use != keysRemembered || p.fetch.Position == nil {
-		return
-	}
-	if err := keys.remember(&chunk.batch); err != nil {
-		p.feed.log.Info("the keys of the first load are not remembered: its rows are read and delivered again after it",
-			"reason", err)
-		p.feed.dropKeys()
-	}
-}
-
 // finishCompared ends a page of the comparison. After the last one, the plugin decides where to continue.
 func (p *page) finishCompared(ctx context.Context) error {
 	feed := p.feed

@@ -117,21 +117,6 @@ func (p *loadPace) takeLogTurn(now time.Time) bool {
 	return isDue
 }
 
-// markBeginning sets loadBeginning of the first chunk with rows, so that the next run knows after a crash that rows may
-// have been delivered. That is needless with transactions, which contain rows and offset.
-func (p *page) markBeginning(chunk *chunk) {
-	feed := p.feed
-	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0
-	if !feed.atBeginning || !hasRows || p.fetch.Position == nil {
-		return
-	}
-	feed.atBeginning = false
-	if feed.pipeline.output.AtLeastOnce() {
-		chunk.loadBeginning = feed.offsetAt(position{fields: *p.fetch.Position, topic: feed.spec().Topic,
-			beginning: digestOf(p.origin.request)})
-	}
-}
-
 // storeBeginning stores an offset before the records of its chunk are sent.
 func (f *feed) storeBeginning(chunk *chunk) error {
 	ctx := f.pipeline.ctx

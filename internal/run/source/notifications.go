@@ -241,23 +241,6 @@ func (f *feed) hasDueTrigger() bool {
 	return f.notifications.pending.hasDue()
 }
 
-// ackProcessed acknowledges triggers when Kafka has their rows and offsets: a transaction may be rejected long after
-// the rows were sent, and then the feed reads them again. While more triggers are pending, it waits for a batch.
-func (f *feed) ackProcessed(ctx context.Context) error {
-	f.mu.Lock()
-	n := len(f.notifications.processing)
-	deferred := f.notifications.pending.hasDue() && n < ackBatch
-	f.mu.Unlock()
-	if n == 0 || deferred {
-		return nil
-	}
-	if err := f.awaitDurable(ctx); err != nil {
-		return err
-	}
-	f.ack()
-	return nil
-}
-
 func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

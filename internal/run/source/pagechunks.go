@@ -86,9 +86,26 @@ func (p *page) flush(ctx context.Context) error {
 			row: uint32(p.cursor.lastComplete), keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
 	}
 	chunk.firstOfPage = !p.emitted.hasSent
-	p.markBeginning(chunk)
-	p.rememberKeys(chunk)
-	err := p.feed.send(ctx, chunk)
+	feed := p.feed
+	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0
+	if feed.atBeginning && hasRows && p.fetch.Position != nil {
+		feed.atBeginning = false
+		// The next run must know after a crash that rows may have been delivered. That is needless with transactions,
+		// which contain rows and offset.
+		if feed.pipeline.output.AtLeastOnce() {
+			chunk.loadBeginning = feed.offsetAt(position{fields: *p.fetch.Position, topic: feed.spec().Topic,
+				beginning: digestOf(p.origin.request)})
+		}
+	}
+	if keys := feed.keys; keys != nil && keys.use == keysRemembered && p.fetch.Position != nil {
+		// Without all keys nothing proves that the load was complete.
+		if err := keys.remember(&chunk.batch); err != nil {
+			feed.log.Info("the keys of the first load are not remembered: its rows are read and delivered again "+
+				"after it", "reason", err)
+			feed.dropKeys()
+		}
+	}
+	err := feed.send(ctx, chunk)
 	if err == nil { // otherwise the chunk needs no end of the page
 		p.emitted.hasSent = true
 		p.emitted.chunks++

@@ -101,8 +101,26 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 	if r.preempted != nil {
 		reason := *r.preempted
 		r.preempted = nil
-		if err := r.afterSnapshot(ctx, result.requested); err != nil {
-			return false, err
+		// The outcome of the snapshot is reported, or the snapshot is deferred until the current data was read.
+		started := result.requested
+		feed := r.feed
+		r.snapshotDeferred = !started && !feed.status.caughtUp.Load()
+		if !r.snapshotDeferred {
+			if started {
+				// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over
+				// repeats it.
+				if err := feed.awaitDurable(ctx); err != nil {
+					return false, err
+				}
+			}
+			feed.mu.Lock()
+			snapshot := feed.notifications.snapshots[0]
+			feed.status.lastSnapshot = &FeedSnapshot{Snapshot: snapshot, At: time.Now().UTC(), Started: started}
+			if !started {
+				feed.log.Warn("the plugin supports no snapshots of this feed", "snapshot", snapshot)
+			}
+			feed.notifications.snapshots = feed.notifications.snapshots[1:]
+			feed.mu.Unlock()
 		}
 		if !result.more { // the preempted step follows
 			r.reason = reason
@@ -126,24 +144,6 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 	return r.waitForWork(ctx, result)
 }
 
-// afterSnapshot reports the outcome of a requested snapshot, or defers it until the current data was read.
-func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
-	feed := r.feed
-	r.snapshotDeferred = !started && !feed.status.caughtUp.Load()
-	if r.snapshotDeferred {
-		return nil
-	}
-	if started {
-		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
-		// it.
-		if err := feed.awaitDurable(ctx); err != nil {
-			return err
-		}
-	}
-	feed.snapshotAnswered(started)
-	return nil
-}
-
 // waitForWork acknowledges notifications and waits for something to read. done means that the feed ends, with Once.
 func (r *readLoop) waitForWork(ctx context.Context, result stepResult) (done bool, err error) {
 	feed := r.feed
@@ -156,8 +156,17 @@ func (r *readLoop) waitForWork(ctx context.Context, result stepResult) (done boo
 		feed.status.lastRead.Store(caughtUpAt)
 		r.hasRead = false
 	}
-	if err := feed.ackProcessed(ctx); err != nil {
-		return false, err
+	// Triggers are acknowledged when Kafka has their rows and offsets: a transaction may be rejected long after the
+	// rows were sent, and then the feed reads them again. While more triggers are pending, it waits for a batch.
+	feed.mu.Lock()
+	n := len(feed.notifications.processing)
+	deferred := feed.notifications.pending.hasDue() && n < ackBatch
+	feed.mu.Unlock()
+	if n > 0 && !deferred {
+		if err := feed.awaitDurable(ctx); err != nil {
+			return false, err
+		}
+		feed.ack()
 	}
 	if !feed.hasWork() {
 		if feed.task.o.Once {

@@ -3,7 +3,6 @@ package source
 import (
 	"errors"
 	"fmt"
-	"time"
 )
 
 const maxSnapshots = 16
@@ -42,15 +41,4 @@ func (f *feed) nextSnapshot() (ident string, ok bool) {
 		return "", false
 	}
 	return f.notifications.snapshots[0], true
-}
-
-func (f *feed) snapshotAnswered(started bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.status.lastSnapshot = &FeedSnapshot{Snapshot: f.notifications.snapshots[0], At: time.Now().UTC(),
-		Started: started}
-	if !started {
-		f.log.Warn("the plugin supports no snapshots of this feed", "snapshot", f.notifications.snapshots[0])
-	}
-	f.notifications.snapshots = f.notifications.snapshots[1:]
 }

@@ -359,8 +359,18 @@ func (p *Plugin[C, O]) openPending(ctx context.Context, version PluginVersion[C]
 // Reopen opens a version again after an error that [IsStale] accepts, delayed if that is repeated. It uses the result
 // if the version is still in use.
 func (p *Plugin[C, O]) Reopen(ctx context.Context, old O, stale error) (opened O, err error) {
-	if err := p.pauseBeforeReopen(ctx); err != nil {
-		return opened, err
+	p.mu.Lock()
+	if time.Since(p.lastReopen) > reopenWindow {
+		p.reopenCount = 0
+	}
+	p.lastReopen = time.Now()
+	reopenCount := p.reopenCount
+	p.reopenCount++
+	p.mu.Unlock()
+	if reopenCount > 0 {
+		if err := transport.PauseIdle(ctx, reopenCount, 0); err != nil {
+			return opened, err
+		}
 	}
 	var previous []byte
 	if pluginErr, ok := errors.AsType[*wit.Error](stale); ok && pluginErr.Detail != nil {
@@ -375,21 +385,6 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O, stale error) (opened O
 		p.opened = opened
 	}
 	return opened, nil
-}
-
-func (p *Plugin[C, O]) pauseBeforeReopen(ctx context.Context) error {
-	p.mu.Lock()
-	if time.Since(p.lastReopen) > reopenWindow {
-		p.reopenCount = 0
-	}
-	p.lastReopen = time.Now()
-	reopenCount := p.reopenCount
-	p.reopenCount++
-	p.mu.Unlock()
-	if reopenCount == 0 {
-		return nil
-	}
-	return transport.PauseIdle(ctx, reopenCount, 0)
 }
 
 // Current returns the connector's version, which this task may not have opened yet.
