@@ -90,7 +90,18 @@ func (c *rowCheck) translateValue(column int, value, input *wit.ValueSlice) (err
 		*value = wit.ValueSlice{}
 		return nil
 	case wit.Unchanged:
-		return c.copyUnchanged(column, value, input)
+		schema := input.Schema
+		switch input.Encoding {
+		case wit.Unchanged:
+			return abi.NewViolation("unchanged: there is no input row")
+		case wit.WithSchema:
+			if schema, err = c.hostSchema(column, value.Schema); err != nil {
+				return err
+			}
+		}
+		*value = *input
+		value.Schema = schema
+		return nil
 	case wit.WithSchema, wit.Schemaless, wit.Raw:
 		if (value.Encoding == wit.Raw) != (column == headers) {
 			return abi.NewViolation("encoding %d is not allowed here", value.Encoding)
@@ -114,22 +125,6 @@ func (c *rowCheck) translateValue(column int, value, input *wit.ValueSlice) (err
 		c.batch.Data = data
 	}
 	return err
-}
-
-// copyUnchanged replaces value by the value of the input row, with the schema that the guest specified.
-func (c *rowCheck) copyUnchanged(column int, value, input *wit.ValueSlice) (err error) {
-	schema := input.Schema
-	switch input.Encoding {
-	case wit.Unchanged:
-		return abi.NewViolation("unchanged: there is no input row")
-	case wit.WithSchema:
-		if schema, err = c.hostSchema(column, value.Schema); err != nil {
-			return err
-		}
-	}
-	*value = *input
-	value.Schema = schema
-	return nil
 }
 
 func (c *rowCheck) hostSchema(column int, id uint32) (uint32, error) {

@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/culvert-project/culvert/internal/transport/btp"
 	"github.com/culvert-project/culvert/wit"
@@ -28,25 +25,6 @@ func headerIdentity(headers map[string]string) (id Identity) {
 		}
 	}
 	return id
-}
-
-// authorize sets the credentials in h. value is the token, "" without one; a token that was refused is renewed.
-func (a *authentication) authorize(ctx context.Context, h http.Header, refused string) (value string, err error) {
-	if a.fixed != "" {
-		h.Set("Authorization", a.fixed)
-	}
-	if a.tokens == nil {
-		return "", nil
-	}
-	name, value, err := a.tokens.Authorize(ctx, refused)
-	if err != nil {
-		return "", err
-	}
-	if !isToken(name) || !httpguts.ValidHeaderFieldValue(value) {
-		return "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
-	}
-	h.Set(name, value)
-	return value, nil
 }
 
 // tokenError converts the error of a token request. refused reports that the credentials for the token were rejected.

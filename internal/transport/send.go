@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/route"
 	"github.com/culvert-project/culvert/internal/transport/session"
 	"github.com/culvert-project/culvert/wit"
+	"golang.org/x/net/http/httpguts"
 )
 
 // errOldToken is the error of a request whose CSRF token belongs to a session that has ended.
@@ -301,6 +302,19 @@ func (d *destination) headers(ctx context.Context, exchange *exchange) (h http.H
 	for name, value := range d.config.Headers {
 		h.Set(name, value)
 	}
-	token, err = d.auth.authorize(ctx, h, exchange.refusedToken)
-	return h, token, err
+	if d.auth.fixed != "" {
+		h.Set("Authorization", d.auth.fixed)
+	}
+	if d.auth.tokens == nil {
+		return h, "", nil
+	}
+	name, token, err := d.auth.tokens.Authorize(ctx, exchange.refusedToken) // a token that was refused is renewed
+	if err != nil {
+		return h, "", err
+	}
+	if !isToken(name) || !httpguts.ValidHeaderFieldValue(token) {
+		return h, "", errorf(wit.ErrorUnauthorized, "token for the service: expected a token without line breaks")
+	}
+	h.Set(name, token)
+	return h, token, nil
 }

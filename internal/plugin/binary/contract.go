@@ -69,7 +69,20 @@ func (m *Module) CheckContract() (complete []string, err error) {
 	if len(missing) > 0 {
 		return nil, fmt.Errorf("exports are missing%s: %s", m.builtText(), strings.Join(missing, ", "))
 	}
-	return complete, m.checkImports()
+	var unknown []string
+	for _, i := range m.Imports {
+		switch {
+		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]: // provided by the engine
+		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log": // provided by this program
+		default:
+			unknown = append(unknown, i.Module+" "+i.Name)
+		}
+	}
+	if len(unknown) > 0 {
+		return complete, fmt.Errorf("imports functions that no plugin gets: %s; available are log of %s, and the "+
+			"functions of %s", strings.Join(unknown, ", "), wit.ImportModule(wit.InterfaceHost), wasiModule)
+	}
+	return complete, nil
 }
 
 // builtText names the contract version in the generators' section, if the exports name another one or none.
@@ -98,23 +111,6 @@ func (m *Module) exportedInterfaces() (complete, missing []string) {
 		}
 	}
 	return complete, missing
-}
-
-func (m *Module) checkImports() error {
-	var unknown []string
-	for _, i := range m.Imports {
-		switch {
-		case i.Kind == kindFunction && i.Module == wasiModule && wasiFunctions[i.Name]: // provided by the engine
-		case i.Kind == kindFunction && isHostInterface(i.Module) && i.Name == "log": // provided by this program
-		default:
-			unknown = append(unknown, i.Module+" "+i.Name)
-		}
-	}
-	if len(unknown) > 0 {
-		return fmt.Errorf("imports functions that no plugin gets: %s; available are log of %s, and the functions of %s",
-			strings.Join(unknown, ", "), wit.ImportModule(wit.InterfaceHost), wasiModule)
-	}
-	return nil
 }
 
 // isHostInterface reports whether a module name is the contract's host interface in a compatible version.

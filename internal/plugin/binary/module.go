@@ -88,7 +88,13 @@ func Read(data []byte) (*Module, error) {
 	case err != nil:
 		return nil, fmt.Errorf("the file is truncated: %s", err.(*wasm.MalformedError).Text)
 	}
-	module.Contract = module.contractVersion()
+	for _, e := range module.Exports {
+		name := strings.TrimPrefix(e.Name, "cabi_post_")
+		if v := versionInText(name); v != "" && strings.HasPrefix(name, wit.Package+"/") {
+			module.Contract = v // of the first export of the contract's package
+			break
+		}
+	}
 	return module, nil
 }
 
@@ -136,17 +142,6 @@ func (m *Module) readSection(id byte, reader *wasm.Reader) {
 // HasFunction reports whether the module exports a function of that name.
 func (m *Module) HasFunction(name string) bool {
 	return slices.Contains(m.Exports, Export{Name: name, Kind: kindFunction})
-}
-
-// contractVersion returns the version in the first export of the contract's package, "" if there is no such export.
-func (m *Module) contractVersion() string {
-	for _, e := range m.Exports {
-		name := strings.TrimPrefix(e.Name, "cabi_post_")
-		if v := versionInText(name); v != "" && strings.HasPrefix(name, wit.Package+"/") {
-			return v
-		}
-	}
-	return ""
 }
 
 var packageVersion = regexp.MustCompile(regexp.QuoteMeta(wit.Package) +

@@ -107,10 +107,10 @@ func ParseRange(spec string) (Range, error) {
 		case end < 0:
 			return Range{}, fmt.Errorf("Unbounded range: %s", spec)
 		}
-		text := remaining[:end+1]
-		last := len(text) - 1
-		next := interval{open: text[:1], close: text[last:]}
-		lower, upper, isPair := strings.Cut(text[1:last], ",")
+		bounds := remaining[:end+1]
+		last := len(bounds) - 1
+		next := interval{open: bounds[:1], close: bounds[last:]}
+		lower, upper, isPair := strings.Cut(bounds[1:last], ",")
 		next.lower = strings.TrimSpace(lower)
 		next.upper = strings.TrimSpace(upper)
 		if !isPair {
@@ -120,9 +120,9 @@ func ParseRange(spec string) (Range, error) {
 		order := Compare(next.lower, next.upper)
 		switch {
 		case !isPair && (!isClosed || next.lower == ""):
-			return Range{}, fmt.Errorf("Single version must be surrounded by []: %s", text)
+			return Range{}, fmt.Errorf("Single version must be surrounded by []: %s", bounds)
 		case next.lower != "" && next.upper != "" && (order > 0 || (order == 0 && !isClosed)):
-			return Range{}, fmt.Errorf("Range defies version ordering: %s", text)
+			return Range{}, fmt.Errorf("Range defies version ordering: %s", bounds)
 		}
 		if n := len(versions.intervals); n > 0 {
 			previous := versions.intervals[n-1].upper

@@ -278,7 +278,18 @@ func (c *Client) wait(ctx context.Context, w *waiter, s *semaphore) error {
 	defer pause.MarkLimitWait(ctx)()
 	select {
 	case <-w.ready:
-		c.logLong(w)
+		now := time.Now()
+		if now.Sub(w.since) > longWait {
+			c.limiter.mu.Lock()
+			isDue := now.Sub(c.longWaitLogged) >= logEvery
+			if isDue {
+				c.longWaitLogged = now
+			}
+			c.limiter.mu.Unlock()
+			if isDue {
+				c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.reason)
+			}
+		}
 		return nil
 	case <-ctx.Done():
 	}

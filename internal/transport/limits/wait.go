@@ -98,23 +98,6 @@ func (c *Client) Waiting() string { return strings.Join(c.Waits().Reasons, "; ")
 // logEvery is the minimum interval between a client's messages about long waits.
 const logEvery = 5 * time.Minute
 
-// logLong logs a wait that was long, unless another one was logged shortly before.
-func (c *Client) logLong(w *waiter) {
-	now := time.Now()
-	if now.Sub(w.since) <= longWait {
-		return
-	}
-	c.limiter.mu.Lock()
-	isDue := now.Sub(c.longWaitLogged) >= logEvery
-	if isDue {
-		c.longWaitLogged = now
-	}
-	c.limiter.mu.Unlock()
-	if isDue {
-		c.log.Info("a request had to wait", "for", now.Sub(w.since).Round(time.Second), "why", w.reason)
-	}
-}
-
 // waitFor waits for d; hasElapsed is false if interrupt was closed first.
 func (c *Client) waitFor(ctx context.Context, d time.Duration, w *waiter,
 	interrupt <-chan struct{}) (hasElapsed bool, err error) {

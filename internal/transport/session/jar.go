@@ -91,7 +91,12 @@ func (j *jar) set(c cookie, now time.Time) {
 func readCookie(line, path string, now time.Time) (cookie, bool) {
 	pair, attributes, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
-	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: defaultPath(path)}
+	path, _, _ = strings.Cut(path, "?")
+	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value),
+		path: path[:max(0, strings.LastIndexByte(path, '/'))]}
+	if c.path == "" {
+		c.path = "/"
+	}
 	if !ok || (&http.Cookie{Name: c.name}).Valid() != nil || !httpguts.ValidHeaderFieldValue(c.value) {
 		return c, false
 	}
@@ -128,14 +133,6 @@ var cookieDateFormats = []string{
 	"Mon, 2-Jan-06 15:04:05 MST",
 	"Monday, 2-Jan-06 15:04:05 MST",
 	time.ANSIC,
-}
-
-func defaultPath(path string) string {
-	path, _, _ = strings.Cut(path, "?")
-	if i := strings.LastIndexByte(path, '/'); i > 0 {
-		return path[:i]
-	}
-	return "/"
 }
 
 // header returns the unexpired cookies for a path, longer paths of cookies first (RFC 6265).
