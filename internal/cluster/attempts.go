@@ -193,7 +193,12 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 	case err != nil:
 		return nil, err
 	case call.User == "":
-		return lockoutAnswer{Wait: true}, a.ensureKey(ctx, settings)
+		if len(settings.Key) > 0 {
+			return lockoutAnswer{Wait: true}, nil
+		}
+		settings.Key = make([]byte, 32)
+		rand.Read(settings.Key)
+		return lockoutAnswer{Wait: true}, a.write(ctx, nil, lockoutKey, settings)
 	case len(call.User) != digestLength:
 		return nil, fmt.Errorf("a call about a logon: expected a digest of %d characters, found %d", digestLength,
 			len(call.User))
@@ -240,16 +245,6 @@ func (a *AttemptArbiter) read(name string, into any) error {
 type lockoutSettings struct {
 	Key     []byte `json:"key"`               // of the digests
 	Resumed int64  `json:"resumed,omitempty"` // the last resume in Unix milliseconds; zero means never
-}
-
-// ensureKey writes a random key unless there is one.
-func (a *AttemptArbiter) ensureKey(ctx context.Context, settings lockoutSettings) error {
-	if len(settings.Key) > 0 {
-		return nil
-	}
-	settings.Key = make([]byte, 32)
-	rand.Read(settings.Key)
-	return a.write(ctx, nil, lockoutKey, settings)
 }
 
 // resume deletes the annotations of all users and then records the time, at which workers clear their caches.

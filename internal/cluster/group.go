@@ -309,7 +309,14 @@ func (g *Group) watch() {
 			ctx, cancel := context.WithTimeout(g.ctx, remaining)
 			err := g.session.Confirm(ctx, g.client, 0) // the response extends the session
 			cancel()
-			g.checkForgotten(id, err)
+			if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.FencedInstanceID) {
+				// The client does not notice while a JoinGroup hangs.
+				g.mu.Lock()
+				if id == g.id {
+					g.revoke(g.explain(err))
+				}
+				g.mu.Unlock()
+			}
 			wait = min(g.options.HeartbeatInterval, remaining)
 		}
 	}
@@ -324,18 +331,6 @@ func (g *Group) expire() {
 	g.revoke(fmt.Errorf("group.id=%s: expected an answer of the group's coordinator within %v (session.timeout.ms), "+
 		"found none", g.options.Group, g.options.SessionTimeout))
 	g.Rejoin("the session has expired")
-}
-
-// checkForgotten ends the membership of an unknown member: the client does not notice while a JoinGroup hangs.
-func (g *Group) checkForgotten(id string, err error) {
-	if !errors.Is(err, kerr.UnknownMemberID) && !errors.Is(err, kerr.FencedInstanceID) {
-		return
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if id == g.id {
-		g.revoke(g.explain(err))
-	}
 }
 
 func (g *Group) explain(err error) error {

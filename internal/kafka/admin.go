@@ -187,32 +187,22 @@ func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 		if err != nil {
 			return fmt.Errorf("topics %s: metadata: %w", strings.Join(names, ", "), err)
 		}
-		leaderless := firstLeaderless(metadata, names)
-		if leaderless == "" {
+		ready := map[string]bool{}
+		for _, t := range metadata.Topics {
+			if t.Topic == nil {
+				continue
+			}
+			noLeader := func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 }
+			ready[*t.Topic] = t.ErrorCode == 0 && len(t.Partitions) > 0 && !slices.ContainsFunc(t.Partitions, noLeader)
+		}
+		leaderless := slices.IndexFunc(names, func(name string) bool { return !ready[name] })
+		if leaderless < 0 {
 			return nil
 		}
 		if backoff.Wait(ctx) != nil {
-			return fmt.Errorf("topic %s has partitions without a leader", leaderless)
+			return fmt.Errorf("topic %s has partitions without a leader", names[leaderless])
 		}
 	}
-}
-
-// firstLeaderless returns the first of the names whose topic has no leader in each partition, "" if all have.
-func firstLeaderless(metadata *kmsg.MetadataResponse, names []string) string {
-	ready := map[string]bool{}
-	for _, t := range metadata.Topics {
-		if t.Topic == nil {
-			continue
-		}
-		ready[*t.Topic] = t.ErrorCode == 0 && len(t.Partitions) > 0 &&
-			!slices.ContainsFunc(t.Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Leader < 0 })
-	}
-	for _, name := range names {
-		if !ready[name] {
-			return name
-		}
-	}
-	return ""
 }
 
 // InternalTopic is one of Kafka Connect's own topics (offsets, configuration, status).
@@ -287,8 +277,15 @@ func (a *Admin) EnsureInternalTopic(ctx context.Context, t InternalTopic) error 
 		topic.Configs["retention.ms"] = "-1"
 	} else {
 		topic.Configs["cleanup.policy"] = "compact"
-		if topic.Replication, err = a.internalReplication(ctx, t.Replication); err != nil {
-			return fmt.Errorf("%s: %w", t.Setting, err)
+		if topic.Replication == 0 {
+			brokers, err := a.admin.ListBrokers(ctx)
+			if err != nil {
+				return fmt.Errorf("%s: brokers: %w", t.Setting, err)
+			}
+			topic.Replication = 3 // Kafka Connect's default
+			if len(brokers) < 3 {
+				topic.Replication = -1
+			}
 		}
 	}
 	created, err := a.EnsureTopics(ctx, topic)
@@ -345,21 +342,6 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 		}
 	}
 	return nil
-}
-
-func (a *Admin) internalReplication(ctx context.Context, requested int16) (int16, error) {
-	const connectDefault = 3
-	if requested != 0 {
-		return requested, nil
-	}
-	brokers, err := a.admin.ListBrokers(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("brokers: %w", err)
-	}
-	if len(brokers) < connectDefault {
-		return -1, nil
-	}
-	return connectDefault, nil
 }
 
 func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {

@@ -46,7 +46,11 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 	if len(usable) == 1 {
 		return usable[0], nil
 	}
-	forClients := slices.DeleteFunc(slices.Clone(usable), func(c tls.Certificate) bool { return !isForClients(c.Leaf) })
+	forClients := slices.DeleteFunc(slices.Clone(usable), func(c tls.Certificate) bool {
+		isRestricted := len(c.Leaf.ExtKeyUsage)+len(c.Leaf.UnknownExtKeyUsage) > 0
+		return isRestricted && !slices.Contains(c.Leaf.ExtKeyUsage, x509.ExtKeyUsageClientAuth) &&
+			!slices.Contains(c.Leaf.ExtKeyUsage, x509.ExtKeyUsageAny)
+	})
 	if len(forClients) == 1 {
 		return forClients[0], nil
 	}
@@ -182,14 +186,6 @@ func isKeyOf(key crypto.PrivateKey, leaf *x509.Certificate) bool {
 	}
 	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && public.Equal(leaf.PublicKey)
-}
-
-func isForClients(c *x509.Certificate) bool {
-	if len(c.ExtKeyUsage) == 0 && len(c.UnknownExtKeyUsage) == 0 {
-		return true
-	}
-	return slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageClientAuth) ||
-		slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny)
 }
 
 func parseKey(der []byte) (crypto.PrivateKey, error) {

@@ -51,7 +51,7 @@ func Explain(err error, o Options) error {
 		strings.Contains(message, "tls: server selected unsupported protocol version") {
 		return o.tlsNames().errorf(FieldProtocol, err,
 			"the server does not support the configured TLS versions (%s): %s",
-			cmp.Or(o.Protocol, "TLS: 1.2 and 1.3"), tlsPart(message))
+			cmp.Or(o.Protocol, "TLS: 1.2 and 1.3"), message[max(0, strings.LastIndex(message, "tls: ")):])
 	}
 	if isRemote && strings.HasPrefix(alert, "handshake failure") {
 		risk := ""
@@ -183,11 +183,4 @@ var alertTexts = []struct{ alert, text string }{
 // IsRenegotiation reports whether a connection ended because the server requested renegotiation.
 func IsRenegotiation(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "local error: tls: no renegotiation")
-}
-
-func tlsPart(text string) string {
-	if i := strings.LastIndex(text, "tls: "); i >= 0 {
-		return text[i:]
-	}
-	return text
 }

@@ -113,7 +113,11 @@ func (s *Store) readFile(want kind) error {
 func (s *Store) readContent(path, domain string, content []byte, want kind) error {
 	detected, found := detectKind(content)
 	if detected == "" {
-		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, found, nounOrAny(want))
+		expected := "a key store (JKS, JCEKS, PKCS12, DKS) or PEM"
+		if want != "" {
+			expected = "a " + nounOf(want)
+		}
+		return s.names.errorf(FieldLocation, nil, "%s is %s, expected %s", path, found, expected)
 	}
 	if want != "" && !want.isCompatible(detected) {
 		return s.names.errorf(FieldType, nil, "%s, but %s is a %s", want, path, nounOf(detected))
@@ -134,13 +138,6 @@ func (s *Store) readContent(path, domain string, content []byte, want kind) erro
 		return s.readPKCS11(path, s.location.Password)
 	}
 	return s.readPEM(content, FieldLocation)
-}
-
-func nounOrAny(want kind) string {
-	if want == "" {
-		return "a key store (JKS, JCEKS, PKCS12, DKS) or PEM"
-	}
-	return "a " + nounOf(want)
 }
 
 func nounOf(k kind) string { return strings.ToUpper(string(k)) + " file" }

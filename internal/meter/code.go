@@ -142,7 +142,19 @@ func (r *bodyReader) readControl(kind instructionKind, op byte, start int) (pric
 	r.opening = false
 	switch kind {
 	case kindEnd:
-		r.closeBlock(op)
+		top := r.blocks[len(r.blocks)-1]
+		if op == opElse {
+			r.stats.branches++
+			r.stats.height = top.height + top.params
+		} else {
+			r.blocks = r.blocks[:len(r.blocks)-1]
+			r.stats.height = top.height + top.results
+			if top.loop >= 0 {
+				r.payCurrent()
+				r.currentLoop = r.bodyLoops[top.loop].parent
+				r.stats.depth--
+			}
+		}
 		return 0
 	case kindBranch:
 		r.readBranch()
@@ -211,22 +223,6 @@ func (r *bodyReader) openBlock(op byte) (price uint64) {
 func (r *bodyReader) payCurrent() {
 	r.bodyLoops[r.currentLoop].price += r.price
 	r.price = 0
-}
-
-func (r *bodyReader) closeBlock(op byte) {
-	top := r.blocks[len(r.blocks)-1]
-	if op == opElse {
-		r.stats.branches++
-		r.stats.height = top.height + top.params
-		return
-	}
-	r.blocks = r.blocks[:len(r.blocks)-1]
-	r.stats.height = top.height + top.results
-	if top.loop >= 0 {
-		r.payCurrent()
-		r.currentLoop = r.bodyLoops[top.loop].parent
-		r.stats.depth--
-	}
 }
 
 // readBranch reads a label and marks the loop that it jumps back to.

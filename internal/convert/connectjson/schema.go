@@ -127,27 +127,22 @@ func (s *schemaReader) node(pos, depth int) (uint32, *Reader) {
 		return 0, nil
 	}
 	if defaultPos, ok := members["default"]; ok && (!n.Optional || !s.hasValue(members, "default", "null")) {
-		s.readDefault(&n, r, defaultPos)
+		s.p.i = defaultPos
+		s.p.depth = 0
+		s.p.maxLen = s.defaultBytes
+		value := r.ReadDefault(&s.p)
+		if s.p.Err != nil {
+			s.p.Err = s.p.Err.InField("default")
+		} else {
+			if s.defaultBytes -= len(value); s.defaultBytes < 0 {
+				s.reject("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
+			}
+			n.DefaultValue = &value
+			r.setNull(&n, s.form)
+		}
 	}
 	s.nodes[id] = n
 	return id, r
-}
-
-// readDefault reads the default of a node into n and its reader.
-func (s *schemaReader) readDefault(n *wit.SchemaNode, r *Reader, pos int) {
-	s.p.i = pos
-	s.p.depth = 0
-	s.p.maxLen = s.defaultBytes
-	value := r.ReadDefault(&s.p)
-	if s.p.Err != nil {
-		s.p.Err = s.p.Err.InField("default")
-		return
-	}
-	if s.defaultBytes -= len(value); s.defaultBytes < 0 {
-		s.reject("schema: expected defaults of at most " + strconv.Itoa(connectdata.MaxSchemaBytes) + " bytes")
-	}
-	n.DefaultValue = &value
-	r.setNull(n, s.form)
 }
 
 // children reads the schemas that a schema contains, adds their numbers to n, and returns the readers of their values.
@@ -238,7 +233,9 @@ func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 	if pos, ok := members["version"]; ok && isNumber(s.p.data[pos]) {
 		s.p.i = pos
 		if digits, isInteger, _ := s.p.number(); isInteger {
-			n.Version = wit.Ptr(lowBits(digits))
+			// The lowest 32 bits, like Java's intValue.
+			version, _ := new(big.Int).SetString(string(digits), 10)
+			n.Version = wit.Ptr(int32(uint32(version.And(version, big.NewInt(math.MaxUint32)).Uint64())))
 		}
 	}
 	pos, ok := members["parameters"]
@@ -254,10 +251,4 @@ func (s *schemaReader) attributes(n *wit.SchemaNode, members map[string]int) {
 		}
 		n.Parameters = append(n.Parameters, wit.Setting{Name: name, Value: value})
 	}
-}
-
-// lowBits returns the lowest 32 bits of an integer of any length, like Java's intValue.
-func lowBits(digits []byte) int32 {
-	n, _ := new(big.Int).SetString(string(digits), 10)
-	return int32(uint32(n.And(n, big.NewInt(math.MaxUint32)).Uint64()))
 }

@@ -3,9 +3,7 @@ package connectjson
 import (
 	"strconv"
 
-	"github.com/culvert-project/culvert/internal/convert/conversion"
 	"github.com/culvert-project/culvert/internal/convert/fault"
-	"github.com/culvert-project/culvert/wit"
 )
 
 // Names of Confluent's JsonSchemaData for constructs that Kafka Connect's schemas cannot express
@@ -16,12 +14,6 @@ const (
 	// SumUnionName replaces UnionName with generalized.sum.type.support.
 	SumUnionName = "org.apache.kafka.connect.data.Union"
 )
-
-// isUnion reports whether a struct represents a union of JSON Schema.
-func isUnion(n *wit.SchemaNode) bool {
-	_, isSumUnion := conversion.Parameter(n, SumUnionName)
-	return isSumUnion || conversion.NameOf(n) == UnionName
-}
 
 // maxScanned bounds the bytes of a value that are scanned in advance to find its union members.
 const maxScanned = 64 << 20

@@ -153,7 +153,8 @@ func shapeOf(n *wit.SchemaNode, f Form) (s shape, scale int, err error) {
 		s = pairsShape
 	} else if n.Kind == wit.Struct {
 		s = structureShape
-		if f.JSONSchema && isUnion(n) {
+		_, isSumUnion := conversion.Parameter(n, SumUnionName)
+		if f.JSONSchema && (isSumUnion || conversion.NameOf(n) == UnionName) {
 			s = UnionShape
 		}
 	}

@@ -168,9 +168,13 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 	}
 	mechanism := strings.ToUpper(s.text("sasl.mechanism"))
 	isReadable := withSASL && !withTLS && (mechanism == "PLAIN" || mechanism == "OAUTHBEARER")
-	if remote := firstRemote(bootstrap); isReadable && remote != "" {
+	remote := slices.IndexFunc(bootstrap, func(server string) bool {
+		host, _, err := net.SplitHostPort(server)
+		return err == nil && !loopback.Is(host) // an error: embedded
+	})
+	if isReadable && remote >= 0 {
 		warn("security.protocol", "SASL_PLAINTEXT with %s sends the password or token to %s in clear text: use "+
-			"SASL_SSL", mechanism, remote)
+			"SASL_SSL", mechanism, bootstrap[remote])
 	}
 	if withTLS && s.has("ssl.endpoint.identification.algorithm") &&
 		s.text("ssl.endpoint.identification.algorithm") == "" {
@@ -185,18 +189,4 @@ func (s settings) warnings(protocol string, bootstrap []string) (warnings settin
 		warn("ssl.cipher.suites", "suites of TLS 1.3 cannot be selected: all of them are offered")
 	}
 	return warnings
-}
-
-// firstRemote returns the first server that is not on this machine, "" for no such server.
-func firstRemote(bootstrap []string) string {
-	for _, server := range bootstrap {
-		host, _, err := net.SplitHostPort(server)
-		if err != nil {
-			continue // embedded
-		}
-		if !loopback.Is(host) {
-			return server
-		}
-	}
-	return ""
 }

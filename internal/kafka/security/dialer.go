@@ -172,7 +172,9 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		}
 		return nil, transientDialError(network, err, timedCtx.Err() != nil)
 	}
-	d.markReachable()
+	d.mu.Lock()
+	d.proxyOutage.since = time.Time{}
+	d.mu.Unlock()
 	if d.access.tls == nil {
 		return conn, nil
 	}
@@ -209,12 +211,6 @@ func (d *Dialer) activeDenial() error {
 		return d.denial.current
 	}
 	return nil
-}
-
-func (d *Dialer) markReachable() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.proxyOutage.since = time.Time{}
 }
 
 // idleGap is the time after which a failed dial begins a new outage: no connection was requested in between.
