@@ -64,7 +64,10 @@ func (l *leader) ownerOf(ctx context.Context, name string) error {
 		if member.URL == l.worker.options.URL {
 			continue
 		}
-		owned, err := l.callOwned(ctx, member.URL)
+		var owned []connect.Ownership
+		callCtx, cancel := context.WithTimeout(ctx, memberCallTimeout)
+		err := l.worker.options.Call(callCtx, member.URL, OwnedCall, "", nil, &owned)
+		cancel()
 		if err != nil { // %v: the error is another worker's
 			return fmt.Errorf("it is not known whether its tasks have ended on worker %s: %v", workerID(member.URL),
 				err)
@@ -76,11 +79,4 @@ func (l *leader) ownerOf(ctx context.Context, name string) error {
 		}
 	}
 	return nil
-}
-
-func (l *leader) callOwned(ctx context.Context, url string) (owned []connect.Ownership, err error) {
-	ctx, cancel := context.WithTimeout(ctx, memberCallTimeout)
-	defer cancel()
-	err = l.worker.options.Call(ctx, url, OwnedCall, "", nil, &owned)
-	return owned, err
 }

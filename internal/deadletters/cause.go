@@ -115,13 +115,12 @@ func closingMark(text string, open, end rune) int {
 
 func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
-func isNumberRune(r rune) bool {
-	return unicode.IsDigit(r) || strings.ContainsRune("abcdefABCDEFxXTZ.,:-+", r)
-}
-
 // findNumber returns the size of the number, time or identifier of hexadecimal digits at the beginning. Zero means that
 // no number begins before next.
 func findNumber(text string) (size, next int) {
+	isNumberRune := func(r rune) bool {
+		return unicode.IsDigit(r) || strings.ContainsRune("abcdefABCDEFxXTZ.,:-+", r)
+	}
 	span := text[:len(text)-len(strings.TrimLeftFunc(text, isNumberRune))]
 	word := strings.TrimRight(span, ".,:-+")
 	following, _ := utf8.DecodeRuneInString(text[len(word):])

@@ -92,17 +92,15 @@ func (m *Manager) checkReplacement(file *candidateFile) error {
 		if mod == nil || !mod.info.BuiltIn || mod.info.Name != name {
 			continue
 		}
+		isForAllConnectors := func(component *Component) bool {
+			return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
+		}
 		if slices.ContainsFunc(mod.info.Components, isForAllConnectors) {
 			return fmt.Errorf("plugin %s is built in, and its transforms see the records of all connectors: give the "+
 				"plugin another name, or set plugin.%s%s=true", name, name, replaceSuffix)
 		}
 	}
 	return nil
-}
-
-// isForAllConnectors reports whether connectors of other plugins use a component, too.
-func isForAllConnectors(component *Component) bool {
-	return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
 }
 
 // roleDeclarations holds the roles and secrets that versions of a plugin declare, by component (`source

@@ -82,9 +82,15 @@ var properties = []property{
 
 	supported("ssl.protocol", wit.KindString, "TLS versions by the name of a Java context: TLS, TLSv1.2, TLSv1.3."),
 	unsupported("ssl.provider", noProviders),
-	supported("ssl.enabled.protocols", wit.KindList, "TLS versions: TLSv1.2, TLSv1.3.").withCheck(checkTLSVersions),
+	supported("ssl.enabled.protocols", wit.KindList, "TLS versions: TLSv1.2, TLSv1.3.").withCheck(func(v string) error {
+		_, _, err := EnabledProtocols(v)
+		return err
+	}),
 	supported("ssl.cipher.suites", wit.KindList,
-		"Cipher suites of TLS 1.2 by their standard names.").withCheck(checkSuites),
+		"Cipher suites of TLS 1.2 by their standard names.").withCheck(func(v string) error {
+		_, _, err := CipherSuites(v)
+		return err
+	}),
 	supported("ssl.keystore.type", wit.KindString, storeTypeDoc),
 	supported("ssl.keystore.location", wit.KindString, "File with the client's key and certificate."),
 	supported("ssl.keystore.password", wit.KindPassword, "Password of that file."),

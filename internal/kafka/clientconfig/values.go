@@ -92,16 +92,6 @@ func checkMechanism(v string) error {
 	return nil
 }
 
-func checkTLSVersions(v string) error {
-	_, _, err := EnabledProtocols(v)
-	return err
-}
-
-func checkSuites(v string) error {
-	_, _, err := CipherSuites(v)
-	return err
-}
-
 func checkHostNames(v string) error {
 	if v != "" && !strings.EqualFold(v, "https") {
 		return errors.New("expected https, or nothing")

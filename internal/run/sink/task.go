@@ -130,10 +130,16 @@ func NewTask(o Options) *Task {
 		New: func(c Code) *openedVersion {
 			return &openedVersion{code: c, responseLock: guard.NewCtxMutex()}
 		},
-		VersionOf:       func(o *openedVersion) Code { return o.code },
-		CallOpen:        t.callOpen,
-		CheckCompatible: t.checkCompatible,
-		Answered:        o.Answered,
+		VersionOf: func(o *openedVersion) Code { return o.code },
+		CallOpen:  t.callOpen,
+		CheckCompatible: func(_ context.Context, o *openedVersion) error {
+			if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
+				return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
+					o.topics)
+			}
+			return nil
+		},
+		Answered: o.Answered,
 	})
 	if o.Once {
 		t.Finish()
@@ -192,13 +198,6 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 		opened.topics = result.Ready.Topics
 	}
 	return result.Pending, err
-}
-
-func (t *Task) checkCompatible(_ context.Context, o *openedVersion) error {
-	if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
-		return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior, o.topics)
-	}
-	return nil
 }
 
 // reopen opens the version of o again after the error stale of a call with o. If another batch has opened it since the

@@ -129,13 +129,3 @@ func (c *chunk) truncate(position int) {
 	c.batch.Rows = c.batch.Rows[:position]
 	c.origins = c.origins[:min(position, len(c.origins))]
 }
-
-// truncateFrom drops the rows from an index in the page on.
-func (c *chunk) truncateFrom(origin uint32) {
-	for i := range c.batch.Rows {
-		if c.batch.Rows[i].RowIndex >= origin {
-			c.truncate(i)
-			return
-		}
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/run/task"
@@ -171,7 +172,11 @@ func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 			func() {
 				p.feed.logSkipped(p.origin.request, rowErr.RowIndex, task.StageDecode, &rowErr.Error, nil)
 			}); err != nil {
-			p.chunk.truncateFrom(rowErr.RowIndex)
+			rows := p.chunk.batch.Rows
+			from := slices.IndexFunc(rows, func(r wit.Row) bool { return r.RowIndex >= rowErr.RowIndex })
+			if from >= 0 {
+				p.chunk.truncate(from)
+			}
 			p.cursor.lastComplete = -1 // store no position in the page: its rows are read again
 			return err
 		}
