@@ -204,7 +204,11 @@ func (p *plan) resourceCount(i int, claimed map[string]string) (count int) {
 		return 0
 	}
 	p.index[connector.Key] = i
-	if !p.isAnyEligible(i) {
+	isEligible := false
+	for m := range p.in.Members {
+		isEligible = isEligible || p.isEligible(i, m)
+	}
+	if !isEligible {
 		missing := ""
 		if connector.Missing != "" { // else only leaving members have it
 			missing = " (" + connector.Missing + ")"
@@ -281,15 +285,6 @@ func (p *plan) origin(resource *resource) *origin {
 func (p *plan) isEligible(connector, m int) bool {
 	eligible := p.connectors[connector].Eligible
 	return !p.in.Members[m].Leaving && (eligible == nil || eligible[m])
-}
-
-func (p *plan) isAnyEligible(connector int) bool {
-	for m := range p.in.Members {
-		if p.isEligible(connector, m) {
-			return true
-		}
-	}
-	return false
 }
 
 // canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin

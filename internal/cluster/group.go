@@ -196,28 +196,22 @@ func (g *Group) Leave(ctx context.Context, forever bool) error {
 	defer context.AfterFunc(ctx, g.cancel)() // a connecting client does not end its request
 	err := g.client.LeaveGroupContext(ctx)
 	if err == nil && forever && g.options.InstanceID != "" {
-		err = g.leaveForever(ctx)
+		member := kmsg.NewLeaveGroupRequestMember()
+		member.MemberID, _ = g.client.GroupMetadata()
+		member.InstanceID = &g.options.InstanceID
+		request := kmsg.NewPtrLeaveGroupRequest()
+		request.Group = g.options.Group
+		request.Members = append(request.Members, member)
+		var response *kmsg.LeaveGroupResponse
+		if response, err = request.RequestWith(ctx, g.client); err == nil {
+			err = kerr.ErrorForCode(response.ErrorCode)
+			for _, m := range response.Members {
+				err = cmp.Or(err, kerr.ErrorForCode(m.ErrorCode))
+			}
+		}
 	}
 	g.Close()
 	return g.explain(err)
-}
-
-func (g *Group) leaveForever(ctx context.Context) error {
-	member := kmsg.NewLeaveGroupRequestMember()
-	member.MemberID, _ = g.client.GroupMetadata()
-	member.InstanceID = &g.options.InstanceID
-	request := kmsg.NewPtrLeaveGroupRequest()
-	request.Group = g.options.Group
-	request.Members = append(request.Members, member)
-	response, err := request.RequestWith(ctx, g.client)
-	if err != nil {
-		return err
-	}
-	err = kerr.ErrorForCode(response.ErrorCode)
-	for _, m := range response.Members {
-		err = cmp.Or(err, kerr.ErrorForCode(m.ErrorCode))
-	}
-	return err
 }
 
 // Close ends the client without leaving the group, which waits for the member for a session. No callback follows.

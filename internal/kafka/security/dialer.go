@@ -303,8 +303,13 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 		d.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
 			"sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		d.handleLogonError(address, err, "it does not offer the mechanism of %s"+d.offeredMechanisms(address),
-			"sasl.mechanism")
+		text := "it does not offer the mechanism of %s"
+		ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
+		if _, names := d.access.mechanisms(ctx, address); len(names) > 0 {
+			text += ", only " + strings.Join(names, ", ")
+		}
+		cancel()
+		d.handleLogonError(address, err, text, "sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
 		d.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")
@@ -380,15 +385,6 @@ func (d *Dialer) startProbe(address string, hasOther func(context.Context, strin
 			d.denyIfRepeated("tcp", denied, denied)
 		}
 	}()
-}
-
-func (d *Dialer) offeredMechanisms(address string) string {
-	ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
-	defer cancel()
-	if _, names := d.access.mechanisms(ctx, address); len(names) > 0 {
-		return ", only " + strings.Join(names, ", ")
-	}
-	return ""
 }
 
 // Keys of the requests that precede all others on a connection.

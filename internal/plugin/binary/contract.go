@@ -59,7 +59,22 @@ func (m *Module) CheckContract() (complete []string, err error) {
 			"generated from its wit/culvert.wit. `culvert reference guide/plugins` lists what changed in %s",
 			m.Contract, wit.Package, m.builtText(), wit.Version, majorMinor(wit.Version))
 	}
-	complete, missing := m.exportedInterfaces()
+	// Interfaces of which a module has no function are optional, except plugin.
+	var missing []string
+	for _, i := range interfaces {
+		var absent []string
+		for _, f := range canon.Functions(i) {
+			if name := ExportName(m.Contract, i, f.Name); !m.HasFunction(name) {
+				absent = append(absent, name)
+			}
+		}
+		switch {
+		case len(absent) == 0:
+			complete = append(complete, i)
+		case len(absent) < len(Functions[i]) || i == wit.InterfacePlugin:
+			missing = append(missing, absent...)
+		}
+	}
 	if !m.HasFunction("cabi_realloc") {
 		missing = append(missing, "cabi_realloc")
 	}
@@ -91,26 +106,6 @@ func (m *Module) builtText() string {
 		return ""
 	}
 	return fmt.Sprintf(" (built against %s %s)", wit.Package, m.BuiltAgainst)
-}
-
-// exportedInterfaces returns the interfaces that the module exports completely, and the missing functions of the
-// others. Interfaces of which a module has no function are optional, except plugin.
-func (m *Module) exportedInterfaces() (complete, missing []string) {
-	for _, i := range interfaces {
-		var absent []string
-		for _, f := range canon.Functions(i) {
-			if name := ExportName(m.Contract, i, f.Name); !m.HasFunction(name) {
-				absent = append(absent, name)
-			}
-		}
-		switch {
-		case len(absent) == 0:
-			complete = append(complete, i)
-		case len(absent) < len(Functions[i]) || i == wit.InterfacePlugin:
-			missing = append(missing, absent...)
-		}
-	}
-	return complete, missing
 }
 
 // isHostInterface reports whether a module name is the contract's host interface in a compatible version.

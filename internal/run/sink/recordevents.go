@@ -24,7 +24,12 @@ func (rr recordsRead) apply(l *ledger) (out effects) {
 		}
 		p.nextOffset = r.Offset + 1
 		if len(block) == 0 {
-			block = make([]item, samePartitionRun(rr.records[n:]))
+			end := n // of the run of records with the same partition
+			for end < min(len(rr.records), n+itemBlockSize) && rr.records[end].Partition == r.Partition &&
+				rr.records[end].Topic == r.Topic {
+				end++
+			}
+			block = make([]item, end-n)
 		}
 		added := &block[0]
 		block = block[1:]
@@ -51,14 +56,6 @@ func (rr recordsRead) apply(l *ledger) (out effects) {
 }
 
 const itemBlockSize = 64
-
-func samePartitionRun(records []*kgo.Record) (n int) {
-	for n < min(len(records), itemBlockSize) && records[n].Partition == records[0].Partition &&
-		records[n].Topic == records[0].Topic {
-		n++
-	}
-	return n
-}
 
 // resetPartition starts a new assignment, because everything known beyond the offset is about records that no longer
 // exist. The group's offset is lowered before anything is sent.

@@ -48,14 +48,6 @@ func (a *authority) client(id string) (certificate, key string) {
 		must(x509.MarshalPKCS8PrivateKey(private)))
 }
 
-// hasIssued reports whether the authority has issued a certificate to a client.
-func (a *authority) hasIssued(c *x509.Certificate, id string) bool {
-	roots := x509.NewCertPool()
-	roots.AddCert(a.certificate)
-	_, err := c.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
-	return err == nil && c.Subject.CommonName == id
-}
-
 // Roots verify TLSURL.
 func (s *Server) Roots() *x509.CertPool {
 	roots := x509.NewCertPool()

@@ -2,6 +2,7 @@ package connectivitytest
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -161,7 +162,12 @@ func (s *Server) authenticate(r *http.Request) (Client, bool) {
 		return Client{ID: id}, false
 	}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 && secret == "" {
-		return *c, s.authority.hasIssued(r.TLS.PeerCertificates[0], c.ID)
+		certificate := r.TLS.PeerCertificates[0]
+		roots := x509.NewCertPool()
+		roots.AddCert(s.authority.certificate)
+		_, err := certificate.Verify(x509.VerifyOptions{Roots: roots,
+			KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return *c, err == nil && certificate.Subject.CommonName == c.ID
 	}
 	if secret == c.Secret {
 		return *c, true

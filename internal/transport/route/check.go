@@ -105,16 +105,13 @@ func (s *Settings) checkAddress(short, address string) error {
 		_, err = parsePort(port)
 	}
 	if err != nil || host == "" || strings.ContainsAny(host, "/@ ") {
-		return s.errorf(short, "expected host:port, found %s", quoteAddress(address))
+		quoted := strconv.Quote(address)
+		if end := strings.LastIndexByte(address, '@'); end >= 0 {
+			quoted = fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[end+1:])
+		}
+		return s.errorf(short, "expected host:port, found %s", quoted)
 	}
 	return nil
-}
-
-func quoteAddress(address string) string {
-	if end := strings.LastIndexByte(address, '@'); end >= 0 {
-		return fmt.Sprintf("\"...@%s\" (user and password have settings of their own)", address[end+1:])
-	}
-	return strconv.Quote(address)
 }
 
 func parsePort(text string) (uint16, error) {
