@@ -81,7 +81,8 @@ func (c Config) ProducerOpts(extra ...kgo.Opt) []kgo.Opt {
 	opts := append(c.opts(client),
 		kgo.ProducerBatchCompression(codecs[producer.Compression]),
 		kgo.ProducerLinger(producer.Linger),
-		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 { // called once per topic
+		// Batches are bounded by max.request.size and the topic's max.message.bytes. It is called once per topic.
+		kgo.ProducerBatchMaxBytesFn(func(topic string) int32 {
 			limit := min(c.Producer.MaxRequestBytes, batchBytesLimit)
 			if bytes, ok := c.topicLimits().Load(topic); ok {
 				limit = min(limit, bytes.(int32))

@@ -87,13 +87,13 @@ func (m *Manager) checkReplacement(file *candidateFile) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	isForAllConnectors := func(component *Component) bool { // connectors of other plugins use it, too
+		return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
+	}
 	for _, source := range m.sources {
 		mod := source.active
 		if mod == nil || !mod.info.BuiltIn || mod.info.Name != name {
 			continue
-		}
-		isForAllConnectors := func(component *Component) bool {
-			return component.Kind == wit.ComponentTransformation || component.Kind == wit.ComponentPredicate
 		}
 		if slices.ContainsFunc(mod.info.Components, isForAllConnectors) {
 			return fmt.Errorf("plugin %s is built in, and its transforms see the records of all connectors: give the "+

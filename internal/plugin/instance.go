@@ -337,23 +337,7 @@ func (i *Instance) recordOutcome(err error) {
 			i.module.counters.stopped.Add(1)
 			i.out.logger.Error("plugin stopped", "error", s.withPlugin(i.module, i.connector()))
 		}
-		// A trap of a canary counts against its version.
-		i.pool.mu.Lock()
-		observed := i.pool.canary
-		isRejected := false
-		if observed != nil {
-			observed.traps++
-			isOver := time.Now().After(observed.until)
-			isRejected = !isOver && observed.traps >= canaryTraps
-			if isOver || isRejected {
-				i.pool.canary = nil
-			}
-		}
-		i.pool.mu.Unlock()
-		if isRejected {
-			observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
-				canaryTraps, i.pool.connector, trap.Function, trap.Cause()))
-		}
+		i.pool.recordTrap(trap)
 	}
 }
 

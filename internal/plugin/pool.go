@@ -477,3 +477,23 @@ func (p *Pool) removeReader(instance *Instance) {
 	instance.use.readers--
 	p.dispatch(instance)
 }
+
+// recordTrap counts a trap of a canary, and rejects its version after canaryTraps.
+func (p *Pool) recordTrap(t *Trap) {
+	p.mu.Lock()
+	observed := p.canary
+	isRejected := false
+	if observed != nil {
+		observed.traps++
+		isOver := time.Now().After(observed.until)
+		isRejected = !isOver && observed.traps >= canaryTraps
+		if isOver || isRejected {
+			p.canary = nil
+		}
+	}
+	p.mu.Unlock()
+	if isRejected {
+		observed.reject(fmt.Sprintf("%d calls broke soon after it was activated for connector %s, last %s by %s",
+			canaryTraps, p.connector, t.Function, t.Cause()))
+	}
+}

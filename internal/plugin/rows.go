@@ -43,7 +43,7 @@ func (c *rowCheck) translateRow(index int, row, input *wit.Row) error {
 	if row.Timestamp < -1 && row.Timestamp != input.Timestamp { // unless the record already had it
 		return abi.NewViolation("row %d: expected a timestamp of -1 or above, found %d", index, row.Timestamp)
 	}
-	// The first output row of an input row shares bytes with it, which are not counted again.
+	// The first output row of an input row shares bytes with it, which are not counted.
 	isRepeated := input == c.lastInput
 	c.lastInput = input
 	inputs := [...]*wit.ValueSlice{&input.Key, &input.Value, &input.Headers}
@@ -89,7 +89,7 @@ func (c *rowCheck) translateValue(column int, value, input *wit.ValueSlice) (err
 	case wit.Absent:
 		*value = wit.ValueSlice{}
 		return nil
-	case wit.Unchanged:
+	case wit.Unchanged: // with the schema that the plugin has specified
 		schema := input.Schema
 		switch input.Encoding {
 		case wit.Unchanged:

@@ -148,7 +148,7 @@ func (m *Manager) choosePlugin(query *componentQuery) error {
 	if len(chosen) != 1 {
 		var list []string
 		for path, source := range m.sources {
-			if source.active != nil && (*query).matches(source.active) {
+			if source.active != nil && query.matches(source.active) {
 				info := &source.active.info
 				list = append(list, fmt.Sprintf("%s %s (%s)", info.Name, info.Version, path))
 			}

@@ -15,11 +15,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 	"github.com/culvert-project/culvert/internal/transport/route"
 	"github.com/culvert-project/culvert/internal/transport/session"
 	"github.com/culvert-project/culvert/wit"
-	"golang.org/x/net/http/httpguts"
 )
 
 // errOldToken is the error of a request whose CSRF token belongs to a session that has ended.

@@ -501,6 +501,7 @@ func (r *Reader) readStructure(p *Parser, dst []byte) []byte {
 	}
 	if p.mode == modeSchemaOrder {
 		p.open('{')
+		// Each member is skipped first, which is cheap: the parser's index has recorded where members end.
 		positions := make([]int, len(r.members)) // 0 means that the member is missing
 		for guess := 0; p.more(guess == 0, '}'); guess++ {
 			name := p.name()

@@ -35,11 +35,10 @@ func Looping(t testing.TB, module []byte, export string) []byte {
 				}
 			}
 		case wasm.Code:
-			r := &reader
-			bodies := make([][]byte, r.Count())
+			bodies := make([][]byte, reader.Count())
 			for n := range bodies {
-				body := r.Bytes(r.Count())
-				if n == (function - imports) {
+				body := reader.Bytes(reader.Count())
+				if n == function-imports {
 					// no locals; loop, br 0, end, unreachable, end
 					body = []byte{0x00, 0x03, 0x40, 0x0c, 0x00, 0x0b, 0x00, 0x0b}
 				}

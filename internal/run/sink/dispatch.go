@@ -135,7 +135,7 @@ func (d *dispatcher) step() (finished bool, err error) {
 			if delivery.uncheckable == nil {
 				continue
 			}
-			active.started = true
+			active.started = true // it is not requeued any more, so that the task fails by it
 			if d.firstUncheckable == nil || d.firstUncheckable.readBefore(active, delivery.rows[0]) {
 				d.firstUncheckable = &failedRow{active: active, row: delivery.rows[0],
 					err: delivery.uncheckable.failure}
@@ -155,17 +155,7 @@ func (d *dispatcher) step() (finished bool, err error) {
 		d.finishBatch(waiting) // nothing after the failed record is written
 		return d.step()
 	case waiting != nil:
-		t := d.task
-		switch idle := d.isIdle(); {
-		case !idle && (waiting.switchVersion || t.plugin.UpgradePending()): // first the queue must be sent
-			return false, nil
-		case waiting.switchVersion || t.plugin.UpgradePending():
-			if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {
-				return true, d.abort(err)
-			}
-		}
-		d.encode(waiting)
-		return false, nil
+		return d.reencode(waiting)
 	case d.next != nil && d.firstFailure == nil:
 		return d.startBatch(d.next)
 	case len(d.active) > 0:
@@ -175,6 +165,19 @@ func (d *dispatcher) step() (finished bool, err error) {
 	}
 	allChecked := d.inDoubtErr != nil && (d.firstFailure != nil || !d.task.tracker.checksPending())
 	return d.closed || allChecked, d.inDoubtErr
+}
+
+func (d *dispatcher) reencode(active *activeBatch) (finished bool, err error) {
+	if active.switchVersion || d.task.plugin.UpgradePending() {
+		if !d.isIdle() { // first the queue must be sent
+			return false, nil
+		}
+		if _, err := d.task.plugin.Upgrade(d.task.run.stopCtx); err != nil {
+			return true, d.abort(err)
+		}
+	}
+	d.encode(active)
+	return false, nil
 }
 
 func (d *dispatcher) firstIn(s batchState) *activeBatch {

@@ -83,6 +83,8 @@ func (p *partition) appendInFlight(dst []offsetRange) []offsetRange {
 	return p.appendMaybeWritten(dst, !p.revoked || p.inFlightRows > 0)
 }
 
+// appendMaybeWritten appends the offsets of partially written records and, with nonRepeatable, of those in deliveries
+// that cannot be repeated.
 func (p *partition) appendMaybeWritten(dst []offsetRange, nonRepeatable bool) []offsetRange {
 	next := int64(-1)
 	for _, item := range p.items {

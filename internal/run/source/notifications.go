@@ -65,6 +65,15 @@ func (q *triggerQueue) add(trigger *trigger) {
 	q.index(trigger)
 }
 
+func (q *triggerQueue) addFirst(trigger *trigger) {
+	q.list = slices.Insert(q.list, 0, trigger)
+	if q.byToken[trigger.token] == nil {
+		q.index(trigger)
+	} else if trigger.repeated {
+		q.repeated++
+	}
+}
+
 func (q *triggerQueue) index(t *trigger) {
 	if q.byToken == nil {
 		q.byToken = map[string]*trigger{}
@@ -225,13 +234,7 @@ func (f *feed) requeue() {
 	defer f.mu.Unlock()
 	queue := f.notifications
 	last := len(queue.processing) - 1
-	trigger := queue.processing[last]
-	queue.pending.list = slices.Insert(queue.pending.list, 0, trigger)
-	if queue.pending.byToken[trigger.token] == nil {
-		queue.pending.index(trigger)
-	} else if trigger.repeated {
-		queue.pending.repeated++
-	}
+	queue.pending.addFirst(queue.processing[last])
 	queue.processing = queue.processing[:last]
 }
 

@@ -79,14 +79,14 @@ func (p *page) flushComplete(ctx context.Context) error {
 
 // flush passes the page's chunk to the stages, with an offset if the page can continue after it.
 func (p *page) flush(ctx context.Context) error {
+	feed := p.feed
 	chunk := p.chunk
 	p.chunk = nil
 	if chunk.offsetAfter.Partition == nil && p.canCheckpoint() && !p.skipping && p.cursor.lastComplete >= 0 {
-		chunk.offsetAfter = p.feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
-			row: uint32(p.cursor.lastComplete), keys: p.cursor.completeKeys, topic: p.feed.spec().Topic})
+		chunk.offsetAfter = feed.offsetAt(position{fields: *p.fetch.Position, midPage: true,
+			row: uint32(p.cursor.lastComplete), keys: p.cursor.completeKeys, topic: feed.spec().Topic})
 	}
 	chunk.firstOfPage = !p.emitted.hasSent
-	feed := p.feed
 	hasRows := len(chunk.batch.Rows)+len(chunk.deadLetters) > 0
 	if feed.atBeginning && hasRows && p.fetch.Position != nil {
 		feed.atBeginning = false

@@ -101,26 +101,8 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 	if r.preempted != nil {
 		reason := *r.preempted
 		r.preempted = nil
-		// The outcome of the snapshot is reported, or the snapshot is deferred until the current data was read.
-		started := result.requested
-		feed := r.feed
-		r.snapshotDeferred = !started && !feed.status.caughtUp.Load()
-		if !r.snapshotDeferred {
-			if started {
-				// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over
-				// repeats it.
-				if err := feed.awaitDurable(ctx); err != nil {
-					return false, err
-				}
-			}
-			feed.mu.Lock()
-			snapshot := feed.notifications.snapshots[0]
-			feed.status.lastSnapshot = &FeedSnapshot{Snapshot: snapshot, At: time.Now().UTC(), Started: started}
-			if !started {
-				feed.log.Warn("the plugin supports no snapshots of this feed", "snapshot", snapshot)
-			}
-			feed.notifications.snapshots = feed.notifications.snapshots[1:]
-			feed.mu.Unlock()
+		if err := r.afterSnapshot(ctx, result.requested); err != nil {
+			return false, err
 		}
 		if !result.more { // the preempted step follows
 			r.reason = reason
@@ -142,6 +124,31 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 		return false, pause.For(ctx, result.wait)
 	}
 	return r.waitForWork(ctx, result)
+}
+
+// afterSnapshot reports the outcome of a requested snapshot, or defers it until the current data was read.
+func (r *readLoop) afterSnapshot(ctx context.Context, started bool) error {
+	feed := r.feed
+	r.snapshotDeferred = !started && !feed.status.caughtUp.Load()
+	if r.snapshotDeferred {
+		return nil
+	}
+	if started {
+		// Until its first page is committed, the snapshot stays in the list, so that a feed that starts over repeats
+		// it.
+		if err := feed.awaitDurable(ctx); err != nil {
+			return err
+		}
+	}
+	feed.mu.Lock()
+	defer feed.mu.Unlock()
+	snapshot := feed.notifications.snapshots[0]
+	feed.status.lastSnapshot = &FeedSnapshot{Snapshot: snapshot, At: time.Now().UTC(), Started: started}
+	if !started {
+		feed.log.Warn("the plugin supports no snapshots of this feed", "snapshot", snapshot)
+	}
+	feed.notifications.snapshots = feed.notifications.snapshots[1:]
+	return nil
 }
 
 // waitForWork acknowledges notifications and waits for something to read. done means that the feed ends, with Once.

@@ -96,13 +96,13 @@ func (f *feed) switchTo(ctx context.Context, opened *openedVersion) error {
 	f.opened = opened
 	f.index = index
 	if w := f.spec(); w.Fingerprint != f.currentFingerprint() {
-		// The plugin decides whether the previous offset remains valid.
 		f.log.Info("the query of the feed has changed", "changed", describeDiff(f.currentFingerprint(), w.Fingerprint),
 			"read again", w.OnMismatch == wit.MismatchReload)
 		f.forgetKeys(errors.New("the query of the feed has changed"))
 		f.mu.Lock()
-		f.fingerprint = w.Fingerprint
+		f.fingerprint = w.Fingerprint // following offsets are stored with it
 		f.mu.Unlock()
+		// The plugin decides whether the previous offset remains valid.
 		if w.OnMismatch == wit.MismatchReload {
 			f.position = position{fields: []wit.OffsetEntry{}}
 			f.pageStart = f.position.fields

@@ -102,6 +102,7 @@ func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string
 			DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 				return s.dial(ctx, address)
 			},
+			// A Cloud Connector does not check the certificates of systems.
 			TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
 			DisableKeepAlives:  true,
 			DisableCompression: true,
