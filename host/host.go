@@ -104,18 +104,14 @@ func newHost(ctx context.Context, c Config, m mode) (*Host, error) {
 		h.Close()
 		return nil, &SetupError{Cause: err}
 	}
-	h.logProblems(slices.Concat(problems, h.installation.Problems(), h.installation.Shadowed))
-	return h, nil
-}
-
-func (h *Host) logProblems(problems config.Problems) {
-	for _, p := range problems {
+	for _, p := range slices.Concat(problems, h.installation.Problems(), h.installation.Shadowed) {
 		if p.Warning {
 			h.installation.Log.Warn(p.String())
 		} else {
 			h.installation.Log.Error("a connector's file is rejected; the other connectors run: " + p.String())
 		}
 	}
+	return h, nil
 }
 
 // fatalProblems leaves out problems of connectors that REST created, or whose folder has a valid connector.

@@ -68,8 +68,9 @@ func (h *Host) open(ctx context.Context, c Config) (problems config.Problems, er
 	installation.Checker.Destinations = h.group.Destinations()
 	installation.Examine(setup.ToRun, func(connector *resolved.Connector) config.Problems {
 		problems := installation.Checker.Check(ctx, connector)
-		if c.Once {
-			problems = append(problems, initialStateProblem(connector)...)
+		if c.Once && connector.InitialTarget() != config.TargetStarted {
+			problems = append(problems, connector.InitialState.Problem("expected RUNNING in a run with --once, "+
+				"found %s", connector.InitialState.Raw))
 		}
 		return problems
 	})
@@ -99,15 +100,6 @@ func (h *Host) openGroup() error {
 	}
 	h.group = worker
 	return nil
-}
-
-// initialStateProblem returns the problem of a connector of a run with --once whose initial state is not RUNNING.
-func initialStateProblem(connector *resolved.Connector) config.Problems {
-	if connector.InitialTarget() == config.TargetStarted {
-		return nil
-	}
-	return config.Problems{connector.InitialState.Problem("expected RUNNING in a run with --once, found %s",
-		connector.InitialState.Raw)}
 }
 
 // start opens Kafka and the herder. The caller runs cleanup, also after an error.

@@ -80,8 +80,15 @@ func (ch *Checker) checkConverters(connector *resolved.Connector) config.Problem
 		}
 		if connector.Text(converter) != "" {
 			problems = append(problems, unknownSettings(connector, converter+".", declared)...)
-			problems = append(problems, checkConverterVersion(settings[converterVersion],
-				entryFor(connector, converter+"."+converterVersion))...)
+			// Converters are parts of the program: files from other workers name versions of Kafka or of Confluent,
+			// which have no effect.
+			entry := entryFor(connector, converter+"."+converterVersion)
+			versions, err := version.ParseRange(settings[converterVersion])
+			if err != nil {
+				problems = append(problems, problem(entry, err))
+			} else if only := buildinfo.REST(); !versions.Contains(only) {
+				problems = append(problems, warning(entry, "has no effect: the only version of converters is "+only))
+			}
 		}
 		if invalid {
 			continue
@@ -98,19 +105,6 @@ func (ch *Checker) checkConverters(connector *resolved.Connector) config.Problem
 		}
 	}
 	return problems
-}
-
-// checkConverterVersion checks the version range of a converter. Converters are parts of the program: files from other
-// workers name versions of Kafka or of Confluent, which have no effect.
-func checkConverterVersion(spec string, entry config.Entry) config.Problems {
-	versions, err := version.ParseRange(spec)
-	if err != nil {
-		return config.Problems{problem(entry, err)}
-	}
-	if only := buildinfo.REST(); !versions.Contains(only) {
-		return config.Problems{warning(entry, "has no effect: the only version of converters is "+only)}
-	}
-	return nil
 }
 
 // PingRegistries sends a request to the schema registry of each converter of a connector. report receives the setting

@@ -9,16 +9,10 @@ import (
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/java/pattern"
 	"github.com/culvert-project/culvert/internal/kafka"
-	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/sdk/go/role"
 	"github.com/culvert-project/culvert/wit"
 )
-
-// namesTopics reports whether a sink's settings name topics, which it reads if topics and topics.regex are not set.
-func namesTopics(component *plugin.Component) bool {
-	return slices.ContainsFunc(component.Settings, func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
-}
 
 // unreachableTopics finds settings of a sink that name a topic which no record can have, and topics that are read
 // although no setting writes their records. If a transform may change the topic, package sink checks the first record
@@ -31,7 +25,9 @@ func (ch *Checker) unreachableTopics(connector *resolved.Connector) config.Probl
 	settings := connector.SinkTopics()
 	topics := config.List(connector.Text("topics"))
 	regex := connector.Text("topics.regex")
-	if len(topics) == 0 && regex == "" && len(settings) == 0 && !namesTopics(component) {
+	namesTopics := slices.ContainsFunc(component.Settings,
+		func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic }) // read if topics and topics.regex are not set
+	if len(topics) == 0 && regex == "" && len(settings) == 0 && !namesTopics {
 		const neither = "Must configure one of topics or topics.regex"
 		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),
 			problem(entryFor(connector, "topics.regex"), errors.New(neither))}
@@ -43,60 +39,44 @@ func (ch *Checker) unreachableTopics(connector *resolved.Connector) config.Probl
 	case len(topics) > 0 && regex != "":
 		return nil // only one of them is allowed, which another check reports
 	case regex != "":
-		return outsideRegex(settings, regex)
+		var problems config.Problems
+		compiled, err := pattern.Compile(regex)
+		if err != nil {
+			return nil // another check reports it
+		}
+		for _, entry := range settings {
+			topic := resolved.TopicOf(entry)
+			matches, err := resolved.MatchesTopic(compiled, topic)
+			if err != nil {
+				return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
+			}
+			if !matches {
+				problems = append(problems, problem(entry, fmt.Errorf("expected a topic that topics.regex (%s) "+
+					"matches as a whole, found %q, which no record can reach", regex, topic)))
+			}
+		}
+		return problems
 	case len(topics) == 0:
 		return nil // the sink reads the topics of its settings
 	}
-	problems := outsideTopics(settings, topics)
-	if !effect.DropsRecords {
-		problems = append(problems, unwrittenTopics(settings, topics, entryFor(connector, "topics"))...)
-	}
-	return problems
-}
-
-// outsideTopics returns problems of the settings that name a topic which the sink does not read.
-func outsideTopics(settings []config.Entry, topics []string) (problems config.Problems) {
+	var problems config.Problems
 	for _, entry := range settings {
 		if topic := resolved.TopicOf(entry); !slices.Contains(topics, topic) {
 			problems = append(problems, problem(entry, fmt.Errorf("expected one of topics (%s), found %q, which no "+
 				"record can reach", strings.Join(topics, ", "), topic)))
 		}
 	}
-	return problems
-}
-
-// outsideRegex returns problems of the settings that name a topic which topics.regex does not match. It returns none
-// for an invalid pattern, which another check reports.
-func outsideRegex(settings []config.Entry, regex string) (problems config.Problems) {
-	compiled, err := pattern.Compile(regex)
-	if err != nil {
-		return nil
-	}
-	for _, entry := range settings {
-		topic := resolved.TopicOf(entry)
-		matches, err := resolved.MatchesTopic(compiled, topic)
-		if err != nil {
-			return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
+	if !effect.DropsRecords {
+		var written, descriptions []string
+		for _, s := range settings {
+			written = append(written, resolved.TopicOf(s))
+			descriptions = append(descriptions, s.Key+" ("+resolved.TopicOf(s)+")")
 		}
-		if !matches {
-			problems = append(problems, problem(entry, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
-				"a whole, found %q, which no record can reach", regex, topic)))
-		}
-	}
-	return problems
-}
-
-// unwrittenTopics returns a problem of the entry topics for each topic that is read and that no setting names.
-func unwrittenTopics(settings []config.Entry, topics []string, entry config.Entry) (problems config.Problems) {
-	var written, descriptions []string
-	for _, s := range settings {
-		written = append(written, resolved.TopicOf(s))
-		descriptions = append(descriptions, s.Key+" ("+resolved.TopicOf(s)+")")
-	}
-	for _, topic := range topics {
-		if !slices.Contains(written, topic) {
-			problems = append(problems, problem(entry, fmt.Errorf("expected topics that one of %s names, found %q: "+
-				"nothing writes its records", strings.Join(descriptions, ", "), topic)))
+		for _, topic := range topics {
+			if !slices.Contains(written, topic) {
+				problems = append(problems, problem(entryFor(connector, "topics"), fmt.Errorf("expected topics that "+
+					"one of %s names, found %q: nothing writes its records", strings.Join(descriptions, ", "), topic)))
+			}
 		}
 	}
 	return problems

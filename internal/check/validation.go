@@ -139,7 +139,20 @@ func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) 
 		}
 	}
 	problems := ch.check(ctx, connector, validate)
-	builder.addRecommendations(validated)
+	for _, value := range validated {
+		added := builder.find(value.Key.Name)
+		if added == nil {
+			if _, isSet := builder.connector.Entry(value.Key.Name); isSet {
+				continue // its declaration was added
+			}
+			value.Value = value.Key.DefaultValue
+			builder.add("", value)
+			continue
+		}
+		added.Value.RecommendedValues = append([]string{}, value.Recommended...)
+		added.Value.Visible = value.Visible
+		added.Definition.Documentation = value.Key.Documentation
+	}
 	if setting.Trim(connector.Text("name")) == "" {
 		problems = append(problems, config.Problem{Setting: "name", Text: setting.Missing("name")})
 	}
@@ -450,24 +463,6 @@ func newDefinition(spec wit.ConfigKey, prefix string, isCommon bool) Definition 
 		definition.DefaultValue = &hidden
 	}
 	return definition
-}
-
-// addRecommendations copies recommended values, visibility, documentation and new settings from the plugin.
-func (v *validationBuilder) addRecommendations(validated []wit.ConfigValue) {
-	for _, value := range validated {
-		added := v.find(value.Key.Name)
-		if added == nil {
-			if _, isSet := v.connector.Entry(value.Key.Name); isSet {
-				continue // its declaration was added
-			}
-			value.Value = value.Key.DefaultValue
-			v.add("", value)
-			continue
-		}
-		added.Value.RecommendedValues = append([]string{}, value.Recommended...)
-		added.Value.Visible = value.Visible
-		added.Definition.Documentation = value.Key.Documentation
-	}
 }
 
 func (v *validationBuilder) find(name string) *Validated {

@@ -65,7 +65,25 @@ func (s *FolderStore) Watch(ctx context.Context, changed func(Snapshot)) {
 			}
 			w.scheduleScan(s.settle)
 		case <-w.timer.C:
-			w.scanNow()
+			w.scanDue = false
+			w.state.mu.Lock()
+			different, unstable := w.scan()
+			w.ready.Store(true)
+			requested := w.consumeRequest(different)
+			isFirst := !w.reported && !unstable
+			report := different || requested || isFirst
+			var snapshot Snapshot
+			if report {
+				snapshot = w.snapshot(requested)
+			}
+			w.state.mu.Unlock()
+			if report {
+				w.reported = true
+				w.changed(snapshot)
+			}
+			if unstable {
+				w.scheduleScan(w.settle)
+			}
 		}
 	}
 }
@@ -84,28 +102,6 @@ func (w *folderWatch) scheduleScan(after time.Duration) {
 	if !w.scanDue {
 		w.scanDue = true
 		w.timer.Reset(after)
-	}
-}
-
-func (w *folderWatch) scanNow() {
-	w.scanDue = false
-	w.state.mu.Lock()
-	different, unstable := w.scan()
-	w.ready.Store(true)
-	requested := w.consumeRequest(different)
-	isFirst := !w.reported && !unstable
-	report := different || requested || isFirst
-	var snapshot Snapshot
-	if report {
-		snapshot = w.snapshot(requested)
-	}
-	w.state.mu.Unlock()
-	if report {
-		w.reported = true
-		w.changed(snapshot)
-	}
-	if unstable {
-		w.scheduleScan(w.settle)
 	}
 }
 

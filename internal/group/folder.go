@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configtopic"
@@ -28,25 +27,6 @@ type Folder struct {
 	mu          sync.Mutex
 	digest      string
 	conflicting string // the workers whose folders differ from this leader's; "" also means no leader
-}
-
-// openFolder opens the folder of the worker with the options for a reloader of its files.
-func (w *Worker) openFolder(o reload.Options) *Folder {
-	o.Checker.Plans = &check.Plans{} // apart from the topic's, because a file has its settings in another order
-	f := &Folder{worker: w, files: reload.New(o, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))}
-	if w.Files.Folder != "" || len(w.Connectors) > 0 {
-		f.digest = connectorsDigest(w.Connectors)
-	}
-	w.mu.Lock()
-	w.folder = f
-	w.mu.Unlock()
-	return f
-}
-
-func (f *Folder) publishedDigest() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.digest
 }
 
 // recordBatch is the number of records of a folder from which they are written: with each batch the group distributes

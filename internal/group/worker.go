@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/culvert-project/culvert/internal/base/pause"
+	"github.com/culvert-project/culvert/internal/check"
 	"github.com/culvert-project/culvert/internal/cluster"
 	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/configtopic"
@@ -342,7 +343,10 @@ func (w *Worker) workerID() string {
 }
 
 func (w *Worker) folderDigest() string {
-	return w.openedFolder().publishedDigest()
+	f := w.openedFolder()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.digest
 }
 
 // divideLimits sets this worker's share of each origin's limits: a service sees one client (RATIONALE.md P16).
@@ -496,7 +500,16 @@ func (w *Worker) Applied(s config.Snapshot) {
 
 // Follow implements [Opener].
 func (w *Worker) Follow(o reload.Options) (connectors, files *reload.Reloader, watch func(context.Context)) {
-	folder := w.openFolder(o)
+	fileOptions := o
+	fileOptions.Checker.Plans = &check.Plans{} // not the topic's: a file has its settings in another order
+	files = reload.New(fileOptions, reload.FolderStore(w.Files, w.Connectors, nil, w.Settings, w.Log))
+	folder := &Folder{worker: w, files: files}
+	if w.Files.Folder != "" || len(w.Connectors) > 0 {
+		folder.digest = connectorsDigest(w.Connectors)
+	}
+	w.mu.Lock()
+	w.folder = folder
+	w.mu.Unlock()
 	r := reload.New(o, w.store)
 	return r, folder.files, func(ctx context.Context) {
 		var watching sync.WaitGroup

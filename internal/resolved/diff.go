@@ -34,8 +34,11 @@ func compare(written map[string]string, connector *Connector) (e Action, setting
 		return NoChange, nil
 	}
 	declarations := connector.Class.Component.Table()
-	if _, byDestination := settingWithRole(declarations, written, role.Destination); byDestination {
-		return Restart, settings
+	for key, value := range written {
+		spec, ok := declarations.Find(key)
+		if ok && spec.Role() == role.Destination && setting.Trim(value) != "" {
+			return Restart, settings
+		}
 	}
 	for _, key := range settings {
 		spec, ok := declarations.Find(key)
@@ -47,15 +50,6 @@ func compare(written map[string]string, connector *Connector) (e Action, setting
 		}
 	}
 	return UpdateInPlace, settings
-}
-
-func settingWithRole(declarations *setting.Table, written map[string]string, role string) (name string, ok bool) {
-	for key, value := range written {
-		if spec, declared := declarations.Find(key); declared && spec.Role() == role && setting.Trim(value) != "" {
-			return key, true
-		}
-	}
-	return "", false
 }
 
 // RunningConnector is a connector of a worker.

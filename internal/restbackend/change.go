@@ -86,7 +86,13 @@ func (b *Backend) writeConnector(ctx context.Context, name string,
 	if err := b.restartIfFailed(ctx, name, running, result.Created); err != nil {
 		return result, err
 	}
-	result.Info = b.infoAfterWrite(name, result.Created)
+	h := b.herder()
+	info, _ := h.Info(name)
+	info.Name = name
+	if result.Created || info.Tasks == nil {
+		info.Tasks = []connect.TaskID{}
+	}
+	result.Info = info
 	result.Version = r.Stored(name).Version
 	return result, nil
 }
@@ -307,14 +313,4 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 		return checked, timeoutError(ctx)
 	}
 	return checked, nil
-}
-
-func (b *Backend) infoAfterWrite(name string, created bool) connect.Info {
-	h := b.herder()
-	info, _ := h.Info(name)
-	info.Name = name
-	if created || info.Tasks == nil {
-		info.Tasks = []connect.TaskID{}
-	}
-	return info
 }

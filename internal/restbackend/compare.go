@@ -59,7 +59,14 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 		running = []resolved.RunningConnector{checked.current}
 		comparison.File = checked.current.File
 		comparison.KeepsRunning = len(checked.errors) > 0 && !checked.current.Rejected
-		b.compareStored(r, checked.current, comparison, isPassword)
+		stored := r.Stored(checked.current.Name)
+		comparison.StoredProblem = r.Rejection(checked.current.Name)
+		comparison.Version = stored.Version
+		if err := stored.Problems.Err(); err != nil {
+			comparison.StoredProblem = err.Error()
+		} else if stored.Name == checked.current.Name {
+			comparison.Stored = rest.Differences(checked.current.Raw, stored.Raw(), isPassword)
+		}
 	}
 	if checked.locked == nil {
 		checked.locked = r.Store().CheckWritable(name, "")
@@ -91,34 +98,6 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	return checked, nil
 }
 
-// compareStored sets the parts of the comparison about the stored configuration.
-func (b *Backend) compareStored(r *reload.Reloader, running resolved.RunningConnector, comparison *rest.Comparison,
-	isPassword func(string) bool) {
-	stored := r.Stored(running.Name)
-	comparison.StoredProblem = r.Rejection(running.Name)
-	comparison.Version = stored.Version
-	if err := stored.Problems.Err(); err != nil {
-		comparison.StoredProblem = err.Error()
-	} else if stored.Name == running.Name {
-		comparison.Stored = rest.Differences(running.Raw, stored.Raw(), isPassword)
-	}
-}
-
-// topicsOfFeeds returns the topics of the feeds that this worker reads for a connector, by feed.
-func (b *Backend) topicsOfFeeds(name string) map[string]string {
-	topics := map[string]string{}
-	metrics, _ := b.herder().ConnectorMetrics(name)
-	for _, task := range metrics.Tasks {
-		if task.Progress == nil {
-			continue
-		}
-		for _, feed := range task.Feeds {
-			topics[feed.Name] = feed.Topic
-		}
-	}
-	return topics
-}
-
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them, and those with another topic whose
 // rows were read before.
 func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, comparison *rest.Comparison) {
@@ -148,7 +127,16 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	if running := checked.current.Config; running != nil {
 		movedTopics = check.MovedTopics(running, c)
 	}
-	current := b.topicsOfFeeds(c.Name)
+	current := map[string]string{}
+	metrics, _ := b.herder().ConnectorMetrics(c.Name)
+	for _, task := range metrics.Tasks {
+		if task.Progress == nil {
+			continue
+		}
+		for _, feed := range task.Feeds {
+			current[feed.Name] = feed.Topic
+		}
+	}
 	for i, f := range opened.Feeds {
 		changedFields := stored[f.Name].Changed
 		if changedFields != nil {
