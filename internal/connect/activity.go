@@ -91,7 +91,8 @@ func (a *Activity) Add(other Activity) {
 	if other.LastActive != nil && (a.LastActive == nil || other.LastActive.After(*a.LastActive)) {
 		a.LastActive = other.LastActive
 	}
-	if other.Complete != nil && (a.Complete == nil || isWeaker(*other.Complete, *a.Complete)) {
+	if other.Complete != nil &&
+		(a.Complete == nil || slices.Index(proofs, *other.Complete) < slices.Index(proofs, *a.Complete)) {
 		a.Complete = other.Complete
 	}
 	if other.Load == nil {
@@ -130,8 +131,6 @@ func (a *Activity) addMinutes(other []*int64) {
 
 // proofs are the values of Complete, the weakest first, see [FeedProgress].
 var proofs = []string{"unproven", "count", "key", "delta"}
-
-func isWeaker(a, b string) bool { return slices.Index(proofs, a) < slices.Index(proofs, b) }
 
 func union(a, b []string) []string {
 	if len(b) == 0 {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/culvert-project/culvert/internal/config"
 	"github.com/culvert-project/culvert/internal/deadletters"
 	"github.com/culvert-project/culvert/internal/events"
 	"github.com/culvert-project/culvert/internal/guard"
@@ -149,12 +148,6 @@ func (ctl *controller) report(run *connectorRun, kind eventKind, err error) {
 	}
 }
 
-func (ctl *controller) setTarget(target TargetState, kind eventKind) {
-	ctl.enqueue(event{kind: kind, apply: func(context.Context) {
-		ctl.update(func(desired *spec, _ *status) { desired.target = target })
-	}})
-}
-
 // replaceConfig sets a new configuration and restarts the connector with it.
 func (ctl *controller) replaceConfig(options *Options, connector *resolved.Connector) {
 	ctl.update(func(desired *spec, observed *status) {
@@ -187,10 +180,6 @@ func (ctl *controller) replaceEquivalent(connector *resolved.Connector) {
 		desired.config = connector
 		observed.rejected = nil
 	})
-}
-
-func (ctl *controller) rejectConfig(problems config.Problems) {
-	ctl.update(func(_ *spec, observed *status) { observed.rejected = problems })
 }
 
 func (ctl *controller) isActive() bool { return ctl.activity != nil && !ctl.activity.isStopping }

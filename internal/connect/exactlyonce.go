@@ -25,13 +25,6 @@ func (run *connectorRun) requiresExactlyOnce() bool {
 	return strings.EqualFold(run.config.Text("exactly.once.support"), "required")
 }
 
-func (run *connectorRun) checkExactlyOnceSupport(s wit.Support) error {
-	if run.requiresExactlyOnce() && s.Unsupported != nil {
-		return &wit.Error{Kind: wit.ErrorConfig, Message: "exactly.once.support=required: " + *s.Unsupported}
-	}
-	return nil
-}
-
 // producerConfig returns the configuration of the connector's producers and the key under which they are shared.
 func (run *connectorRun) producerConfig() (kafkaConfig kafka.Config, key string) {
 	kafkaConfig, key = run.clientConfig("producer.override.")

@@ -199,7 +199,9 @@ func (h *Herder) RunningConfig(name string) (resolved.RunningConnector, error) {
 
 // RejectConfig records why a newer configuration is rejected. No problems means that none was rejected.
 func (h *Herder) RejectConfig(name string, problems config.Problems) error {
-	return h.withController(name, func(ctl *controller) { ctl.rejectConfig(problems) })
+	return h.withController(name, func(ctl *controller) {
+		ctl.update(func(_ *spec, observed *status) { observed.rejected = problems })
+	})
 }
 
 // Remove stops a connector and deletes it. Its offsets remain.
@@ -239,7 +241,11 @@ func (h *Herder) WaitIdle(ctx context.Context) error {
 // SetTarget moves a connector to a target state: a stopped connector has no tasks.
 func (h *Herder) SetTarget(name string, target TargetState) error {
 	kinds := map[TargetState]eventKind{Running: evResume, Paused: evPause, Stopped: evStop}
-	return h.withController(name, func(ctl *controller) { ctl.setTarget(target, kinds[target]) })
+	return h.withController(name, func(ctl *controller) {
+		ctl.enqueue(event{kind: kinds[target], apply: func(context.Context) {
+			ctl.update(func(desired *spec, _ *status) { desired.target = target })
+		}})
+	})
 }
 
 // Restart restarts a connector, or only the given tasks. A paused or stopped connector remains so. If none of its tasks

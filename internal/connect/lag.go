@@ -7,12 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/culvert-project/culvert/internal/base/away"
 	"github.com/culvert-project/culvert/internal/base/pause"
@@ -36,15 +33,6 @@ type lagTracker struct {
 	mu     sync.Mutex
 	topics []string // topics of the sink
 	regex  string   // topics.regex; "" if topics selects them
-}
-
-func newLagTracker(run *connectorRun, task int) (*lagTracker, error) {
-	clients, err := kafka.OpenClients(kafka.NewConsumerAdmin, run.clients.kafka)
-	if err != nil {
-		return nil, err
-	}
-	return &lagTracker{clients: clients, run: run, task: task, log: run.log, group: run.group(),
-		offsetReset: run.clients.kafka.Consumer.Reset}, nil
 }
 
 func (run *connectorRun) group() string {
@@ -108,17 +96,6 @@ func (l *lagTracker) logNothingToRead(ctx context.Context, ends map[string]kafka
 	return err
 }
 
-// checkTopicsExist returns an error for missing topics, because a misspelt name would go unnoticed.
-func (l *lagTracker) checkTopicsExist(ctx context.Context) error {
-	_, missing, err := l.currentEnds(ctx)
-	if err != nil || len(missing) == 0 {
-		return err
-	}
-	return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the other "+
-		"topics were written; correct the name or bootstrap.servers (of the worker, or "+
-		"consumer.override.bootstrap.servers), or create the topic", strings.Join(missing, ", "))
-}
-
 func (l *lagTracker) isCaughtUp(ctx context.Context) (bool, error) {
 	return l.hasCommittedUpTo(ctx, l.startEnds)
 }
@@ -142,7 +119,7 @@ func (l *lagTracker) hasCommittedUpTo(ctx context.Context, ends map[string]kafka
 // consumer reports it (kafka.Consumer).
 func (l *lagTracker) positions(ctx context.Context,
 	ends map[string]kafka.Positions) (from, uncommitted map[string]kafka.Positions, err error) {
-	committed, err := l.committedOffsets(ctx)
+	committed, err := l.clients.Admin.Committed(ctx, l.group)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -179,15 +156,6 @@ func (l *lagTracker) positions(ctx context.Context,
 		}
 	}
 	return from, uncommitted, nil
-}
-
-// committedOffsets returns the committed offsets of the group; nil if the group does not exist.
-func (l *lagTracker) committedOffsets(ctx context.Context) (map[string]kafka.Positions, error) {
-	committed, err := l.clients.Admin.Committed(ctx, l.group)
-	if errors.Is(err, kerr.GroupIDNotFound) {
-		return nil, nil
-	}
-	return committed, err
 }
 
 // currentEnds returns the end offsets of the topics, and the topics that do not exist, unless a regex selects them.

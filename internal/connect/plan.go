@@ -79,7 +79,9 @@ func (run *connectorRun) plan(ctx context.Context, purpose planPurpose) (plan wi
 	}
 	plan, err = run.callPlan(ctx, binding, limit)
 	if err == nil && purpose == planToRun {
-		err = run.checkExactlyOnceSupport(plan.ExactlyOnce)
+		if reason := plan.ExactlyOnce.Unsupported; reason != nil && run.requiresExactlyOnce() {
+			err = &wit.Error{Kind: wit.ErrorConfig, Message: "exactly.once.support=required: " + *reason}
+		}
 		plan.Claims = append(run.config.QualifyClaims(plan.Claims), run.transactionalClaims(plan)...)
 	}
 	return plan, err

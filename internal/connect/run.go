@@ -15,8 +15,10 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/resolved"
 	"github.com/culvert-project/culvert/internal/run/offset"
+	"github.com/culvert-project/culvert/internal/run/sink"
 	"github.com/culvert-project/culvert/internal/service"
 	"github.com/culvert-project/culvert/internal/transport"
+	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -142,7 +144,14 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 		return nil, err
 	}
 	if run.isSink() {
-		run.taskSet.unmatched = run.newUnmatchedTopics()
+		unmatched := &sink.UnmatchedTopics{Settings: map[string]string{}}
+		for _, e := range run.config.SinkTopics() {
+			unmatched.Settings[setting.Trim(e.Value.Reveal())] = e.Key
+		}
+		if run.config.Effect().ByTopic {
+			unmatched.InputTopics = config.List(run.config.Text("topics"))
+		}
+		run.taskSet.unmatched = unmatched
 	}
 	configs, err := run.planTasks(ctx)
 	if err != nil {

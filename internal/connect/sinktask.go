@@ -3,6 +3,7 @@ package connect
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/culvert-project/culvert/internal/config"
@@ -13,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/internal/run/sink"
 	core "github.com/culvert-project/culvert/internal/run/task"
 	"github.com/culvert-project/culvert/sdk/go/role"
-	"github.com/culvert-project/culvert/sdk/go/setting"
 )
 
 // runSink runs a task of a sink until ctx ends, or with once up to the end offsets at the start.
@@ -25,10 +25,12 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		return err
 	}
 	defer transforms.close()
-	tracker, err := newLagTracker(run, t.number)
+	clients, err := kafka.OpenClients(kafka.NewConsumerAdmin, run.clients.kafka)
 	if err != nil {
 		return err
 	}
+	tracker := &lagTracker{clients: clients, run: run, task: t.number, log: run.log, group: run.group(),
+		offsetReset: run.clients.kafka.Consumer.Reset}
 	defer tracker.clients.Close()
 	deadLetters, err := t.openDeadLetters(ctx, binding)
 	if err != nil {
@@ -70,36 +72,40 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		tracker.track(trackCtx, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
 	}()
 	metrics := t.metrics
-	t.setRunning(func(progress *Progress) { t.fillSinkProgress(progress, task.Progress(), &taskLag, metrics) },
-		func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
+	t.setRunning(func(progress *Progress) {
+		current := task.Progress()
+		progress.Counters = metrics.Snapshot(time.Now())
+		progress.Errors = current.Errors
+		progress.LastError = current.LastError
+		progress.Refusal = current.Refusal
+		progress.Flow = current.Flow
+		progress.Partitions = int64(current.Partitions)
+		progress.Read = current.Read
+		progress.Rows = current.Written
+		progress.Failed = current.Skipped
+		progress.Warnings = current.Warnings
+		progress.Batches = current.Batches
+		progress.Requests = current.Requests
+		progress.Reencoded = current.Reencoded
+		if t.number == 0 { // both are counts of all tasks of the connector
+			progress.Uncertain = int64(current.InDoubt)
+			if progress.IsLagKnown = taskLag.isKnown.Load(); progress.IsLagKnown {
+				progress.Lag = taskLag.group.Load()
+			}
+		}
+		progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
+	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	err = transforms.withPlugin(task.Run(ctx))
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desiredSpec().sourcesRan {
-		return tracker.checkTopicsExist(ctx)
+		_, missing, err := tracker.currentEnds(ctx) // a misspelt name would go unnoticed
+		if err != nil || len(missing) == 0 {
+			return err
+		}
+		return fmt.Errorf("topics: expected topics that exist, found none with the name %s: the records of the other "+
+			"topics were written; correct the name or bootstrap.servers (of the worker, or "+
+			"consumer.override.bootstrap.servers), or create the topic", strings.Join(missing, ", "))
 	}
 	return err
-}
-
-func (t *task) fillSinkProgress(progress *Progress, current sink.Progress, taskLag *lag, metrics *core.Metrics) {
-	progress.Counters = metrics.Snapshot(time.Now())
-	progress.Errors = current.Errors
-	progress.LastError = current.LastError
-	progress.Refusal = current.Refusal
-	progress.Flow = current.Flow
-	progress.Partitions = int64(current.Partitions)
-	progress.Read = current.Read
-	progress.Rows = current.Written
-	progress.Failed = current.Skipped
-	progress.Warnings = current.Warnings
-	progress.Batches = current.Batches
-	progress.Requests = current.Requests
-	progress.Reencoded = current.Reencoded
-	if t.number == 0 { // both are counts of all tasks of the connector
-		progress.Uncertain = int64(current.InDoubt)
-		if progress.IsLagKnown = taskLag.isKnown.Load(); progress.IsLagKnown {
-			progress.Lag = taskLag.group.Load()
-		}
-	}
-	progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
 }
 
 func (t *task) sinkOptions(binding *plugin.Binding, transforms *chainFactory) sink.Options {
@@ -151,15 +157,4 @@ func flushInterval(roles resolved.Roles, worker *config.Worker) time.Duration {
 		return worker.Duration(workerSetting)
 	}
 	return roles.Duration(role.SinkFlushIntervalMS)
-}
-
-func (run *connectorRun) newUnmatchedTopics() *sink.UnmatchedTopics {
-	unmatched := &sink.UnmatchedTopics{Settings: map[string]string{}}
-	for _, e := range run.config.SinkTopics() {
-		unmatched.Settings[setting.Trim(e.Value.Reveal())] = e.Key
-	}
-	if run.config.Effect().ByTopic {
-		unmatched.InputTopics = config.List(run.config.Text("topics"))
-	}
-	return unmatched
 }

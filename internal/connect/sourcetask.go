@@ -65,7 +65,20 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		progress.LastCaughtUp = current.LastCaughtUp
 		progress.LastNotified = current.LastNotified
 		progress.Feeds = current.Feeds
-		run.redactFeeds(progress.Feeds)
+		// Tasks share them: they are replaced, not changed.
+		for i := range progress.Feeds {
+			f := &progress.Feeds[i]
+			if f.LastRequest != nil {
+				redacted := *f.LastRequest
+				redacted.Request = run.options.Worker.Redact(redacted.Request)
+				f.LastRequest = &redacted
+			}
+			if f.LastError != nil {
+				redacted := *f.LastError
+				redacted.Message = run.options.Worker.Redact(redacted.Message)
+				f.LastError = &redacted
+			}
+		}
 	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
 	setRequestSnapshot := func(request func(feed, ident string) error) {
 		run.controller.update(func(*spec, *status) { t.requestSnapshot = request })
@@ -74,23 +87,6 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 	defer setRequestSnapshot(nil)
 	defer run.taskSet.idle.addTask()()
 	return t.asFencedError(transforms.withPlugin(task.Run(ctx)))
-}
-
-// redactFeeds removes secrets from the requests and errors of feeds. It replaces them, because tasks share them.
-func (run *connectorRun) redactFeeds(feeds []FeedProgress) {
-	for i := range feeds {
-		f := &feeds[i]
-		if f.LastRequest != nil {
-			redacted := *f.LastRequest
-			redacted.Request = run.options.Worker.Redact(redacted.Request)
-			f.LastRequest = &redacted
-		}
-		if f.LastError != nil {
-			redacted := *f.LastError
-			redacted.Message = run.options.Worker.Redact(redacted.Message)
-			f.LastError = &redacted
-		}
-	}
 }
 
 func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {

@@ -82,7 +82,11 @@ func (t *task) loop(ctx context.Context, once bool) {
 		}))
 		waitCtx, mustRestart := t.nextWork(ctx)
 		if mustRestart && ctx.Err() == nil {
-			t.resetForRestart()
+			t.run.controller.update(func(_ *spec, observed *status) {
+				t.isWorking = false
+				delete(observed.clocks, t.number)
+				t.setState(t.state)
+			})
 			run.log.Info("the task is restarted on request", "task", t.number)
 			continue
 		}
@@ -201,14 +205,6 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 		t.setState(Unassigned)
 	}
 	return restartsAt
-}
-
-func (t *task) resetForRestart() {
-	t.run.controller.update(func(_ *spec, observed *status) {
-		t.isWorking = false
-		delete(observed.clocks, t.number)
-		t.setState(t.state)
-	})
 }
 
 func (t *task) hasProgress() bool {

@@ -56,9 +56,6 @@ func (run *connectorRun) warnWithheld(info plugin.Info, pluginView *resolved.Vie
 
 const taskClassKey = "task.class"
 
-// taskClass returns the task class of a connector class, for example OData2SourceTask for OData2SourceConnector.
-func taskClass(class string) string { return strings.TrimSuffix(class, "Connector") + "Task" }
-
 // unresolvedTaskConfig returns a task config as Kafka Connect shows it. Values that the plugin did not change, or may
 // not see, are shown as written, with references; values that the plugin set are shown as it returned them.
 func (run *connectorRun) unresolvedTaskConfig(connector *resolved.Connector, planned []wit.Setting) map[string]string {
@@ -82,7 +79,8 @@ func (run *connectorRun) unresolvedTaskConfig(connector *resolved.Connector, pla
 			settings[s.Name] = run.options.Worker.Redact(settings[s.Name])
 		}
 	}
-	settings[taskClassKey] = taskClass(run.component().Name)
+	// For example OData2SourceTask for OData2SourceConnector.
+	settings[taskClassKey] = strings.TrimSuffix(run.component().Name, "Connector") + "Task"
 	return settings
 }
 

@@ -134,21 +134,6 @@ type question struct {
 	Form     url.Values
 }
 
-// askForAll returns the question before an action for all letters that match the filter of the form.
-func (pr *pageRequest) askForAll(a action) (any, error) {
-	form := maps.Clone(pr.formValues)
-	form.Del("letter")
-	selected := selection(form)
-	form.Set("since", selected.Since)
-	form.Set("until", selected.Until)
-	form.Set("sure", "yes")
-	var list rest.DeadLetterList
-	err := pr.get(lettersRoute+"?"+filterOf(form).Encode(), &list, form.Get("name"))
-	pr.title = "All letters that match"
-	return outcome{Back: backLink(pr.formValues.Get("back")),
-		Question: &question{Label: a.Label, Matching: list.Matching, Form: form}}, err
-}
-
 // Title returns the title of the worst result.
 func (o outcome) Title() string {
 	titles := [...]string{done: "Done", partlyDone: "Partly done", notDone: "Not done", refusedAgain: "Refused again",
@@ -248,7 +233,17 @@ func (pr *pageRequest) act() (any, error) {
 	}
 	isTrial := pr.formValues.Get("dry") != ""
 	if pr.formValues.Get("matching") != "" && pr.formValues.Get("sure") == "" && !isTrial {
-		return pr.askForAll(a)
+		form := maps.Clone(pr.formValues) // of the question before an action for all letters that match
+		form.Del("letter")
+		selected := selection(form)
+		form.Set("since", selected.Since)
+		form.Set("until", selected.Until)
+		form.Set("sure", "yes")
+		var list rest.DeadLetterList
+		err := pr.get(lettersRoute+"?"+filterOf(form).Encode(), &list, form.Get("name"))
+		pr.title = "All letters that match"
+		return outcome{Back: backLink(pr.formValues.Get("back")),
+			Question: &question{Label: a.Label, Matching: list.Matching, Form: form}}, err
 	}
 	for _, name := range names {
 		form := maps.Clone(pr.formValues)

@@ -45,14 +45,6 @@ func scale(values []*float64, factor float64) []*float64 {
 	return result
 }
 
-// lastValue returns the last value. ok is false if it is unknown.
-func lastValue(values []*float64) (value float64, ok bool) {
-	if len(values) == 0 || values[len(values)-1] == nil {
-		return 0, false
-	}
-	return *values[len(values)-1], true
-}
-
 // highestValue returns the greatest known value, or zero.
 func highestValue(values ...*float64) (maximum float64) {
 	for _, value := range values {

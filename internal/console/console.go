@@ -170,7 +170,15 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-store")
 	name := cmp.Or(strings.TrimPrefix(r.URL.Path, "/console/"), home)
 	if strings.HasPrefix(name, "assets/") {
-		c.asset(w, r, name)
+		data, err := assetFiles.ReadFile(name)
+		if err != nil {
+			http.Error(w, "There is no such file", http.StatusNotFound)
+			return
+		}
+		if r.URL.RawQuery == c.version || strings.HasPrefix(name, "assets/vendor/") { // their names have versions
+			h.Set("Cache-Control", "private, max-age=31536000, immutable")
+		}
+		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
 		return
 	}
 	p, ok := pages[name]
@@ -212,18 +220,6 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	c.serve(w, pr, name, p)
-}
-
-func (c *console) asset(w http.ResponseWriter, r *http.Request, file string) {
-	data, err := assetFiles.ReadFile(file)
-	if err != nil {
-		http.Error(w, "There is no such file", http.StatusNotFound)
-		return
-	}
-	if r.URL.RawQuery == c.version || strings.HasPrefix(file, "assets/vendor/") { // vendor files have versioned names
-		w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
-	}
-	http.ServeContent(w, r, file, time.Time{}, bytes.NewReader(data))
 }
 
 // serve answers with a page, or with the fragments that the script does not have.

@@ -131,8 +131,8 @@ func (f *figures) read(pr *pageRequest) {
 		steps := max(60/hour.Step, 1)
 		rows := mergeSteps(hour.Rows, steps, false)
 		refused := mergeSteps(hour.Refused, steps, false)
-		if n, ok := lastValue(rows); ok {
-			f.Rows = &n
+		if n := len(rows); n > 0 {
+			f.Rows = rows[n-1]
 		}
 		f.Refused = new(float64)
 		for _, n := range refused {

@@ -19,13 +19,18 @@ import (
 // templateFuncs are the functions of templates. Foreign text must pass line, brief or text, since it may contain
 // characters that reorder or hide adjacent text.
 var templateFuncs = template.FuncMap{
-	"line": shown.Line, "text": shown.Text, "brief": brief, "json": oneLineJSON, "lines": linesOfText, "id": elementID,
-	"at": formatTime, "exactly": formatExactly, "rate": formatRate, "count": formatCount, "bytes": formatBytes,
-	"wholePercent": wholePercent, "state": stateWord, "look": lookOf, "icon": icon,
-	"query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText, "spark": sparkOf,
-	"loadShare": loadShare, "hasLetters": hasLetters, "canEdit": canEdit, "keyLine": keyLine, "tree": treeOf,
+	"line": shown.Line, "text": shown.Text, "brief": brief, "lines": linesOfText, "id": elementID, "at": formatTime,
+	"rate": formatRate, "count": formatCount, "bytes": formatBytes, "wholePercent": wholePercent, "state": stateWord,
+	"look": lookOf, "icon": icon, "query": query, "seconds": formatSeconds, "actions": rowActions, "flow": flowText,
+	"spark": sparkOf, "loadShare": loadShare, "canEdit": canEdit, "keyLine": keyLine, "tree": treeOf,
 	"compared": compareStep, "outcome": stepOutcome, "lastStep": lastStep, "next": nextStep,
-	"isUneditable": isUneditable, "shortClass": shortClass, "product": buildinfo.Product,
+	"isUneditable": isUneditable, "product": buildinfo.Product,
+	"json":       func(data json.RawMessage) string { return brief(string(data)) },
+	"hasLetters": func(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 },
+	"shortClass": func(class string) string { return brief(class[strings.LastIndexByte(class, '.')+1:]) },
+	"exactly": func(date time.Time) template.HTML { // the script does not make it relative
+		return timeElement(date, `<time class="exact"`, "</time>")
+	},
 	"kafkaConnect": func() string { return buildinfo.KafkaConnect },
 	"list":         func(words ...string) []string { return words },
 	"label":        func(do string) string { return actions[do].Label },
@@ -84,11 +89,6 @@ func formatTime(value any) template.HTML {
 	return timeElement(date, "<time", " UTC</time>")
 }
 
-// formatExactly formats a time that the script does not make relative.
-func formatExactly(date time.Time) template.HTML {
-	return timeElement(date, `<time class="exact"`, "</time>")
-}
-
 func timeElement(date time.Time, start, end string) template.HTML {
 	date = date.UTC()
 	attribute := ` datetime="` + date.Format(time.RFC3339Nano) + `">`
@@ -140,8 +140,6 @@ func linesOfText(text any) (lines []string) {
 	}
 	return lines
 }
-
-func oneLineJSON(data json.RawMessage) string { return brief(string(data)) }
 
 // elementID returns an element ID for any parts, which users may have written.
 func elementID(parts ...any) string { return "i" + digest(fmt.Appendf(nil, "%q", parts)) }
@@ -229,13 +227,9 @@ func sparkOf(minutes []*int64, rows *float64) sparkline {
 	return newSparkline(label, mergeSteps(minutes, 1, false), 96, 24)
 }
 
-func hasLetters(c rest.ConnectorSummary) bool { return c.LettersOpen != nil && *c.LettersOpen > 0 }
-
 func formatBytes(n *uint64) string {
 	if n == nil {
 		return "–"
 	}
 	return formatCount(*n>>20) + " MB"
 }
-
-func shortClass(class string) string { return brief(class[strings.LastIndexByte(class, '.')+1:]) }

@@ -45,7 +45,9 @@ func (req *request) readJSON(into any) bool {
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	err := secret.UnmarshalJSON(data, into)
 	if err == nil && req.route.isCulvertRoute() {
-		err = decodeStrict(data, into)
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		err = secret.JSONError(d.Decode(into))
 	}
 	if err != nil {
 		req.failShape("expected a JSON object: " + err.Error())
@@ -128,12 +130,6 @@ func (req *request) requireSettings(config ConfigRequest) bool {
 		req.failShape("expected a configuration as a JSON object, found null or nothing")
 	}
 	return config.Settings != nil
-}
-
-func decodeStrict(data []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	return secret.JSONError(d.Decode(into))
 }
 
 // timeoutContext returns the request's context with the route's timeout. It is canceled after the response.

@@ -20,17 +20,6 @@ type ConnectorLetters struct {
 // listedCauses is the number of causes of a connector in a list of connectors.
 const listedCauses = 3
 
-// connectorLetters returns what this worker knows of a connector's dead letters.
-func (req *request) connectorLetters(herder Herder, name string) (l ConnectorLetters) {
-	s := herder.DeadLetterSummary(name)
-	l.LettersOpen = s.Open
-	l.LettersMore = s.More
-	if len(s.Causes) > 0 && req.shapeOnlyReason() == "" {
-		l.Causes = shownCauses(s.Causes[:min(len(s.Causes), listedCauses)], req.worker.Redact)
-	}
-	return l
-}
-
 // mergeLetters replaces unknown numbers by the numbers of the worker that owns the connector.
 func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
 	if l.LettersOpen == nil {

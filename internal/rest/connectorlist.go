@@ -176,7 +176,13 @@ func (req *request) listConnectors() {
 			summary.Activity.Add(hour)
 			isIncluded = isIncluded || hour.RefusedHour != nil // another worker may run it now
 		}
-		letters := req.connectorLetters(herder, c.Name)
+		var letters ConnectorLetters
+		s := herder.DeadLetterSummary(c.Name)
+		letters.LettersOpen = s.Open
+		letters.LettersMore = s.More
+		if len(s.Causes) > 0 && req.shapeOnlyReason() == "" {
+			letters.Causes = shownCauses(s.Causes[:min(len(s.Causes), listedCauses)], req.worker.Redact)
+		}
 		letters.mergeLetters(summary.ConnectorLetters)
 		summary.ConnectorLetters = letters
 		if query.connector == "" {

@@ -162,36 +162,28 @@ func incompleteRune(text []byte) int {
 	return 0
 }
 
-// deadLetterQuery returns the selection of the request. If it is invalid or not allowed, it has answered.
-func (req *request) deadLetterQuery() (query deadletters.Query, ok bool) {
-	query.Show = cmp.Or(req.queryValue("show"), deadletters.ShowOpen)
-	query.After = req.queryValue("after")
+func (req *request) listDeadLetters() {
+	query := deadletters.Query{Show: cmp.Or(req.queryValue("show"), deadletters.ShowOpen),
+		After: req.queryValue("after")}
 	if !slices.Contains([]string{deadletters.ShowOpen, deadletters.ShowSettled, deadletters.ShowAll}, query.Show) {
 		req.fail(http.StatusBadRequest, fmt.Sprintf("show: expected open, settled or all, found %q",
 			shown.LineUpTo(query.Show, 100)))
-		return query, false
+		return
 	}
 	selection := DeadLetterSelection{Cause: req.queryValue("cause"), Error: req.queryValue("error"),
 		Since: req.queryValue("since"), Until: req.queryValue("until"), Superseded: req.queryBool("superseded")}
+	var ok bool
 	if query.Filter, ok = req.deadLetterFilter(selection); !ok {
-		return query, false
+		return
 	}
 	if letter := req.queryValue("letter"); letter != "" {
 		position, err := deadletters.ParsePosition(letter)
 		if err != nil {
 			req.fail(http.StatusBadRequest, "letter: "+err.Error())
-			return query, false
+			return
 		}
 		query.Only = &position
 		query.Show = deadletters.ShowAll
-	}
-	return query, true
-}
-
-func (req *request) listDeadLetters() {
-	query, ok := req.deadLetterQuery()
-	if !ok {
-		return
 	}
 	list, err := ListDeadLetters(query, req.worker.Redact, req.shapeOnlyReason() != "",
 		func(handle func(deadletters.ListedLetter) error) (deadletters.Page, error) {

@@ -57,11 +57,6 @@ var (
 		"Cannot complete request because of a conflicting operation (e.g. worker rebalance)"}
 )
 
-func errNoWorker(id string) error {
-	return &Refusal{http.StatusNotFound, fmt.Sprintf("expected the id of a worker of the group, found %q",
-		shown.LineUpTo(id, 100))}
-}
-
 const startPollInterval = 50 * time.Millisecond
 
 // awaitTarget returns the URL of the target once the worker has started and, for a change, a leader is known: in Kafka
@@ -193,7 +188,8 @@ func (req *request) resolveNamed(membership Membership) (targetWorker, error) {
 	case isLeader && pos >= 0:
 		return targetWorker{url: group.Members[pos].URL, isKnown: true}, nil
 	case isLeader:
-		return targetWorker{}, errNoWorker(id)
+		return targetWorker{}, &Refusal{http.StatusNotFound,
+			fmt.Sprintf("expected the id of a worker of the group, found %q", shown.LineUpTo(id, 100))}
 	case membership.IsLeader: // without an overview: its leadership has just begun, or ends
 		return targetWorker{}, errNoLeader
 	}
@@ -334,7 +330,14 @@ const dialTimeout = 10 * time.Second // including TLS
 // NewWorkerClient returns the client for other workers, with the TLS settings of https listeners. It opens a connection
 // for each request: if a server closed a reused one, it would be unknown whether a change was made.
 func NewWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client, error) {
-	secure, err := clientTLS(settings, log)
+	// The settings are those of Kafka Connect (SSLUtils): only an empty algorithm allows a certificate of another host.
+	options, err := keystoreOptions(settings, log)
+	if err != nil {
+		return nil, err
+	}
+	algorithm, ok := settings["ssl.endpoint.identification.algorithm"]
+	options.SkipHostCheck = ok && strings.TrimSpace(algorithm) == ""
+	secure, err := keystore.ClientTLS(options)
 	if err != nil {
 		return nil, err
 	}

@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -29,11 +27,6 @@ type hostGuard struct {
 }
 
 const maxWarned = 16
-
-func newHostGuard(o *Options, anonymous bool, log *slog.Logger) *hostGuard {
-	return &hostGuard{anonymous: anonymous, advertised: normalizeHost(o.Advertise.Host), log: log,
-		hostnames: newHostnames().names}
-}
 
 // isTrustedHost reports whether no web page can own the name: it is an address, a name without a dot, this machine's
 // name, the advertised one, or the name of a Kubernetes Service.
@@ -107,10 +100,6 @@ const (
 	hostnamesTTL     = time.Minute
 	hostnamesTimeout = 2 * time.Second
 )
-
-func newHostnames() *hostnames {
-	return &hostnames{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}
-}
 
 func (h *hostnames) names() []string {
 	h.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -99,12 +100,6 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-func (o Options) usesHTTPS() bool {
-	return slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
-		return strings.HasPrefix(l, "https://")
-	})
-}
-
 // Check returns the error that [Listen] would return, without listening. It reads files.
 func (o Options) Check() error {
 	_, err := (&Server{options: o}).loadOptions(slog.New(slog.DiscardHandler))
@@ -130,7 +125,9 @@ func (s *Server) loadOptions(log *slog.Logger) (tlsConfig *tls.Config, err error
 			return nil, err
 		}
 	}
-	if o.usesHTTPS() {
+	if slices.ContainsFunc(slices.Concat(o.Listeners, o.Admin), func(l string) bool {
+		return strings.HasPrefix(l, "https://")
+	}) {
 		tlsConfig, err = serverTLS(o.TLS, log)
 	}
 	return tlsConfig, err
@@ -185,7 +182,8 @@ func listenAddress(setting, l string) (address string, isHTTPS bool, err error) 
 
 // Serve starts to answer requests for the worker.
 func (s *Server) Serve(w Worker) {
-	guard := newHostGuard(&s.options, s.users == nil, s.log)
+	guard := &hostGuard{anonymous: s.users == nil, advertised: normalizeHost(s.options.Advertise.Host), log: s.log,
+		hostnames: (&hostnames{hostname: os.Hostname, canonical: net.DefaultResolver.LookupCNAME}).names}
 	shared := common{worker: w, bodies: &s.bodies, held: &s.held, validations: make(chan struct{}, maxValidations),
 		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
 		cluster: s.options.cluster(), seen: &s.seen, workerClient: s.workerClient}

@@ -43,18 +43,6 @@ func serverTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error
 	return keystore.ServerTLS(options, clients)
 }
 
-// clientTLS returns the TLS configuration for calls to other workers, from the same settings as in Kafka Connect
-// (SSLUtils). Only an empty ssl.endpoint.identification.algorithm allows a certificate of another host.
-func clientTLS(settings map[string]string, log *slog.Logger) (*tls.Config, error) {
-	options, err := keystoreOptions(settings, log)
-	if err != nil {
-		return nil, err
-	}
-	algorithm, ok := settings["ssl.endpoint.identification.algorithm"]
-	options.SkipHostCheck = ok && strings.TrimSpace(algorithm) == ""
-	return keystore.ClientTLS(options)
-}
-
 func keystoreOptions(settings map[string]string, log *slog.Logger) (options keystore.Options, err error) {
 	get := func(name string) string { return strings.TrimSpace(settings[name]) }
 	for name := range settings {

@@ -111,7 +111,7 @@ func (e *examination) walk(n *html.Node, isLabelled bool) {
 	}
 }
 
-func (e *examination) checkAttributes(n *html.Node) {
+func (e *examination) checkElement(n *html.Node, isLabelled bool) {
 	for _, a := range n.Attr {
 		if strings.HasPrefix(a.Key, "on") || a.Key == "style" {
 			e.report("<%s> has the attribute %s", n.Data, a.Key)
@@ -127,10 +127,6 @@ func (e *examination) checkAttributes(n *html.Node) {
 			}
 		}
 	}
-}
-
-func (e *examination) checkElement(n *html.Node, isLabelled bool) {
-	e.checkAttributes(n)
 	hasName := Text(n) != "" || Attribute(n, "aria-label") != ""
 	switch n.Data {
 	case "script":

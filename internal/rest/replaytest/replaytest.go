@@ -195,7 +195,12 @@ func (w *Worker) request(s *Step) (string, error) {
 		}
 	}
 	if s.Sent["Transfer-Encoding"] == "chunked" {
-		body = chunked(body)
+		var b bytes.Buffer
+		for chunk := range slices.Chunk(body, 7) {
+			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
+		}
+		b.WriteString("0\r\n\r\n")
+		body = b.Bytes()
 	} else if body != nil || slices.Contains([]string{"POST", "PUT", "PATCH"}, s.Method) {
 		head += fmt.Sprintf("Content-Length: %d\r\n", len(body))
 	}
@@ -228,15 +233,6 @@ func (w *Worker) answer(s *Step, response *http.Response, body []byte) Answer {
 		}
 	}
 	return a
-}
-
-func chunked(body []byte) []byte {
-	var b bytes.Buffer
-	for chunk := range slices.Chunk(body, 7) {
-		fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
-	}
-	b.WriteString("0\r\n\r\n")
-	return b.Bytes()
 }
 
 func sortJSON(list []any) {
