@@ -42,19 +42,6 @@ type atomEncoder struct {
 	preface string // XML declaration
 }
 
-func newAtomEncoder(x *exchange) *atomEncoder {
-	e := &atomEncoder{x: x, p: usualPrefixes, typed: !x.mount.sap}
-	if x.sw.Prefixes {
-		e.p = otherPrefixes
-	}
-	e.preface = `<?xml version="1.0" encoding="utf-8"`
-	if !x.mount.sap {
-		e.preface += ` standalone="yes"`
-	}
-	e.preface += `?>`
-	return e
-}
-
 func (e *atomEncoder) beginFeed(s *shape, path string, count int) {
 	e.add(e.preface, "<", e.p.atom, "feed", e.p.declarations(), ` xml:base="`, e.x.base, `">`)
 	e.writeHead(s, path)

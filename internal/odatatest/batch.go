@@ -114,7 +114,32 @@ func (ex *exchange) serveBatch() *fault {
 	if ex.sw.BatchAnswers > 0 {
 		answers = answers[:min(len(answers), ex.sw.BatchAnswers)]
 	}
-	ex.sendBatch(answers)
+	// Header names are in lower case, and parts and messages have lengths, like SAP Gateway's.
+	var b bytes.Buffer
+	boundary := newSecret()[:16]
+	for i, a := range answers {
+		fmt.Fprintf(&b, "--%s\r\n", boundary)
+		if !a.isChangeset {
+			a.parts[0].append(&b)
+			continue
+		}
+		inner := boundary + "_" + strconv.Itoa(i)
+		var set bytes.Buffer
+		for _, p := range a.parts {
+			fmt.Fprintf(&set, "--%s\r\n", inner)
+			p.append(&set)
+		}
+		fmt.Fprintf(&set, "--%s--\r\n", inner)
+		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%s\r\nContent-Length: %d\r\n\r\n%s\r\n", inner,
+			set.Len(), set.Bytes())
+	}
+	fmt.Fprintf(&b, "--%s--\r\n", boundary)
+	h := ex.w.Header()
+	h.Set("DataServiceVersion", "2.0")
+	h.Set("Content-Type", "multipart/mixed; boundary="+boundary)
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	ex.w.WriteHeader(http.StatusAccepted)
+	ex.w.Write(b.Bytes())
 	return nil
 }
 
@@ -149,8 +174,10 @@ func (ex *exchange) servePart(p *multipart.Part) (partAnswer, *fault) {
 	}
 	if ex.sw.Changesets == "one" && len(operations) > 1 {
 		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is invented.
-		return ex.partFault(operations[0], &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
-			message: "Default changeset implementation allows only one operation"}), nil
+		f := &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
+			message: "Default changeset implementation allows only one operation"}
+		f.write(operations[0])
+		return partAnswer{parts: []*partRecorder{operations[0].w.(*partRecorder)}}, nil
 	}
 	var a partAnswer
 	for _, inner := range operations {
@@ -165,12 +192,6 @@ func (ex *exchange) servePart(p *multipart.Part) (partAnswer, *fault) {
 	set.commit()
 	a.isChangeset = true
 	return a, nil
-}
-
-// partFault answers a changeset that is rejected before any of it was applied.
-func (ex *exchange) partFault(first *exchange, f *fault) partAnswer {
-	f.write(first)
-	return partAnswer{parts: []*partRecorder{first.w.(*partRecorder)}}
 }
 
 // readPart returns the exchange of a request inside a batch; set is nil outside of changesets.
@@ -249,35 +270,6 @@ func (ex *exchange) answerInner(address string) *fault {
 		return badRequest("A changeset must not contain requests that read")
 	}
 	return ex.route(strings.TrimRight(resourcePath, "/"))
-}
-
-// sendBatch writes the response: header names in lower case, lengths on parts and messages, like SAP Gateway.
-func (ex *exchange) sendBatch(answers []partAnswer) {
-	var b bytes.Buffer
-	boundary := newSecret()[:16]
-	for i, a := range answers {
-		fmt.Fprintf(&b, "--%s\r\n", boundary)
-		if !a.isChangeset {
-			a.parts[0].append(&b)
-			continue
-		}
-		inner := boundary + "_" + strconv.Itoa(i)
-		var set bytes.Buffer
-		for _, p := range a.parts {
-			fmt.Fprintf(&set, "--%s\r\n", inner)
-			p.append(&set)
-		}
-		fmt.Fprintf(&set, "--%s--\r\n", inner)
-		fmt.Fprintf(&b, "Content-Type: multipart/mixed; boundary=%s\r\nContent-Length: %d\r\n\r\n%s\r\n", inner,
-			set.Len(), set.Bytes())
-	}
-	fmt.Fprintf(&b, "--%s--\r\n", boundary)
-	h := ex.w.Header()
-	h.Set("DataServiceVersion", "2.0")
-	h.Set("Content-Type", "multipart/mixed; boundary="+boundary)
-	h.Set("Content-Length", strconv.Itoa(b.Len()))
-	ex.w.WriteHeader(http.StatusAccepted)
-	ex.w.Write(b.Bytes())
 }
 
 // append writes the part, with its boundary headers, to the response to the batch.

@@ -123,7 +123,28 @@ func fromJSON(p *property, content any) (*value, error) {
 		}
 		return parsePlain(p.kind, c.String())
 	case string:
-		return textFromJSON(p.kind, c)
+		// Boolean must be a JSON literal; numbers may be strings, which verbose JSON requires for Int64 and Decimal.
+		if p.kind == booleanKind {
+			return nil, fmt.Errorf("expected true or false, found %q", c)
+		}
+		m := jsonDateForm.FindStringSubmatch(c)
+		if m == nil || !p.kind.isMoment() {
+			return parsePlain(p.kind, c)
+		}
+		const perMillisecond = ticksPerSecond / 1000
+		v := &value{kind: p.kind, num: digits(m[1]) * perMillisecond}
+		if m[2] != "" {
+			if p.kind == dateTimeKind {
+				return nil, fmt.Errorf("expected a date without offset, found %q", c)
+			}
+			offset := digits(m[3])
+			if m[2] == "-" {
+				offset = -offset
+			}
+			v.zone = int16(offset)
+			v.num -= offset * 60 * ticksPerSecond
+		}
+		return v, nil
 	case map[string]any:
 		if p.complex == nil {
 			return nil, invalid
@@ -131,32 +152,6 @@ func fromJSON(p *property, content any) (*value, error) {
 		return complexFromJSON(p, c)
 	}
 	return nil, invalid
-}
-
-// textFromJSON converts a JSON value. Boolean must be a JSON literal; numbers may be strings, which verbose JSON
-// requires for Int64 and Decimal.
-func textFromJSON(k kind, s string) (*value, error) {
-	if k == booleanKind {
-		return nil, fmt.Errorf("expected true or false, found %q", s)
-	}
-	m := jsonDateForm.FindStringSubmatch(s)
-	if m == nil || !k.isMoment() {
-		return parsePlain(k, s)
-	}
-	const perMillisecond = ticksPerSecond / 1000
-	v := &value{kind: k, num: digits(m[1]) * perMillisecond}
-	if m[2] != "" {
-		if k == dateTimeKind {
-			return nil, fmt.Errorf("expected a date without offset, found %q", s)
-		}
-		offset := digits(m[3])
-		if m[2] == "-" {
-			offset = -offset
-		}
-		v.zone = int16(offset)
-		v.num -= offset * 60 * ticksPerSecond
-	}
-	return v, nil
 }
 
 func complexFromJSON(p *property, object map[string]any) (*value, error) {

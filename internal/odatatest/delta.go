@@ -41,19 +41,18 @@ func parseMark(token string) (m mark, ok bool) {
 	return mark{changes: n, epoch: epoch}, err1 == nil && err2 == nil
 }
 
-// tracks reports whether the changes of a feed are tracked, and whether the client requested it.
-func (ex *exchange) tracks(src source) (tracked, requested bool) {
-	requested = hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
+// tracks reports whether the changes of a feed are tracked.
+func (ex *exchange) tracks(src source) bool {
 	if src.navigation != nil || (ex.query.filter != "" && ex.sw.Delta != "links") {
-		return false, requested
+		return false
 	}
 	switch ex.sw.Delta {
 	case "links":
-		return true, requested
+		return true
 	case "off":
-		return false, requested
+		return false
 	}
-	return ex.mount.sap && requested, requested
+	return ex.mount.sap && hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
 }
 
 func hasPreference(prefer, name string) bool {

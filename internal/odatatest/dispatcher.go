@@ -43,7 +43,8 @@ func (d *dispatcher) addServers(n int) {
 	defer d.mu.Unlock()
 	for len(d.servers) < n {
 		name := fmt.Sprintf("NWD_%02d", len(d.servers)+1)
-		d.servers = append(d.servers, &server{name: name, sessions: newSessions(name, d.book)})
+		d.servers = append(d.servers, &server{name: name,
+			sessions: &sessions{server: name, open: map[string]*session{}, book: d.book}})
 	}
 }
 

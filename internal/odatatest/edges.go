@@ -133,29 +133,25 @@ func fillEdge(r *row, i int, k kind, n int, moments []int64) {
 			r.values[i].zone = 0
 		}
 	case complexKind:
-		fillPlace(r, i, n, moments)
+		v := &r.values[i]
+		v.null = false
+		if v.fields == nil {
+			v.fields = []value{{}, {}, {}, {kind: dateTimeKind}, {kind: doubleKind}, {kind: decimalKind}}
+		}
+		v.fields[0].text = edgeTexts[(n+3)%len(edgeTexts)]
+		v.fields[1].text = cities[n%len(cities)]
+		mark := len(r.buf)
+		r.buf = appendDigits(r.buf, int64(n*613%100000), 5)
+		v.fields[2].text = r.buf[mark:len(r.buf):len(r.buf)]
+		v.fields[3].num = moments[n%len(moments)]
+		v.fields[3].null = n%7 == 0
+		v.fields[4].num = int64(math.Float64bits(48.137154 + float64(n)/8))
+		mark = len(r.buf)
+		r.buf = appendScaled(r.buf, int64(n)*12345-400000, 2)
+		v.fields[5].text = r.buf[mark:len(r.buf):len(r.buf)]
+		v.fields[5].null = n%11 == 0
 	default:
 		values := edgeWhole[k]
 		r.setNumber(i, values[n%len(values)])
 	}
-}
-
-func fillPlace(r *row, i, n int, moments []int64) {
-	v := &r.values[i]
-	v.null = false
-	if v.fields == nil {
-		v.fields = []value{{}, {}, {}, {kind: dateTimeKind}, {kind: doubleKind}, {kind: decimalKind}}
-	}
-	v.fields[0].text = edgeTexts[(n+3)%len(edgeTexts)]
-	v.fields[1].text = cities[n%len(cities)]
-	mark := len(r.buf)
-	r.buf = appendDigits(r.buf, int64(n*613%100000), 5)
-	v.fields[2].text = r.buf[mark:len(r.buf):len(r.buf)]
-	v.fields[3].num = moments[n%len(moments)]
-	v.fields[3].null = n%7 == 0
-	v.fields[4].num = int64(math.Float64bits(48.137154 + float64(n)/8))
-	mark = len(r.buf)
-	r.buf = appendScaled(r.buf, int64(n)*12345-400000, 2)
-	v.fields[5].text = r.buf[mark:len(r.buf):len(r.buf)]
-	v.fields[5].null = n%11 == 0
 }

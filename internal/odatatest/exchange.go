@@ -281,7 +281,27 @@ func (ex *exchange) route(path string) *fault {
 	if ex.mount.odp {
 		return ex.serveODP(segments)
 	}
-	return ex.serveResource(segments)
+	name, predicate := splitKey(segments[0])
+	t := ex.service.model.byName[name]
+	if t == nil {
+		return notFound(name)
+	}
+	src := source{table: t, path: name}
+	if predicate == "" {
+		return ex.serveCollection(src, segments[1:])
+	}
+	key, f := parseKey(t.typ, predicate)
+	if f != nil {
+		return f
+	}
+	r := t.find(key)
+	if r == nil && len(segments) == 1 {
+		return ex.serveEntity(t, key, nil)
+	}
+	if r == nil {
+		return notFound(segments[0])
+	}
+	return ex.serveBelow(t, r, segments[1:])
 }
 
 // serveRead calls answer for GET and HEAD, and rejects other methods.

@@ -47,7 +47,15 @@ func (ex *exchange) newEncoder(w io.Writer, s *shape) encoder {
 		e.encodeNames(s)
 		return e
 	}
-	e := newAtomEncoder(ex)
+	e := &atomEncoder{x: ex, p: usualPrefixes, typed: !ex.mount.sap}
+	if ex.sw.Prefixes {
+		e.p = otherPrefixes
+	}
+	e.preface = `<?xml version="1.0" encoding="utf-8"`
+	if !ex.mount.sap {
+		e.preface += ` standalone="yes"`
+	}
+	e.preface += `?>`
 	e.to = w
 	e.encodeNames(s)
 	return e
@@ -278,7 +286,7 @@ func (ex *exchange) serveFeed(src source) *fault {
 		strings.Count(token, "_") == 3 && src.navigation == nil {
 		return ex.serveDelta(src, token)
 	}
-	tracked, _ := ex.tracks(src)
+	tracked := ex.tracks(src)
 	var from mark
 	if tracked {
 		if from = ex.newMark(src.table); from.epoch != ex.service.epoch()%1000 {

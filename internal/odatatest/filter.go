@@ -142,12 +142,6 @@ func (p *filterParser) parseComparison() (*expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.newComparison(start, operator, accept, left, right)
-}
-
-// newComparison returns a comparison. A comparison of the first key property with a literal sets the bounds.
-func (p *filterParser) newComparison(start token, operator string, accept func(int) bool, left,
-	right *expression) (*expression, error) {
 	leftValue := left.eval
 	rightValue := right.eval
 	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&

@@ -94,7 +94,23 @@ func (e *jsonEncoder) writeSingle(s *shape, r *row) {
 
 func (e *jsonEncoder) writeObject(s *shape, r *row) {
 	e.add("{")
-	uri := e.writeMetadata(s, r)
+	typ := s.table.typ
+	e.add(`"__metadata":{`)
+	if e.x.mount.sap {
+		e.add(`"id":"`)
+		e.b = e.x.appendURI(e.b, s.table, r)
+		e.add(`",`)
+	}
+	e.add(`"uri":"`)
+	start := len(e.b)
+	e.b = e.x.appendURI(e.b, s.table, r)
+	uri := e.b[start:len(e.b):len(e.b)]
+	e.add(`","type":"`, e.x.mount.namespace, ".", typ.name, `"`)
+	if typ.versionProperty() >= 0 {
+		e.add(`,"etag":`)
+		e.b = appendJSONText(e.b, appendETag(nil, typ, r))
+	}
+	e.add("}")
 	for i, c := range s.columns {
 		if v := &r.values[c]; !v.null || !e.x.sw.OmitNull {
 			e.b = append(e.b, s.jsonNames[i]...)
@@ -121,28 +137,6 @@ func (e *jsonEncoder) encodeNames(s *shape) {
 	for i := range s.expand {
 		e.encodeNames(s.expand[i].shape)
 	}
-}
-
-// writeMetadata writes __metadata, and returns the written address of the entity.
-func (e *jsonEncoder) writeMetadata(s *shape, r *row) (uri []byte) {
-	typ := s.table.typ
-	e.add(`"__metadata":{`)
-	if e.x.mount.sap {
-		e.add(`"id":"`)
-		e.b = e.x.appendURI(e.b, s.table, r)
-		e.add(`",`)
-	}
-	e.add(`"uri":"`)
-	start := len(e.b)
-	e.b = e.x.appendURI(e.b, s.table, r)
-	uri = e.b[start:len(e.b):len(e.b)]
-	e.add(`","type":"`, e.x.mount.namespace, ".", typ.name, `"`)
-	if typ.versionProperty() >= 0 {
-		e.add(`,"etag":`)
-		e.b = appendJSONText(e.b, appendETag(nil, typ, r))
-	}
-	e.add("}")
-	return uri
 }
 
 func (e *jsonEncoder) writeRelated(x *expansion, s *shape, r *row) {
@@ -196,7 +190,15 @@ func (e *jsonEncoder) writeValue(v *value, p *property) {
 		e.add(`)\/"`)
 		return
 	case v.kind == complexKind:
-		e.writeComplex(v, p)
+		e.add(`{"__metadata":{"type":"`, e.x.mount.namespace, ".", p.complex.name, `"}`)
+		for i := range v.fields {
+			inner := &p.complex.properties[i]
+			if !v.fields[i].null || !e.x.sw.OmitNull {
+				e.add(`,"`, inner.name, `":`)
+				e.writeValue(&v.fields[i], inner)
+			}
+		}
+		e.add("}")
 		return
 	case v.kind == int64Kind, v.kind == decimalKind, v.kind == guidKind, v.kind == timeKind, v.kind == binaryKind:
 		quote = `"`
@@ -209,18 +211,6 @@ func (e *jsonEncoder) writeValue(v *value, p *property) {
 	e.add(quote)
 	e.b = appendPlain(e.b, v)
 	e.add(quote)
-}
-
-func (e *jsonEncoder) writeComplex(v *value, p *property) {
-	e.add(`{"__metadata":{"type":"`, e.x.mount.namespace, ".", p.complex.name, `"}`)
-	for i := range v.fields {
-		inner := &p.complex.properties[i]
-		if !v.fields[i].null || !e.x.sw.OmitNull {
-			e.add(`,"`, inner.name, `":`)
-			e.writeValue(&v.fields[i], inner)
-		}
-	}
-	e.add("}")
 }
 
 // appendJSONText writes a JSON string. Control characters and JavaScript's line separators are escaped.

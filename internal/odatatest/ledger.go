@@ -75,12 +75,10 @@ type book struct {
 	l  Ledger
 }
 
-func emptyLedger() Ledger {
-	return Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{},
-		Sessions: map[string]SessionCount{}}
+func newBook() *book {
+	return &book{l: Ledger{Statuses: map[int]int{}, Writes: map[string]Write{}, FailedLogonsOf: map[string]int{},
+		Sessions: map[string]SessionCount{}}}
 }
-
-func newBook() *book { return &book{l: emptyLedger()} }
 
 // update calls change with the ledger locked. change must not call the book.
 func (b *book) update(change func(l *Ledger)) {

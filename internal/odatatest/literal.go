@@ -56,7 +56,30 @@ func (l *lexer) next() error {
 	case c == '-' || (c >= '0' && c <= '9'):
 		return l.readNumber()
 	}
-	return l.readWord()
+	start := l.at
+	for l.at < len(l.text) && strings.IndexByte(" \t(),='", l.text[l.at]) < 0 {
+		l.at++
+	}
+	name := l.text[start:l.at]
+	if l.at < len(l.text) && l.text[l.at] == '\'' {
+		s, err := l.readQuoted()
+		if err != nil {
+			return err
+		}
+		l.token.literal, err = typedLiteral(name, string(s))
+		return err
+	}
+	switch name {
+	case "null":
+		l.token.literal = &value{null: true}
+	case "true", "false":
+		l.token.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
+	case "":
+		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
+	default:
+		l.token.name = name
+	}
+	return nil
 }
 
 // readQuoted reads 'text', a quote inside is doubled.
@@ -110,33 +133,6 @@ func (l *lexer) readNumber() error {
 	v, err := parsePlain(k, digits)
 	l.token.literal = v
 	return err
-}
-
-func (l *lexer) readWord() error {
-	start := l.at
-	for l.at < len(l.text) && strings.IndexByte(" \t(),='", l.text[l.at]) < 0 {
-		l.at++
-	}
-	name := l.text[start:l.at]
-	if l.at < len(l.text) && l.text[l.at] == '\'' {
-		s, err := l.readQuoted()
-		if err != nil {
-			return err
-		}
-		l.token.literal, err = typedLiteral(name, string(s))
-		return err
-	}
-	switch name {
-	case "null":
-		l.token.literal = &value{null: true}
-	case "true", "false":
-		l.token.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
-	case "":
-		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
-	default:
-		l.token.name = name
-	}
-	return nil
 }
 
 // typedLiteral reads the text between the quotes of datetime'…' and other typed literals.
@@ -222,7 +218,24 @@ func parsePlain(k kind, s string) (*value, error) {
 		}
 		v.num = (digits(m[1])*3600+digits(m[2])*60+digits(m[3]))*ticksPerSecond + fractionTicks(m[4])
 	case dateTimeKind, dateTimeOffsetKind:
-		return parseMoment(k, s)
+		m := momentForm.FindStringSubmatch(s)
+		if m == nil || (k == dateTimeKind && len(m[8]) > 1) || (k == dateTimeOffsetKind && m[8] == "") {
+			return nil, fmt.Errorf("expected a value of type %s, found %q", k, s)
+		}
+		t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])),
+			int(digits(m[5])), int(digits(m[6])), 0, time.UTC)
+		if t.Day() != int(digits(m[3])) || t.Hour() != int(digits(m[4])) {
+			return nil, fmt.Errorf("expected a value of type %s, found %q, which is no date", k, s)
+		}
+		v := &value{kind: k, num: t.Unix()*ticksPerSecond + fractionTicks(m[7])}
+		if zone := m[8]; len(zone) > 1 {
+			v.zone = int16(digits(zone[1:3])*60 + digits(zone[4:6]))
+			if zone[0] == '-' {
+				v.zone = -v.zone
+			}
+			v.num -= int64(v.zone) * 60 * ticksPerSecond
+		}
+		return v, nil
 	case binaryKind:
 		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(s))
 		if err != nil {
@@ -239,27 +252,6 @@ func digits(s string) int64 {
 }
 
 func fractionTicks(s string) int64 { return digits((s + "0000000")[:7]) }
-
-func parseMoment(k kind, s string) (*value, error) {
-	m := momentForm.FindStringSubmatch(s)
-	if m == nil || (k == dateTimeKind && len(m[8]) > 1) || (k == dateTimeOffsetKind && m[8] == "") {
-		return nil, fmt.Errorf("expected a value of type %s, found %q", k, s)
-	}
-	t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])), int(digits(m[5])),
-		int(digits(m[6])), 0, time.UTC)
-	if t.Day() != int(digits(m[3])) || t.Hour() != int(digits(m[4])) {
-		return nil, fmt.Errorf("expected a value of type %s, found %q, which is no date", k, s)
-	}
-	v := &value{kind: k, num: t.Unix()*ticksPerSecond + fractionTicks(m[7])}
-	if zone := m[8]; len(zone) > 1 {
-		v.zone = int16(digits(zone[1:3])*60 + digits(zone[4:6]))
-		if zone[0] == '-' {
-			v.zone = -v.zone
-		}
-		v.num -= int64(v.zone) * 60 * ticksPerSecond
-	}
-	return v, nil
-}
 
 // coerce converts a literal to the type of its property; ok is false if that changes the value.
 func coerce(v *value, k kind) (*value, bool) {

@@ -16,7 +16,44 @@ func (ex *exchange) serveMetadata() *fault {
 		d.edmx = "edmx"
 		d.m = "m"
 	}
-	d.writeDocument()
+	mount := d.x.mount
+	model := d.x.model()
+	d.printf(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
+		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, d.edmx, d.edmx,
+		d.m, nsM)
+	if mount.sap {
+		d.printf(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
+	}
+	d.printf(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", d.edmx, d.m)
+	d.writeSchema(mount.namespace)
+	for _, t := range model.tables {
+		d.writeEntityType(t)
+	}
+	for _, c := range model.complexTypes {
+		d.printf("<%sComplexType Name=\"%s\">\n", d.edm, c.name)
+		for i := range c.properties {
+			d.writeProperty(&c.properties[i])
+		}
+		d.printf("</%sComplexType>\n", d.edm)
+	}
+	for _, a := range model.associations {
+		d.writeAssociation(a)
+	}
+	if mount.odp {
+		for _, t := range []struct{ name, property string }{
+			{name: "ChangeTrackingDetails", property: "SubscribedFlag"},
+			{name: "SubscriptionTerminationDetails", property: "ResultFlag"},
+		} {
+			d.printf("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
+				"Nullable=\"false\"/></%sComplexType>\n", d.edm, t.name, d.edm, t.property, d.edm)
+		}
+	}
+	if !mount.sap { // Microsoft's Northwind keeps types and container apart
+		d.printf("</%sSchema>\n", d.edm)
+		d.writeSchema("ODataWeb.Northwind.Model")
+	}
+	d.writeContainer()
+	d.printf("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", d.edm, d.edmx, d.edmx)
 	ex.sendText("application/xml;charset=utf-8", []byte(d.String()))
 	return nil
 }
@@ -32,41 +69,6 @@ type edmx struct {
 }
 
 func (e *edmx) printf(format string, arguments ...any) { fmt.Fprintf(&e.Builder, format, arguments...) }
-
-func (e *edmx) writeDocument() {
-	mount := e.x.mount
-	model := e.x.model()
-	e.printf(`<?xml version="1.0" encoding="utf-8"?>`+"\n"+
-		`<%s:Edmx Version="1.0" xmlns:%s="http://schemas.microsoft.com/ado/2007/06/edmx" xmlns:%s="%s"`, e.edmx, e.edmx,
-		e.m, nsM)
-	if mount.sap {
-		e.printf(` xmlns:sap="http://www.sap.com/Protocols/SAPData"`)
-	}
-	e.printf(">\n<%s:DataServices %s:DataServiceVersion=\"2.0\">\n", e.edmx, e.m)
-	e.writeSchema(mount.namespace)
-	for _, t := range model.tables {
-		e.writeEntityType(t)
-	}
-	for _, c := range model.complexTypes {
-		e.printf("<%sComplexType Name=\"%s\">\n", e.edm, c.name)
-		for i := range c.properties {
-			e.writeProperty(&c.properties[i])
-		}
-		e.printf("</%sComplexType>\n", e.edm)
-	}
-	for _, a := range model.associations {
-		e.writeAssociation(a)
-	}
-	if mount.odp {
-		e.writeODPTypes()
-	}
-	if !mount.sap { // Microsoft's Northwind keeps types and container apart
-		e.printf("</%sSchema>\n", e.edm)
-		e.writeSchema("ODataWeb.Northwind.Model")
-	}
-	e.writeContainer()
-	e.printf("</%sSchema>\n</%s:DataServices>\n</%s:Edmx>\n", e.edm, e.edmx, e.edmx)
-}
 
 func (e *edmx) writeSchema(namespace string) {
 	const edm2008 = "http://schemas.microsoft.com/ado/2008/09/edm"
@@ -188,7 +190,15 @@ func (e *edmx) writeContainer() {
 			a.principal.name, a.principal.name, e.edm, a.dependent.name, a.dependent.name, e.edm)
 	}
 	if mount.odp {
-		e.writeODPFunctions()
+		for _, set := range odpSets {
+			for _, f := range []struct{ prefix, result string }{
+				{prefix: subscribedToPrefix, result: "ChangeTrackingDetails"},
+				{prefix: terminatePrefix, result: "SubscriptionTerminationDetails"},
+			} {
+				e.printf("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", e.edm,
+					f.prefix, set, e.x.mount.namespace, f.result, e.m)
+			}
+		}
 	}
 	e.printf("</%sEntityContainer>\n", e.edm)
 }

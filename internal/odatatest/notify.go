@@ -46,15 +46,6 @@ func (no *northwind) addSubscriptions() {
 	}}, 0, none)
 }
 
-// setSubscriptionID sets the ID of a new subscription, like Gateway.
-func (ex *exchange) setSubscriptionID(t *table, values map[int]*value) {
-	if t.name != subscriptions {
-		return
-	}
-	values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(newSecret()))}
-	ex.onCommit(func() { ex.service.book.update(func(l *Ledger) { l.Subscribed++ }) })
-}
-
 // pushMessage is a notification to send.
 type pushMessage struct {
 	address    string

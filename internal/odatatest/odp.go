@@ -210,14 +210,36 @@ func (ex *exchange) serveODPFacts(s *odpSource) *fault {
 		return ex.serveODPChanges(s, token)
 	}
 	if parts := strings.Split(strings.Trim(ex.query.skipToken, "'"), "_"); len(parts) == 4 {
-		return ex.serveODPPage(s, parts)
+		// A further page of a first extraction is D…_JOB_KIND_POSITION, of changes D…_FROM_UPTO_POSITION.
+		a, err1 := parseNatural(parts[1])
+		pos, err2 := parseNatural(parts[3])
+		if err1 != nil || err2 != nil {
+			return ex.expiredToken()
+		}
+		if parts[2] == "i" || parts[2] == "f" {
+			return ex.writeODPRows(s, a, pos, parts[2] == "i")
+		}
+		to, err := parseNatural(parts[2])
+		if err != nil {
+			return ex.expiredToken()
+		}
+		return ex.writeODPDelta(s, a, to, pos)
 	}
 	tracked := hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
 	if tracked && ex.sw.Delta != "off" {
 		if ex.answerAccepted() {
 			return nil
 		}
-		return ex.serveODPInitial(s)
+		n := s.startJob(true, ex.sw.Job)
+		ex.service.book.update(func(l *Ledger) { l.Jobs++ })
+		if ex.sw.Job > 0 {
+			select {
+			case <-time.After(ex.sw.Job):
+			case <-ex.r.Context().Done():
+				return nil
+			}
+		}
+		return ex.writeODPRows(s, n, 0, true)
 	}
 	// Without tracking everything is read, and there is no token.
 	n := s.startJob(false, 0)
@@ -244,38 +266,6 @@ func (s *odpSource) startJob(tracked bool, takes time.Duration) int {
 	}
 	s.jobs[s.jobCount] = j
 	return s.jobCount
-}
-
-// serveODPInitial starts an initial extraction and answers when it has ended; it continues if the client does not wait.
-func (ex *exchange) serveODPInitial(s *odpSource) *fault {
-	n := s.startJob(true, ex.sw.Job)
-	ex.service.book.update(func(l *Ledger) { l.Jobs++ })
-	if ex.sw.Job > 0 {
-		select {
-		case <-time.After(ex.sw.Job):
-		case <-ex.r.Context().Done():
-			return nil
-		}
-	}
-	return ex.writeODPRows(s, n, 0, true)
-}
-
-// serveODPPage answers a further page: $skiptoken=D…_JOB_KIND_POSITION of a first extraction, or D…_FROM_UPTO_POSITION
-// of changes.
-func (ex *exchange) serveODPPage(s *odpSource, parts []string) *fault {
-	a, err1 := parseNatural(parts[1])
-	pos, err2 := parseNatural(parts[3])
-	if err1 != nil || err2 != nil {
-		return ex.expiredToken()
-	}
-	if parts[2] == "i" || parts[2] == "f" {
-		return ex.writeODPRows(s, a, pos, parts[2] == "i")
-	}
-	to, err := parseNatural(parts[2])
-	if err != nil {
-		return ex.expiredToken()
-	}
-	return ex.writeODPDelta(s, a, to, pos)
 }
 
 // writeODPRows answers with a page of an initial extraction.
@@ -406,27 +396,4 @@ func (ex *exchange) writeODPFeed(s *odpSource, rows []*row, pos int, skip func(p
 	}
 	w.finish(ex)
 	return nil
-}
-
-// writeODPTypes writes the results of the functions into $metadata.
-func (e *edmx) writeODPTypes() {
-	for _, t := range []struct{ name, property string }{
-		{name: "ChangeTrackingDetails", property: "SubscribedFlag"},
-		{name: "SubscriptionTerminationDetails", property: "ResultFlag"},
-	} {
-		e.printf("<%sComplexType Name=\"%s\"><%sProperty Name=\"%s\" Type=\"Edm.Boolean\" "+
-			"Nullable=\"false\"/></%sComplexType>\n", e.edm, t.name, e.edm, t.property, e.edm)
-	}
-}
-
-func (e *edmx) writeODPFunctions() {
-	for _, set := range odpSets {
-		for _, f := range []struct{ prefix, result string }{
-			{prefix: subscribedToPrefix, result: "ChangeTrackingDetails"},
-			{prefix: terminatePrefix, result: "SubscriptionTerminationDetails"},
-		} {
-			e.printf("<%sFunctionImport Name=\"%s%s\" ReturnType=\"%s.%s\" %s:HttpMethod=\"GET\"/>\n", e.edm, f.prefix,
-				set, e.x.mount.namespace, f.result, e.m)
-		}
-	}
 }

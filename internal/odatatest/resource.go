@@ -6,31 +6,6 @@ import (
 	"strings"
 )
 
-// serveResource follows keys and navigation properties from an entity set to the resource of the path.
-func (ex *exchange) serveResource(segments []string) *fault {
-	name, predicate := splitKey(segments[0])
-	t := ex.service.model.byName[name]
-	if t == nil {
-		return notFound(name)
-	}
-	src := source{table: t, path: name}
-	if predicate == "" {
-		return ex.serveCollection(src, segments[1:])
-	}
-	key, f := parseKey(t.typ, predicate)
-	if f != nil {
-		return f
-	}
-	r := t.find(key)
-	if r == nil && len(segments) == 1 {
-		return ex.serveEntity(t, key, nil)
-	}
-	if r == nil {
-		return notFound(segments[0])
-	}
-	return ex.serveBelow(t, r, segments[1:])
-}
-
 // serveBelow answers for a path below the entity r.
 func (ex *exchange) serveBelow(t *table, r *row, segments []string) *fault {
 	if len(segments) == 0 {

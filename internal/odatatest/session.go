@@ -26,10 +26,6 @@ type sessions struct {
 	book   *book
 }
 
-func newSessions(server string, b *book) *sessions {
-	return &sessions{server: server, open: map[string]*session{}, book: b}
-}
-
 func newSecret() string {
 	var b [18]byte
 	rand.Read(b[:])

@@ -34,8 +34,11 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		}
 	}
 	for _, path := range selected {
-		if err := checkPath(t, path); err != nil {
-			return nil, err
+		first, _, hasRest := strings.Cut(path, "/")
+		isKnown := first == "*" || t.typ.navigation(first) != nil || (!hasRest && t.typ.property(first) >= 0)
+		if !isKnown {
+			return nil, badRequest("Syntax error: could not find a property named '%s' on type '%s'.", first,
+				t.typ.name)
 		}
 	}
 	for _, n := range t.typ.navigations {
@@ -56,26 +59,11 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 		}
 	}
 	for _, path := range expanded {
-		if err := checkNavigation(t, path); err != nil {
-			return nil, err
+		if first, _, _ := strings.Cut(path, "/"); t.typ.navigation(first) == nil {
+			return nil, badRequest("Invalid $expand: no navigation property '%s' in type '%s'.", first, t.typ.name)
 		}
 	}
 	return s, nil
-}
-
-func checkPath(t *table, path string) *fault {
-	first, _, hasRest := strings.Cut(path, "/")
-	if first == "*" || t.typ.navigation(first) != nil || (!hasRest && t.typ.property(first) >= 0) {
-		return nil
-	}
-	return badRequest("Syntax error: could not find a property named '%s' on type '%s'.", first, t.typ.name)
-}
-
-func checkNavigation(t *table, path string) *fault {
-	if first, _, _ := strings.Cut(path, "/"); t.typ.navigation(first) == nil {
-		return badRequest("Invalid $expand: no navigation property '%s' in type '%s'.", first, t.typ.name)
-	}
-	return nil
 }
 
 // encoder writes a response in one format. Rows are streamed: a full buffer is sent at once.

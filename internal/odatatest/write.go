@@ -20,7 +20,10 @@ func (ex *exchange) create(src source) *fault {
 	if f != nil {
 		return f
 	}
-	ex.setSubscriptionID(t, values)
+	if t.name == subscriptions {
+		values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(newSecret()))}
+		ex.onCommit(func() { ex.service.book.update(func(l *Ledger) { l.Subscribed++ }) })
+	}
 	r := t.typ.newRow()
 	for i := range t.typ.properties {
 		if f := setInitial(t.typ, r, i, values, src); f != nil {
