@@ -43,23 +43,6 @@ type sinkCase struct {
 	isUpsert       bool // orders are upserted, and all of them are new
 }
 
-// sinkCases starts with one row, for start and stop. Single requests use fewer rows.
-func (b *bench) sinkCases() []sinkCase {
-	few := max(b.rows/10, 1)
-	many := max(b.rows/2, 1)
-	return []sinkCase{
-		{name: "one row", rows: 1, batch: 1},
-		{name: "a POST each", rows: few, batch: 1},
-		{name: "a POST each" + slowSuffix, rows: few, batch: 1, hasSlow: true},
-		{name: "a POST each, no note of it", rows: few, batch: 1, withoutJournal: true},
-		{name: "batches of 100", rows: many, batch: 100},
-		{name: "batches of 100" + slowSuffix, rows: many, batch: 100, hasSlow: true},
-		{name: "batches of 100, no note of them", rows: many, batch: 100, withoutJournal: true},
-		{name: "batches of 1,000", rows: many, batch: 1000},
-		{name: "batches of 1,000" + slowSuffix, rows: many, batch: 1000, hasSlow: true},
-	}
-}
-
 func (b *bench) fillTopic(ctx context.Context, broker string, c sinkCase) error {
 	return produceAll(ctx, broker, topicName(c), c.rows, func(n int) string {
 		city := "Köln"
@@ -213,7 +196,19 @@ func (b *bench) interleaveSinkCases(ctx context.Context, broker *process, prefix
 }
 
 func (b *bench) runSinkCases(ctx context.Context, broker *process) error {
-	cases := b.sinkCases()
+	few := max(b.rows/10, 1) // for single requests
+	many := max(b.rows/2, 1)
+	cases := []sinkCase{
+		{name: "one row", rows: 1, batch: 1}, // for start and stop
+		{name: "a POST each", rows: few, batch: 1},
+		{name: "a POST each" + slowSuffix, rows: few, batch: 1, hasSlow: true},
+		{name: "a POST each, no note of it", rows: few, batch: 1, withoutJournal: true},
+		{name: "batches of 100", rows: many, batch: 100},
+		{name: "batches of 100" + slowSuffix, rows: many, batch: 100, hasSlow: true},
+		{name: "batches of 100, no note of them", rows: many, batch: 100, withoutJournal: true},
+		{name: "batches of 1,000", rows: many, batch: 1000},
+		{name: "batches of 1,000" + slowSuffix, rows: many, batch: 1000, hasSlow: true},
+	}
 	measurements, err := b.interleaveSinkCases(ctx, broker, "k", cases)
 	if err != nil {
 		return err

@@ -44,26 +44,12 @@ accepted, 1 refused, 2 if the file cannot be read or a setting is wrong.`,
 // printCheck prints the result. The error means that the file is refused.
 func printCheck(w io.Writer, file string, c *plugin.CheckResult) error {
 	if c.Info.Err != nil {
-		return asFailure(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), meteredText(c)))
+		metered := ""
+		if c.Metered.BytesOut > 0 {
+			metered = fmt.Sprintf("\n(it can be metered: %s)", sizeText(c))
+		}
+		return asFailure(fmt.Errorf("%s: refused: %s%s", file, shown.Text(c.Info.Err.Error()), metered))
 	}
-	if err := showChecked(w, file, c); err != nil {
-		return asFailure(err)
-	}
-	if c.Refused() {
-		return asFailure(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
-	}
-	return nil
-}
-
-// meteredText reports that a refused module can at least be metered.
-func meteredText(c *plugin.CheckResult) string {
-	if c.Metered.BytesOut == 0 {
-		return ""
-	}
-	return fmt.Sprintf("\n(it can be metered: %s)", sizeText(c))
-}
-
-func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 	verdict := "accepted"
 	if c.Refused() {
 		verdict = "refused"
@@ -86,9 +72,15 @@ func showChecked(w io.Writer, file string, c *plugin.CheckResult) error {
 		rows = append(rows, []string{inLine(call.Function + " " + call.Subject), inLine(call.Answer)})
 	}
 	if err := printColumns(w, "", rows); err != nil {
-		return err
+		return asFailure(err)
 	}
-	return showFindings(w, c.Findings)
+	if err := showFindings(w, c.Findings); err != nil {
+		return asFailure(err)
+	}
+	if c.Refused() {
+		return asFailure(fmt.Errorf("%s: refused: it breaks the contract, see above", file))
+	}
+	return nil
 }
 
 func showFindings(w io.Writer, findings []plugin.Finding) (err error) {

@@ -99,9 +99,14 @@ func (i *offsetImport) read(ctx context.Context, data, connector string, w *conf
 // decide prints the offsets and determines the field with the URL. It returns the request's body, nil if nothing is
 // sent.
 func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out io.Writer) (body []byte, err error) {
-	names, err := i.partitionNames()
-	if err != nil {
-		return nil, err
+	// --partition THEIRS=OURS names Culvert's field by the other connector's.
+	names := map[string]string{}
+	for _, pair := range i.names {
+		theirs, ours, ok := strings.Cut(pair, "=")
+		if !ok || theirs == "" || ours == "" {
+			return nil, asUsageError(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
+		}
+		names[theirs] = ours
 	}
 	answers := bufio.NewReader(in)
 	if err := i.chooseField(stored, answers, out); err != nil {
@@ -135,19 +140,6 @@ func (i *offsetImport) decide(stored []connect.StoredOffset, in io.Reader, out i
 		return nil, asFailure(errors.New("nothing was changed"))
 	}
 	return body, nil
-}
-
-// partitionNames parses --partition. The map has Culvert's name of a field by the other connector's name.
-func (i *offsetImport) partitionNames() (map[string]string, error) {
-	names := map[string]string{}
-	for _, pair := range i.names {
-		theirs, ours, ok := strings.Cut(pair, "=")
-		if !ok || theirs == "" || ours == "" {
-			return nil, asUsageError(fmt.Errorf("--partition: expected THEIRS=OURS, found %q", pair))
-		}
-		names[theirs] = ours
-	}
-	return names, nil
 }
 
 // chooseField prints the offsets. Unless --field has set i.field, it sets it to a field with a URL in all of them.

@@ -116,7 +116,15 @@ func (i *initDialog) run(c *cobra.Command, in *installation) error {
 		err = i.write(c.OutOrStdout(), file)
 	}
 	if err != nil && !i.isYes && len(i.entries) > 1 { // besides the class
-		return i.keepAnswers(err, file)
+		dir, draftErr := os.MkdirTemp("", "culvert-init-")
+		draft := filepath.Join(dir, filepath.Base(file))
+		if draftErr == nil {
+			_, draftErr = i.writeFiles(draft, nil)
+		}
+		if draftErr != nil {
+			return errors.Join(err, draftErr)
+		}
+		return fmt.Errorf("%w\nonly %s is written: it has the answers", err, draft)
 	}
 	return err
 }
@@ -466,19 +474,6 @@ func (i *initDialog) check(ctx context.Context) error {
 		return asFailure(errors.New(strings.Join(errs, "\n")))
 	}
 	return nil
-}
-
-// keepAnswers writes the settings so far to a new folder, and names it in the error.
-func (i *initDialog) keepAnswers(err error, file string) error {
-	dir, draftErr := os.MkdirTemp("", "culvert-init-")
-	draft := filepath.Join(dir, filepath.Base(file))
-	if draftErr == nil {
-		_, draftErr = i.writeFiles(draft, nil)
-	}
-	if draftErr != nil {
-		return errors.Join(err, draftErr)
-	}
-	return fmt.Errorf("%w\nonly %s is written: it has the answers", err, draft)
 }
 
 // write writes the connector's file, or to stdout, and a file with a typed password.

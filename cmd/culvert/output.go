@@ -36,13 +36,6 @@ func (o output) print(out io.Writer, result any, writeText func(io.Writer) error
 	return asFailure(err)
 }
 
-// escapeOutput replaces the outputs of a command by writers that show terminal escapes of plugins and services as text,
-// see [shown.Writer].
-func escapeOutput(c *cobra.Command) {
-	c.SetOut(shown.Writer{To: c.OutOrStdout()})
-	c.SetErr(shown.Writer{To: c.ErrOrStderr()})
-}
-
 // printJSON prints a value as JSON on one line, with terminal escapes shown as text.
 func printJSON(w io.Writer, v any) error {
 	document, err := json.Marshal(v)

@@ -19,15 +19,19 @@ import (
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/record"
 	"github.com/culvert-project/culvert/internal/setup"
+	"github.com/culvert-project/culvert/internal/shown"
 	"github.com/culvert-project/culvert/sdk/go/setting"
 	"github.com/culvert-project/culvert/wit"
 )
 
 func newPlugins() *cobra.Command {
 	c := &cobra.Command{
-		Use:              "plugins",
-		Short:            "Show plugins, and choose the versions that a worker runs",
-		PersistentPreRun: func(c *cobra.Command, _ []string) { escapeOutput(c) },
+		Use:   "plugins",
+		Short: "Show plugins, and choose the versions that a worker runs",
+		PersistentPreRun: func(c *cobra.Command, _ []string) {
+			c.SetOut(shown.Writer{To: c.OutOrStdout()})
+			c.SetErr(shown.Writer{To: c.ErrOrStderr()})
+		},
 	}
 	c.AddCommand(newPluginsList(), newPluginsShow(), newPluginsCheck(), newPluginsWarm())
 	for _, a := range []routeCommand{

@@ -192,7 +192,15 @@ func (l logonTransport) RoundTrip(request *http.Request) (*http.Response, error)
 	}
 	answer, err := (&http.Client{Transport: l.transport, CheckRedirect: secrets.Redirect}).Do(request)
 	if err != nil {
-		err = connectionError(l.base, err)
+		var requestErr *url.Error
+		if errors.As(err, &requestErr) { // its text repeats the whole request
+			err = requestErr.Err
+		}
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = errors.New("no response in time")
+		}
+		err = fmt.Errorf("expected a running worker at %s: %w; --url, --config FILE or %s selects another one",
+			shown.Line(l.base.Redacted()), err, environmentURL)
 	}
 	return answer, err
 }
@@ -209,16 +217,4 @@ func workerURL(from, text string) (*url.URL, error) {
 		return nil, asUsageError(errors.New(problem))
 	}
 	return base, nil
-}
-
-func connectionError(base *url.URL, err error) error {
-	var requestErr *url.Error
-	if errors.As(err, &requestErr) { // its text repeats the whole request
-		err = requestErr.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = errors.New("no response in time")
-	}
-	return fmt.Errorf("expected a running worker at %s: %w; --url, --config FILE or %s selects another one",
-		shown.Line(base.Redacted()), err, environmentURL)
 }

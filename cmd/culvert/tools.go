@@ -42,7 +42,11 @@ func addTools(root *cobra.Command, args []string) {
 	}
 	root.SetHelpCommandGroupID(ownGroup)
 	root.SetCompletionCommandGroupID(ownGroup)
-	name, hasName := firstWord(args)
+	hasName := len(args) > 0 && !strings.HasPrefix(args[0], "-")
+	name := ""
+	if hasName {
+		name = args[0]
+	}
 	isFound := !hasName || isKnown(root, name)
 	if !isFound && hasFile(args) {
 		root.AddCommand(newHiddenCommand(name+" -p FILE [options]", func(c *cobra.Command, args []string) error {
@@ -57,25 +61,21 @@ func addTools(root *cobra.Command, args []string) {
 		}
 	}
 	if !isFound {
-		root.AddCommand(newUnknownCommand(root, name))
+		// Only a connector's plugin could have a command of that name.
+		root.AddCommand(newHiddenCommand(name, func(*cobra.Command, []string) error {
+			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
+			if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
+				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
+					strings.Join(suggestions, " or "), inLine(name)))
+			}
+			return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
+		}))
 	}
 }
 
 // newHiddenCommand returns a command that parses its flags itself.
 func newHiddenCommand(use string, run func(c *cobra.Command, args []string) error) *cobra.Command {
 	return &cobra.Command{Use: use, Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs, RunE: run}
-}
-
-// newUnknownCommand returns a command for a name that only a connector's plugin could have.
-func newUnknownCommand(root *cobra.Command, name string) *cobra.Command {
-	return newHiddenCommand(name, func(*cobra.Command, []string) error {
-		const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
-		if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
-			return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,
-				strings.Join(suggestions, " or "), inLine(name)))
-		}
-		return asUsageError(fmt.Errorf("unknown command %q: c"+file, name, inLine(name)))
-	})
 }
 
 func hasFile(args []string) bool {
@@ -96,13 +96,6 @@ func parseFile(in *installation, args []string) (file string, isSet bool, err er
 		return len(a) > 2 && a[0] == '-' && a[1] != '-' && flags.ShorthandLookup(a[1:2]) == nil
 	}))
 	return file, flags.Changed("properties"), err
-}
-
-func firstWord(args []string) (string, bool) {
-	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
-		return "", false
-	}
-	return args[0], true
 }
 
 func isKnown(root *cobra.Command, name string) bool {
