@@ -122,7 +122,23 @@ func (g *generator) value(e ast.Expr) {
 		offset := g.address(e)
 		g.line("I64Load $%d", offset)
 	case *ast.UnaryExpr:
-		g.unary(e)
+		switch e.Op {
+		case token.SUB:
+			g.line("I64Const $0")
+			g.value(e.X)
+			g.line("I64Sub")
+		case token.XOR:
+			g.value(e.X)
+			g.line("I64Const $-1")
+			g.line("I64Xor")
+		case token.AND:
+			offset := g.address(e.X)
+			g.line("I64ExtendI32U")
+			g.line("I64Const $%d", offset)
+			g.line("I64Add")
+		default:
+			g.fail(e, "no code for %s", e.Op)
+		}
 	case *ast.BinaryExpr:
 		g.value(e.X)
 		g.operate(e, e.Op, e.X, e.Y)
@@ -156,26 +172,6 @@ func (g *generator) identifier(e *ast.Ident) {
 		}
 	default:
 		g.line("Get R%d", variable.register)
-	}
-}
-
-func (g *generator) unary(e *ast.UnaryExpr) {
-	switch e.Op {
-	case token.SUB:
-		g.line("I64Const $0")
-		g.value(e.X)
-		g.line("I64Sub")
-	case token.XOR:
-		g.value(e.X)
-		g.line("I64Const $-1")
-		g.line("I64Xor")
-	case token.AND:
-		offset := g.address(e.X)
-		g.line("I64ExtendI32U")
-		g.line("I64Const $%d", offset)
-		g.line("I64Add")
-	default:
-		g.fail(e, "no code for %s", e.Op)
 	}
 }
 

@@ -97,9 +97,16 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	var filterErrors []*wit.Error // of the sets that the filter does not fit; it must fit one set
 	for _, configured := range entitySets {
 		index := slices.Index(services, configured.Service)
-		set, err := openSet(configured, models[index], &connector.Config)
+		set, err := entityset.New(configured, models[index], &connector.Config)
 		if err != nil {
 			return wit.SinkOpenResult{}, err
+		}
+		if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && connector.Config.Atom {
+			return wit.SinkOpenResult{}, odataerror.ForSetting(sinkconfig.NameRequestFormat,
+				"Entity set "+set.Name+" of "+set.Service+": "+problem)
+		}
+		if failure := set.UncheckableError(&connector.Config); failure != nil {
+			return wit.SinkOpenResult{}, failure
 		}
 		if failure := set.FilterError(&connector.Config); failure != nil {
 			filterErrors = append(filterErrors, failure)
@@ -135,23 +142,6 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	}
 	out.Context = state.Pack()
 	return wit.SinkOpenResult{Ready: out}, nil
-}
-
-// openSet finds an entity set in the metadata and checks the settings that depend on its type.
-func openSet(configured sinkconfig.EntitySet, model *edm.Model,
-	sinkConfig *sinkconfig.Config) (*entityset.EntitySet, error) {
-	set, err := entityset.New(configured, model, sinkConfig)
-	if err != nil {
-		return nil, err
-	}
-	if problem := encode.AtomProblem(set.Model.Structures[0]); problem != "" && sinkConfig.Atom {
-		return nil, odataerror.ForSetting(sinkconfig.NameRequestFormat,
-			"Entity set "+set.Name+" of "+set.Service+": "+problem)
-	}
-	if failure := set.UncheckableError(sinkConfig); failure != nil {
-		return nil, failure
-	}
-	return set, nil
 }
 
 // Encode returns the requests that write the rows.

@@ -28,22 +28,6 @@ func (pg *Page) trackedSpans(row int) []decode.Span {
 	return pg.Out.Tracked[row*n+pg.Feed.FirstTracked : (row+1)*n]
 }
 
-// addImage adds a row of an ODP queue to the page's rows, unless it is a dropped before image.
-func (pg *Page) addImage(row *wit.Row, tracked []decode.Span) {
-	change := pg.changeOf(tracked)
-	switch pg.imageOf(tracked) {
-	case imageDeleted:
-		pg.addDeletedImage(row, tracked)
-		return
-	case imageBefore:
-		if pg.Feed.Tracking.DropBefore {
-			return
-		}
-		change = feedreader.ChangeBefore
-	}
-	pg.emit(row, change)
-}
-
 // exempt returns a function that reports whether a row need not match the filter: deleted entities, which may consist
 // of keys only, and dropped before images. It returns nil if rows have no change mode.
 func (pg *Page) exempt() func(row int) bool {

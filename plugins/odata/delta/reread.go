@@ -132,31 +132,19 @@ func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
 	if needsMore, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); needsMore || err != nil {
 		return needsMore, err
 	}
-	if err := pg.addEntityRows(entity); err != nil {
-		return false, err
-	}
-	if result.Linked, err = pg.NestedRequests(&rows.rereads.out, part.TagPrefix, entity.target); err != nil {
-		return false, err
-	}
-	return !entity.complete || !rows.rereads.out.Page.Done, nil
-}
-
-func (pg *Page) addEntityRows(entity *rereadEntity) error {
-	rows := pg.rows
-	feed := pg.Feed
 	if len(rows.rereads.out.RowErrors) > 0 {
 		rowError := rows.rereads.out.RowErrors[0].Error
-		return &rowError
+		return false, &rowError
 	}
 	// An entity that was requested by its URL may not match the filter: then it is not in the set that is read.
 	switch filterError := feed.Rows.Check(&rows.rereads.out, nil, nil); {
 	case filterError != nil && filterError.Kind != wit.ErrorData:
-		return filterError
+		return false, filterError
 	case filterError != nil:
 		entity.outsideFilter = true
 	}
 	if err := pg.Reader.Rewrite(&rows.rereads.out); err != nil {
-		return err
+		return false, err
 	}
 	entity.entities += len(rows.rereads.out.Rows)
 	for _, row := range rows.rereads.out.Rows {
@@ -169,5 +157,8 @@ func (pg *Page) addEntityRows(entity *rereadEntity) error {
 		entity.data = feed.AddHeaders(&row, entity.data, pg.changeOf(nil))
 		entity.rows = append(entity.rows, row)
 	}
-	return nil
+	if result.Linked, err = pg.NestedRequests(&rows.rereads.out, part.TagPrefix, entity.target); err != nil {
+		return false, err
+	}
+	return !entity.complete || !rows.rereads.out.Page.Done, nil
 }

@@ -79,7 +79,19 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
 	}
 	if pg.Feed.FirstTracked >= 0 {
-		pg.addImage(row, pg.trackedSpans(index))
+		tracked := pg.trackedSpans(index)
+		change := pg.changeOf(tracked)
+		switch pg.imageOf(tracked) {
+		case imageDeleted:
+			pg.addDeletedImage(row, tracked)
+			return
+		case imageBefore:
+			if pg.Feed.Tracking.DropBefore {
+				return
+			}
+			change = feedreader.ChangeBefore
+		}
+		pg.emit(row, change)
 		return
 	}
 	if pg.readsChanges() {

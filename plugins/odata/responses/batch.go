@@ -123,7 +123,18 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	}
 	outcomes := b.match(document)
 	isStopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
-	noResult := b.noResultError(name, response.Status, document.Complete, isStopped)
+	noResult := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
+		strconv.Itoa(int(response.Status)) + " does not contain its result"}
+	if !document.Complete {
+		noResult.Message += ", because it is cut off"
+	}
+	if !isStopped {
+		noResult.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to what the service answers)"
+	}
+	if isStopped && b.InsertUncertain == "fail" {
+		noResult.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
+			" = check looks up the following ones)"
+	}
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
 		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
 	row := 0
@@ -225,22 +236,6 @@ func (m *missingResults) consequences() string {
 		parts = append(parts, strconv.Itoa(m.inDoubtCount)+" must not be repeated and are in doubt")
 	}
 	return strings.Join(parts, ", ")
-}
-
-func (b *sentBatch) noResultError(name string, status uint16, complete, isStopped bool) *wit.Error {
-	failure := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
-		strconv.Itoa(int(status)) + " does not contain its result"}
-	if !complete {
-		failure.Message += ", because it is cut off"
-	}
-	if !isStopped {
-		failure.Message += " (" + sinkconfig.NameMaxBatchSize + " limits batches to what the service answers)"
-	}
-	if isStopped && b.InsertUncertain == "fail" {
-		failure.Message += ": the service stopped at a failed part (" + sinkconfig.NameInsertUncertain +
-			" = check looks up the following ones)"
-	}
-	return failure
 }
 
 // maxStops is the number of batches stopped before a row after which the row is sent without a batch.

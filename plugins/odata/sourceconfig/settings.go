@@ -212,7 +212,22 @@ func EntitySets(values setting.Values) []EntitySetConfig {
 		cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
 			values.Lower(ExactlyOnce) == "enabled")
 		cfg.Headers, _ = setting.ParseBool(values.String(HeadersEnable))
-		cfg.Tracking = readTracking(values, group)
+		t := Tracking{
+			On:               Flag(group, NameTrackChanges),
+			Deletes:          group.Lower(NameDeletes),
+			OnLostToken:      group.Lower(NameLost),
+			Regex:            group.String(NameRegex),
+			Replacement:      group.String(NameReplacement),
+			DropBefore:       group.Lower(NameBefore) == "drop",
+			Additive:         group.Lower(NameDeltaKind) == "additive",
+			TakeOver:         values.Bool(DeltaTakeover),
+			FirstByteTimeout: values.Int(InitialRead),
+			NotFound:         values.List(NotFoundCodes),
+		}
+		if Flag(group, NameRecovery) && t.OnLostToken == LostFail {
+			t.OnLostToken = LostRecover
+		}
+		cfg.Tracking = t
 		cfg.Subscribing = Subscribing{
 			On:             Flag(group, NameSubscription),
 			Catchup:        values.Lower(NotificationCatchup),

@@ -90,25 +90,6 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
-func readTracking(values setting.Values, group setting.Group) Tracking {
-	t := Tracking{
-		On:               Flag(group, NameTrackChanges),
-		Deletes:          group.Lower(NameDeletes),
-		OnLostToken:      group.Lower(NameLost),
-		Regex:            group.String(NameRegex),
-		Replacement:      group.String(NameReplacement),
-		DropBefore:       group.Lower(NameBefore) == "drop",
-		Additive:         group.Lower(NameDeltaKind) == "additive",
-		TakeOver:         values.Bool(DeltaTakeover),
-		FirstByteTimeout: values.Int(InitialRead),
-		NotFound:         values.List(NotFoundCodes),
-	}
-	if Flag(group, NameRecovery) && t.OnLostToken == LostFail {
-		t.OnLostToken = LostRecover
-	}
-	return t
-}
-
 func examineTracking(examined []wit.ConfigValue, values setting.Values, entitySets []EntitySetConfig) {
 	for i, cfg := range entitySets {
 		fullName := func(name string) string { return config.InGroup(cfg.Number, name) }

@@ -73,7 +73,29 @@ func appendSuffixed(dst []byte, text string, suffix byte) []byte {
 // fraction and without suffix are Double.
 func ParseLiteral(text string) (Literal, error) {
 	if i := strings.IndexByte(text, '\''); i >= 0 {
-		return parseQuoted(text, i)
+		content, remaining, ok := unquote(text[i:])
+		if !ok || remaining != "" {
+			return Literal{}, invalidError("literal", text, "expected a closing quote at its end")
+		}
+		switch prefix := strings.ToLower(text[:i]); prefix {
+		case "":
+			return Literal{edm.String, content}, nil
+		case "guid":
+			return Literal{edm.Guid, content}, nil
+		case "datetime":
+			return Literal{edm.DateTime, content}, nil
+		case "datetimeoffset":
+			return Literal{edm.DateTimeOffset, content}, nil
+		case "time":
+			return Literal{edm.Time, content}, nil
+		case "x", "binary":
+			raw, ok := unhex(content)
+			if !ok {
+				return Literal{}, invalidError("literal", text, "expected pairs of hexadecimal digits")
+			}
+			return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
+		}
+		return Literal{}, invalidError("literal", text, "unknown prefix "+text[:i])
 	}
 	switch text {
 	case "true", "false":
@@ -84,32 +106,6 @@ func ParseLiteral(text string) (Literal, error) {
 		return Literal{}, invalidError("literal", text, "it is empty")
 	}
 	return parseNumber(text)
-}
-
-func parseQuoted(literal string, quote int) (Literal, error) {
-	content, remaining, ok := unquote(literal[quote:])
-	if !ok || remaining != "" {
-		return Literal{}, invalidError("literal", literal, "expected a closing quote at its end")
-	}
-	switch prefix := strings.ToLower(literal[:quote]); prefix {
-	case "":
-		return Literal{edm.String, content}, nil
-	case "guid":
-		return Literal{edm.Guid, content}, nil
-	case "datetime":
-		return Literal{edm.DateTime, content}, nil
-	case "datetimeoffset":
-		return Literal{edm.DateTimeOffset, content}, nil
-	case "time":
-		return Literal{edm.Time, content}, nil
-	case "x", "binary":
-		raw, ok := unhex(content)
-		if !ok {
-			return Literal{}, invalidError("literal", literal, "expected pairs of hexadecimal digits")
-		}
-		return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
-	}
-	return Literal{}, invalidError("literal", literal, "unknown prefix "+literal[:quote])
 }
 
 func parseNumber(text string) (Literal, error) {

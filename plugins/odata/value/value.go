@@ -191,7 +191,17 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 			bits = 64
 		}
 	case string:
-		return floatText(x)
+		if x == "NaN" || x == "INF" || x == "-INF" {
+			return x, true
+		}
+		number, err := strconv.ParseFloat(x, 64)
+		if err != nil || strings.Trim(x, "+-.eE0123456789") != "" {
+			return "", false
+		}
+		if isJSONNumber(x) {
+			return x, true
+		}
+		return strconv.FormatFloat(number, 'g', -1, 64), true
 	case connectdata.Decimal:
 		decimalForm, ok := decimal(x, node)
 		number, err := strconv.ParseFloat(decimalForm, bits)
@@ -208,21 +218,6 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 		return "-INF", true
 	}
 	return strconv.FormatFloat(number, 'g', -1, bits), true
-}
-
-// floatText returns a number in a form that JSON accepts.
-func floatText(text string) (string, bool) {
-	if text == "NaN" || text == "INF" || text == "-INF" {
-		return text, true
-	}
-	number, err := strconv.ParseFloat(text, 64)
-	if err != nil || strings.Trim(text, "+-.eE0123456789") != "" {
-		return "", false
-	}
-	if isJSONNumber(text) {
-		return text, true
-	}
-	return strconv.FormatFloat(number, 'g', -1, 64), true
 }
 
 // isJSONNumber reports whether a number that Go can parse is valid in JSON: no plus sign, no leading zeros, digits on

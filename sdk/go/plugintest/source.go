@@ -129,7 +129,13 @@ func readSource(t *testing.T, p wit.Source, b *batch, stage wit.Stage, input str
 		if e.notification != nil {
 			r.notify(opened, *e.notification)
 		} else {
-			r.readSnapshot(opened, strings.Fields(e.line))
+			words := strings.Fields(e.line)
+			feed := slices.IndexFunc(opened.Feeds,
+				func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
+			if feed < 0 {
+				r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
+			}
+			r.readFeed(opened, uint32(feed), wit.PollReason{Snapshot: &words[2]})
 		}
 	}
 	return r.out.String()
@@ -152,15 +158,6 @@ func (r *sourceRun) notify(opened *wit.SourceOpened, n wit.Notification) {
 	for _, w := range triggers {
 		r.readFeed(opened, w.Feed, wit.PollReason{Trigger: &w.Token})
 	}
-}
-
-// readSnapshot reads a whole feed. words are SNAPSHOT, the name of the feed and the number of the snapshot.
-func (r *sourceRun) readSnapshot(opened *wit.SourceOpened, words []string) {
-	feed := slices.IndexFunc(opened.Feeds, func(f wit.Feed) bool { return len(words) == 3 && f.Name == words[1] })
-	if feed < 0 {
-		r.t.Fatalf("expected SNAPSHOT, the name of a feed and a number, found %q", words)
-	}
-	r.readFeed(opened, uint32(feed), wit.PollReason{Snapshot: &words[2]})
 }
 
 func (r *sourceRun) open(stage wit.Stage) (*wit.SourceOpened, error) {
@@ -272,7 +269,25 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 			return false, err
 		}
 		body = body[n:]
-		r.writeRows(&result)
+		r.b.addSchemas(result.Schemas)
+		r.rowsRead += len(result.Rows)
+		for _, row := range result.Rows {
+			line := object{{"row", row.RowIndex}}
+			for _, part := range []struct {
+				name string
+				d    wit.ValueSlice
+			}{{"key", row.Key}, {"value", row.Value}} {
+				v, err := r.b.read(part.d, wit.ValueSlice{}, result.Data)
+				if err != nil {
+					r.t.Fatalf("row %d, %s: %v", row.RowIndex, part.name, err)
+				}
+				line = append(line, pair{name: part.name, value: writeValue(v.Schema, 0, v.Data)})
+			}
+			r.out.WriteString(encode(line) + "\n")
+		}
+		for _, f := range result.Errors {
+			fmt.Fprintf(&r.out, "row %d: %v\n", f.RowIndex, &f.Error)
+		}
 		for i := range result.Linked {
 			q := &result.Linked[i].Request
 			tolerated := result.Linked[i].Tolerate
@@ -296,29 +311,6 @@ func (r *sourceRun) decode(page uint32, tag string, status uint16, body []byte, 
 		r.waitMs = max(r.waitMs, result.WaitMs)
 	}
 	return more, nil
-}
-
-// writeRows writes the rows and errors of a result to the output.
-func (r *sourceRun) writeRows(result *wit.DecodeResult) {
-	r.b.addSchemas(result.Schemas)
-	r.rowsRead += len(result.Rows)
-	for _, row := range result.Rows {
-		line := object{{"row", row.RowIndex}}
-		for _, part := range []struct {
-			name string
-			d    wit.ValueSlice
-		}{{"key", row.Key}, {"value", row.Value}} {
-			v, err := r.b.read(part.d, wit.ValueSlice{}, result.Data)
-			if err != nil {
-				r.t.Fatalf("row %d, %s: %v", row.RowIndex, part.name, err)
-			}
-			line = append(line, pair{name: part.name, value: writeValue(v.Schema, 0, v.Data)})
-		}
-		r.out.WriteString(encode(line) + "\n")
-	}
-	for _, f := range result.Errors {
-		fmt.Fprintf(&r.out, "row %d: %v\n", f.RowIndex, &f.Error)
-	}
 }
 
 // fields returns an offset as an object.

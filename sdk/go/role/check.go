@@ -39,7 +39,12 @@ func Check(component *wit.Component) (findings []Finding) {
 	settingByRole := map[string]string{}
 	for i := range component.Settings {
 		key := &component.Settings[i]
-		roles := rolesOf(key)
+		var roles []string
+		for _, r := range key.Rules {
+			if r.Role != nil {
+				roles = append(roles, *r.Role)
+			}
+		}
 		switch {
 		case len(roles) > 1:
 			findings = append(findings, Finding{Fatal: true, Invalid: true, Setting: key.Name,
@@ -55,7 +60,8 @@ func Check(component *wit.Component) (findings []Finding) {
 			findings = append(findings, Finding{Invalid: true, Setting: key.Name,
 				Text: "has the role " + roles[0] + ": only settings of sources and sinks have roles"})
 		}
-		if other, ok := settingByRole[roles[0]]; ok && !allowsMultiple(roles[0]) {
+		declared, _ := Find(roles[0])
+		if other, ok := settingByRole[roles[0]]; ok && !declared.Multiple {
 			findings = append(findings, Finding{Fatal: true, Invalid: true, Setting: key.Name,
 				Text: "has the role " + roles[0] + ", which " + other +
 					" has too: expected one setting with this role"})
@@ -68,21 +74,6 @@ func Check(component *wit.Component) (findings []Finding) {
 			"where to send the requests of this " + component.Kind.String()})
 	}
 	return findings
-}
-
-func allowsMultiple(name string) bool {
-	r, _ := Find(name)
-	return r.Multiple
-}
-
-// rolesOf returns the roles of a declaration.
-func rolesOf(key *wit.ConfigKey) (roles []string) {
-	for _, r := range key.Rules {
-		if r.Role != nil {
-			roles = append(roles, *r.Role)
-		}
-	}
-	return roles
 }
 
 // checkRole checks the role of one setting.

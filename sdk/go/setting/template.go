@@ -95,7 +95,16 @@ func leadingDigits(s string) int {
 func instantiate(key wit.ConfigKey, template, name string) wit.ConfigKey {
 	var values []string
 	compareNames(template, name, false, &values)
-	replace := func(s string) string { return replacePlaceholders(s, values) }
+	replace := func(s string) string {
+		return expand(s, func(placeholder string) string {
+			for i := 0; i < len(values); i += 2 {
+				if values[i] == placeholder {
+					return values[i+1]
+				}
+			}
+			return placeholder
+		})
+	}
 	key.Name = replace(key.Name)
 	rules := make([]wit.Rule, len(key.Rules))
 	for i, r := range key.Rules {
@@ -129,18 +138,6 @@ func expand(template string, values func(placeholder string) string) string {
 		template = template[len(prefix)+len(placeholder):]
 		b.WriteString(values(placeholder))
 	}
-}
-
-// replacePlaceholders replaces placeholders in a text. values contains pairs of placeholder and value; others stay.
-func replacePlaceholders(template string, values []string) string {
-	return expand(template, func(placeholder string) string {
-		for i := 0; i < len(values); i += 2 {
-			if values[i] == placeholder {
-				return values[i+1]
-			}
-		}
-		return placeholder
-	})
 }
 
 // fillTemplate replaces the placeholders of a template by numbers, 00 if there are too few, and {name} by last.

@@ -223,7 +223,9 @@ func (p *pages) Decode(number uint32, _ string, _ uint16, piece []byte, last boo
 	if status := page.response.Status; status == 304 {
 		return p.finish(page, Page{})
 	} else if status < 200 || status > 299 {
-		return wit.DecodeResult{}, statusError(page.response)
+		return wit.DecodeResult{}, sdk.NewError(wit.ErrorKindOf(page.response.Status),
+			"the service responded with status "+strconv.Itoa(int(page.response.Status))+": "+
+				strconv.Quote(string(page.response.Body[:min(300, len(page.response.Body))])))
 	}
 	result, err := page.feed.Read(page.offset, page.response)
 	if err != nil {
@@ -256,13 +258,6 @@ func (p *pages) finish(page *openPage, result Page) (out wit.DecodeResult, err e
 	out.Next = &fields
 	out.More = result.More
 	return out, err
-}
-
-// statusError returns the error for a status that is neither a success nor 304.
-func statusError(response wit.Response) error {
-	return sdk.NewError(wit.ErrorKindOf(response.Status),
-		"the service responded with status "+strconv.Itoa(int(response.Status))+": "+
-			strconv.Quote(string(response.Body[:min(300, len(response.Body))])))
 }
 
 // dataError returns err as an error of the contract, of kind data unless it has a kind.

@@ -160,13 +160,6 @@ func fieldName(f reflect.StructField) string {
 	return name
 }
 
-// sortedKeys returns the keys of a map in order, so that equal maps are encoded equally.
-func sortedKeys(value reflect.Value) []reflect.Value {
-	keys := value.MapKeys()
-	slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
-	return keys
-}
-
 // toTree returns a Go value as package connectdata writes it.
 func toTree(value reflect.Value) any {
 	if value.Kind() == reflect.Pointer {
@@ -190,7 +183,9 @@ func toTree(value reflect.Value) any {
 		return list
 	case reflect.Map:
 		m := connectdata.Map{}
-		for _, key := range sortedKeys(value) {
+		keys := value.MapKeys()
+		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
+		for _, key := range keys {
 			m = append(m, connectdata.Entry{Key: key.String(), Value: toTree(value.MapIndex(key))})
 		}
 		return m
