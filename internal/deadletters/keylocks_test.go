@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -57,7 +58,7 @@ func TestRecordsWaitForLockedKeys(t *testing.T) {
 }
 
 // A newer record of the key supersedes a dead letter during a replay. Any newer record supersedes dead letters without
-// a key.
+// a key. Records that are themselves dead letters to send supersede none.
 func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	t.Parallel()
 	ctx := kafkatest.Context(t)
@@ -69,12 +70,18 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key)}
 		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
 	}
+	open := map[originalID]bool{}
+	produceOpen := func(topic string, partition int32, key string) {
+		r := &kgo.Record{Topic: topic, Partition: partition, Key: []byte(key), Timestamp: time.UnixMilli(8)}
+		require.NoError(t, client.ProduceSync(ctx, r).FirstErr())
+		open[newRecordID(r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value).original()] = true
+	}
 	produce("t", 0, "k")
 	keyed := newDeadLetter(0, "a", 0, task.RowSubset{})
 	unkeyed := newDeadLetter(0, "a", 0, task.RowSubset{})
 	unkeyed.Topic = "u"
 	unkeyed.Record.Key = nil
-	newer := newSinkNewerRecords(kafkaConfig, nil, func(originalID) bool { return false })
+	newer := newSinkNewerRecords(kafkaConfig, nil, func(original originalID) bool { return open[original] })
 	defer func() { newer.clients.Close() }()
 	newer.watch(keyed, "t", keyed.Record.Key, nil)
 	newer.watch(unkeyed, "u", nil, nil)
@@ -87,6 +94,10 @@ func TestReplaySkipsSupersededDeadLetters(t *testing.T) {
 	expectSuperseded(false, false)
 	produce("t", 0, "l")
 	produce("t", 1, "k")
+	expectSuperseded(false, false)
+	produceOpen("t", 0, "k")
+	produceOpen("u", 0, "k")
+	produceOpen("u", 1, "l")
 	expectSuperseded(false, false)
 	produce("t", 0, "k")
 	expectSuperseded(true, false)
