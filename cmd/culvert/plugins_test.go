@@ -62,7 +62,9 @@ func TestPluginsShowOpensSingleFile(t *testing.T) {
 
 // JSON has all members of a plugin, and each plugin has a row.
 func TestPluginsListHasPluginsWithoutComponents(t *testing.T) {
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	guesttest.ShareCode(t, filepath.Join(cache, "culvert"))
 	dir := t.TempDir()
 	writePlugin(t, filepath.Join(dir, "empty.wasm"), "empty", "")
 	writePlugin(t, filepath.Join(dir, "one.wasm"), "one", "One")

@@ -124,34 +124,41 @@ func writeOverlay(replaced map[string]string) (file string, err error) {
 	return file, os.WriteFile(file, content, 0o600)
 }
 
+// pluginFolders has the folders that [Plugins] has returned, by the names of the plugins.
+var pluginFolders sync.Map
+
 // Plugins returns a folder with this repository's plugins: the source, and the named ones. Each is built and compiled
 // once, and a folder is complete before it is visible, because workers of other tests watch theirs.
 func Plugins(t *testing.T, more ...string) string {
 	t.Helper()
+	names := slices.Sorted(slices.Values(append(more, "odata-source")))
+	joined := strings.Join(names, "+")
+	if dir, ok := pluginFolders.Load(joined); ok {
+		return dir.(string)
+	}
 	unlock, err := lockBench()
 	require.NoError(t, err)
 	defer unlock()
-	names := slices.Sorted(slices.Values(append(more, "odata-source")))
 	hash := sha256.New()
 	var modules [][]byte
 	for _, name := range names {
 		modules = append(modules, guesttest.Bytes(t, filepath.Join(Bench.Root, "plugins", name)))
 		hash.Write(modules[len(modules)-1])
 	}
-	dir := filepath.Join(Bench.plugins, fmt.Sprintf("%s-%.8x", strings.Join(names, "+"), hash.Sum(nil)))
-	if _, err := os.Stat(dir); err == nil {
-		return dir
+	dir := filepath.Join(Bench.plugins, fmt.Sprintf("%s-%.8x", joined, hash.Sum(nil)))
+	if _, err := os.Stat(dir); err != nil {
+		unfinished, err := os.MkdirTemp(Bench.Dir, "making-")
+		require.NoError(t, err)
+		for i, name := range names {
+			WriteFile(t, unfinished, name+".wasm", modules[i])
+		}
+		list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", unfinished)
+		list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
+		out, err := list.CombinedOutput()
+		require.True(t, err == nil, "%v: %v\n%s", list, err, out)
+		require.NoError(t, os.Rename(unfinished, dir))
 	}
-	unfinished, err := os.MkdirTemp(Bench.Dir, "making-")
-	require.NoError(t, err)
-	for i, name := range names {
-		WriteFile(t, unfinished, name+".wasm", modules[i])
-	}
-	list := exec.Command(Bench.Binary, "plugins", "list", "--plugins", unfinished)
-	list.Env = append(os.Environ(), "XDG_CACHE_HOME="+filepath.Join(Bench.Dir, "cache"))
-	out, err := list.CombinedOutput()
-	require.True(t, err == nil, "%v: %v\n%s", list, err, out)
-	require.NoError(t, os.Rename(unfinished, dir))
+	pluginFolders.Store(joined, dir)
 	return dir
 }
 
