@@ -21,9 +21,10 @@ var allTriples = flag.Bool("triples", false, "read all triples; this takes ten m
 
 var sampleCount = flag.Int("samples", 8, "number of services of TestSamples")
 
-// TestMain makes garbage collections less frequent, because they would take a third of the time.
+// TestMain lets only a limit of memory cause garbage collections, because they would take a third of the time.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
 	m.Run()
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,13 @@ import (
 var composedSeeds = flag.Int("composed", 12_000, "number of services of TestComposedServices")
 
 var onlySeed = flag.Uint64("composed.seed", 0, "the only seed of TestComposedServices. Zero means all.")
+
+// TestMain lets only a limit of memory cause garbage collections, because they would take a fifth of the time.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(256 << 20)
+	m.Run()
+}
 
 // lostOption matches an option that a faulty service drops from its links.
 var lostOption = regexp.MustCompile(`\$(orderby|filter)=[^&]*&`)

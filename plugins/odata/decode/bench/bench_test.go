@@ -313,7 +313,7 @@ func TestDecoderInWasm(t *testing.T) {
 		wasi_snapshot_preview1.MustInstantiate(ctx, r)
 		var text bytes.Buffer
 		config := wazero.NewModuleConfig().WithArgs("test", "-test.v", "-test.short", "-test.run", tests).
-			WithEnv("PWD", "/"+folder).WithEnv("GOGC", "400").
+			WithEnv("PWD", "/"+folder).WithEnv("GOGC", "off").WithEnv("GOMEMLIMIT", "512MiB").
 			WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount(root, "/")).
 			WithStdout(&text).WithStderr(&text).WithSysWalltime().WithSysNanotime()
 		_, err = r.InstantiateWithConfig(ctx, binary, config)
