@@ -247,6 +247,7 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 			checkNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
+	t.Logf("letters %d connectors %d", len(deadLetters), len(connectors))
 	assert.True(t, len(connectors) >= 80,
 		"expected dead letters of many of %d connectors, found them of %d", connected, len(connectors))
 }
@@ -394,7 +395,7 @@ func deadLettersOf(p *e2etest.Place, settings []SettingOfPlugin, address, refere
 		config := map[string]string{"errors.tolerance": "all", "errors.deadletterqueue.topic.name": "refused",
 			"errors.deadletterqueue.context.headers.enable": "true",
 			"transforms.refuse.type":                        "org.apache.kafka.connect.transforms.Cast$Value",
-			"transforms.refuse.spec":                        "ProductName:int16"}
+			"transforms.refuse.spec":                        "CategoryName:int16"}
 		maps.Copy(config, setting.Settings)
 		config["name"] = fmt.Sprintf("probe-%d", i)
 		config["transforms"] = strings.TrimPrefix(config["transforms"]+",refuse", ",")
@@ -436,7 +437,7 @@ func SettingsOfPlugins(f *e2etest.Worker, address string) (settings []SettingOfP
 		}
 		return names
 	}
-	source := func() map[string]string { return e2etest.SettingsOf(e2etest.Source("probe", address, "Products")) }
+	source := func() map[string]string { return e2etest.SettingsOf(e2etest.Source("probe", address, "Categories")) }
 	var plugins []connect.Plugin
 	e2etest.Get(f.Place.T, f.URL+"/connector-plugins?connectorsOnly=false", &plugins)
 	for _, plugin := range plugins {

@@ -55,7 +55,7 @@ func TestReplayThatIsKilled(t *testing.T) {
 // else a kill repeats at most the rows of one batch.
 func TestReplayOfASourceThatIsKilled(t *testing.T) {
 	t.Parallel()
-	const rows, kills, batchRows = 3000, 3, 500
+	const rows, kills, batchRows = 2000, 2, 500
 	for name, c := range map[string]struct {
 		worker      []string // more settings of the worker
 		maxRepeated int      // rows
