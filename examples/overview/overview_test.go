@@ -27,7 +27,7 @@ import (
 // Every file passes or fails an offline check, as by culvert validate, as its first line specifies: without a warning,
 // or by the named setting and nothing else but features that are not built.
 func TestFilesMatchTheirFirstLine(t *testing.T) {
-	data := dataFolder(t)
+	data, plugins := dataFolder(t)
 	subaccount := connectivitytest.NewServer()
 	defer subaccount.Close()
 	t.Setenv("VCAP_SERVICES", subaccount.VCAP(0)) // for files that need a binding
@@ -52,7 +52,7 @@ func TestFilesMatchTheirFirstLine(t *testing.T) {
 			arguments, err := config.ParseArguments(files)
 			require.NoError(t, err)
 			problems, err := configcheck.Check(t.Context(), host.Config{Files: arguments, Data: data,
-				Plugins: guests(t), Logger: discardLogger()})
+				Plugins: plugins, Logger: discardLogger()})
 			require.NoError(t, err)
 			isNamed := false
 			for _, p := range problems.Problems {
@@ -82,7 +82,7 @@ func TestConnectorsRun(t *testing.T) {
 	registry := srfake.New()
 	defer registry.Close()
 	local := localReplacer(server.URL, registry.URL())
-	data := dataFolder(t)
+	data, plugins := dataFolder(t)
 	folder := t.TempDir()
 	var sources, sinks []string
 	want := int64(0)
@@ -100,7 +100,7 @@ func TestConnectorsRun(t *testing.T) {
 			want += selectedRows(demo, file, text)
 		}
 	}
-	require.NoError(t, runOnce(t, data, append([]string{"worker.properties"}, sources...)...))
+	require.NoError(t, runOnce(t, data, plugins, append([]string{"worker.properties"}, sources...)...))
 	rows := demo.Ledger().Rows
 	want += probedRows(t, demo)
 	assert.True(t, len(sources) >= 8 && len(sinks) >= 8 && rows == want,
@@ -110,7 +110,7 @@ func TestConnectorsRun(t *testing.T) {
 		"dead-letter-queue": 250, "update": 0, "kafka-consume": 0}
 	for _, file := range sinks {
 		earlier := demo.Count("Order_DetailCopies")
-		assert.NoError(t, runOnce(t, data, "worker.properties", file), filepath.Base(file))
+		assert.NoError(t, runOnce(t, data, plugins, "worker.properties", file), filepath.Base(file))
 		name := strings.TrimSuffix(filepath.Base(file), ".properties")
 		assert.Equal(t, wantCreated[name], demo.Count("Order_DetailCopies")-earlier, name, "created order lines")
 	}
@@ -154,11 +154,11 @@ func localReplacer(demo, registry string) *strings.Replacer {
 }
 
 // runOnce runs a worker with these files until all data was delivered.
-func runOnce(t *testing.T, data string, names ...string) error {
+func runOnce(t *testing.T, data string, plugins []string, names ...string) error {
 	t.Helper()
 	files, err := config.ParseArguments(names)
 	require.NoError(t, err)
-	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: guests(t), Once: true,
+	h, err := host.New(t.Context(), host.Config{Files: files, Data: data, Plugins: plugins, Once: true,
 		Logger: discardLogger()})
 	if err != nil {
 		return err
@@ -192,20 +192,15 @@ func read(t *testing.T, file string) string {
 // discardLogger returns a logger that discards everything.
 func discardLogger() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// guests returns the folders of plugins.
-func guests(t *testing.T) []string {
+// dataFolder returns a new data folder that contains only the compiled plugins, and the folder of the plugins.
+func dataFolder(t *testing.T) (folder string, plugins []string) {
 	t.Helper()
-	return []string{guesttest.Folder(t, "odata-source", "odata-sink", "smt")}
-}
-
-// dataFolder returns a new data folder that contains only the compiled plugins.
-func dataFolder(t *testing.T) string {
-	t.Helper()
-	guests(t)                               // they are built with the cache of go build, which is below the same folder
+	// They are built with the cache of go build, which is below the same folder.
+	plugins = []string{guesttest.Folder(t, "odata-source", "odata-sink", "smt")}
 	t.Setenv("XDG_CACHE_HOME", t.TempDir()) // where lockouts are stored
-	folder := t.TempDir()
+	folder = t.TempDir()
 	guesttest.ShareCode(t, folder)
-	return folder
+	return folder, plugins
 }
 
 // pageByKey matches requests for the rows from a key on. The files' own filters end with another condition.
