@@ -662,7 +662,13 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, valueStart int) {
 		return p.reject(dst, "Found invalid map entry instead of array tuple: "+p.kind()), 0
 	}
 	from := p.i
-	dst, valueStart = r.readPair(p, dst)
+	p.open('[')
+	dst = r.key.Read(p, dst)
+	p.expect(',')
+	valueStart = len(dst)
+	dst = r.element.Read(p, dst)
+	p.depth--
+	p.expect(']')
 	if p.Err != nil && p.mode == modeSchemaOrder {
 		// Kafka Connect checks the length of the tuple first.
 		problem := p.Err
@@ -674,18 +680,6 @@ func (r *Reader) readItem(p *Parser, dst []byte) (_ []byte, valueStart int) {
 			p.Err = problem
 		}
 	}
-	return dst, valueStart
-}
-
-// readPair reads a map entry that is an array of key and value, and returns where in dst the value begins.
-func (r *Reader) readPair(p *Parser, dst []byte) (_ []byte, valueStart int) {
-	p.open('[')
-	dst = r.key.Read(p, dst)
-	p.expect(',')
-	valueStart = len(dst)
-	dst = r.element.Read(p, dst)
-	p.depth--
-	p.expect(']')
 	return dst, valueStart
 }
 

@@ -75,9 +75,19 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 // DecodeBy implements convert.HeaderDecoder.
 func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
-	id, err := idFromHeader(header)
-	if err != nil || data == nil {
-		return wit.ValueSlice{}, err
+	var id schemaID
+	switch {
+	case len(header) == IDBytes && header[0] == 0:
+		id.id = int(binary.BigEndian.Uint32(header[1:]))
+	case len(header) == 17 && header[0] == 1:
+		g := header[1:]
+		id.guid = fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])
+	default:
+		return wit.ValueSlice{}, fault.Data("expected a zero byte and the four bytes of a schema's id, or a one and "+
+			"the 16 bytes of its GUID, in the header of the schema, found %d bytes", len(header))
+	}
+	if data == nil {
+		return wit.ValueSlice{}, nil
 	}
 	return c.decode(ctx, topic, id, data, b)
 }

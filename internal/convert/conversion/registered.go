@@ -2,7 +2,6 @@ package conversion
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -144,18 +143,6 @@ func (s schemaID) String() string {
 		return s.guid
 	}
 	return strconv.Itoa(s.id)
-}
-
-func idFromHeader(header []byte) (schemaID, error) {
-	switch {
-	case len(header) == IDBytes && header[0] == 0:
-		return schemaID{id: int(binary.BigEndian.Uint32(header[1:]))}, nil
-	case len(header) == 17 && header[0] == 1:
-		g := header[1:]
-		return schemaID{guid: fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])}, nil
-	}
-	return schemaID{}, fault.Data("expected a zero byte and the four bytes of a schema's id, or a one and the 16 "+
-		"bytes of its GUID, in the header of the schema, found %d bytes", len(header))
 }
 
 // texts returns the schema of an ID after the schemas that it refers to. unreadable concerns all records with the ID;

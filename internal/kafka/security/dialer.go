@@ -303,13 +303,13 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 		d.handleLogonError(address, err, "it rejects the user and password, or token, of %s: "+err.Error(),
 			"sasl.jaas.config")
 	case errors.Is(err, kerr.UnsupportedSaslMechanism):
-		text := "it does not offer the mechanism of %s"
+		format := "it does not offer the mechanism of %s"
 		ctx, cancel := context.WithTimeout(d.ctx, probeTimeout)
 		if _, names := d.access.mechanisms(ctx, address); len(names) > 0 {
-			text += ", only " + strings.Join(names, ", ")
+			format += ", only " + strings.Join(names, ", ")
 		}
 		cancel()
-		d.handleLogonError(address, err, text, "sasl.mechanism")
+		d.handleLogonError(address, err, format, "sasl.mechanism")
 	case errors.Is(err, kerr.IllegalSaslState):
 		d.handleLogonError(address, err, "it accepts no SASL on this port: set %s to PLAINTEXT or SSL, "+
 			"or use its port for SASL", "security.protocol")

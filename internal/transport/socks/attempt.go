@@ -102,25 +102,22 @@ func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.handshakeWithContext(ctx, conn, token); err != nil {
+	// A deadline in the past makes reads and writes fail at once.
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	err = a.handshake(conn, token)
+	if !stop() {
+		// ctx ended, maybe after the last byte: the connection's deadline is set and it cannot be used.
+		if err == nil {
+			err = contextCause(ctx)
+		} else {
+			err = fmt.Errorf("%w: %w", contextCause(ctx), err)
+		}
+	}
+	if err != nil {
 		conn.Close()
 		return nil, err
 	}
 	return conn, nil
-}
-
-// handshakeWithContext is handshake that ends with ctx: a deadline in the past makes reads and writes fail at once.
-func (a *attempt) handshakeWithContext(ctx context.Context, conn net.Conn, token string) error {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	err := a.handshake(conn, token)
-	if !stop() {
-		// ctx ended, maybe after the last byte: the connection's deadline is set and it cannot be used.
-		if err == nil {
-			return contextCause(ctx)
-		}
-		return fmt.Errorf("%w: %w", contextCause(ctx), err)
-	}
-	return err
 }
 
 // handshake passes the three steps. It sets refusedToken if the token may be rejected: then another one is requested.
