@@ -112,61 +112,7 @@ func runningConnectors(
 // printPlan prints comparisons, or document as JSON. The error means that some would be refused.
 func printPlan(out io.Writer, document any, comparisons []rest.Comparison, o output) error {
 	err := o.print(out, document, func(out io.Writer) error {
-		var b strings.Builder
-		if !slices.ContainsFunc(comparisons, func(c rest.Comparison) bool { return c.Effect != resolved.NoChange }) {
-			b.WriteString("nothing would change\n")
-		}
-		printf := func(format string, texts ...string) {
-			args := make([]any, len(texts))
-			for i, value := range texts {
-				args[i] = shown.Line(value)
-			}
-			fmt.Fprintf(&b, format+"\n", args...)
-		}
-		for _, c := range comparisons {
-			effect := map[resolved.Action]string{resolved.Create: "a new connector",
-				resolved.Remove:        "stops and is removed; its offsets are kept",
-				resolved.UpdateInPlace: "continues with the new settings",
-				resolved.Restart:       "its tasks are created again",
-				resolved.Reject:        "would be refused, and fail"}[c.Effect]
-			if c.KeepsRunning {
-				effect = "would be refused; the running configuration continues"
-			}
-			switch {
-			case c.Effect == resolved.NoChange: // no line: only problems and warnings of the connector follow
-			case c.File != "":
-				printf("%s: %s (%s)", c.Connector, effect, c.File)
-			default:
-				printf("%s: %s", c.Connector, effect)
-			}
-			for _, d := range c.Differences {
-				printf("  %s: %s -> %s", d.Setting, valueText(d.Before), valueText(d.After))
-			}
-			for _, problem := range c.Problems {
-				printf("  %s", problem)
-			}
-			for _, f := range c.Feeds {
-				effect := map[string]string{"fail": "fails, since its offset belongs to something else",
-					"reload": "is read again from its beginning", "keep": "continues from its offset"}[f.Effect]
-				printf("  feed %s %s, by %s", f.Feed, effect, strings.Join(f.ChangedFields, ", "))
-			}
-			for _, d := range c.Stored {
-				printf("  the stored configuration has another %s", d.Setting)
-			}
-			if c.StoredProblem != "" {
-				printf("  the stored configuration is rejected: %s", c.StoredProblem)
-			}
-			if c.LockedReason != "" {
-				printf("  %s", c.LockedReason)
-			}
-			for _, warning := range c.Warnings {
-				printf("  warning: %s", warning)
-			}
-			if c.Version != "" {
-				printf("version %s", c.Version)
-			}
-		}
-		_, err := io.WriteString(out, b.String())
+		_, err := io.WriteString(out, planText(comparisons))
 		return err
 	})
 	refused := 0
@@ -179,6 +125,63 @@ func printPlan(out io.Writer, document any, comparisons []rest.Comparison, o out
 		err = asFailure(fmt.Errorf("%s would be refused", number(refused, "connector")))
 	}
 	return err
+}
+
+func planText(comparisons []rest.Comparison) string {
+	var b strings.Builder
+	if !slices.ContainsFunc(comparisons, func(c rest.Comparison) bool { return c.Effect != resolved.NoChange }) {
+		b.WriteString("nothing would change\n")
+	}
+	printf := func(format string, texts ...string) {
+		args := make([]any, len(texts))
+		for i, value := range texts {
+			args[i] = shown.Line(value)
+		}
+		fmt.Fprintf(&b, format+"\n", args...)
+	}
+	for _, c := range comparisons {
+		effect := map[resolved.Action]string{resolved.Create: "a new connector",
+			resolved.Remove:        "stops and is removed; its offsets are kept",
+			resolved.UpdateInPlace: "continues with the new settings", resolved.Restart: "its tasks are created again",
+			resolved.Reject: "would be refused, and fail"}[c.Effect]
+		if c.KeepsRunning {
+			effect = "would be refused; the running configuration continues"
+		}
+		switch {
+		case c.Effect == resolved.NoChange: // no line: only problems and warnings of the connector follow
+		case c.File != "":
+			printf("%s: %s (%s)", c.Connector, effect, c.File)
+		default:
+			printf("%s: %s", c.Connector, effect)
+		}
+		for _, d := range c.Differences {
+			printf("  %s: %s -> %s", d.Setting, valueText(d.Before), valueText(d.After))
+		}
+		for _, problem := range c.Problems {
+			printf("  %s", problem)
+		}
+		for _, f := range c.Feeds {
+			effect := map[string]string{"fail": "fails, since its offset belongs to something else",
+				"reload": "is read again from its beginning", "keep": "continues from its offset"}[f.Effect]
+			printf("  feed %s %s, by %s", f.Feed, effect, strings.Join(f.ChangedFields, ", "))
+		}
+		for _, d := range c.Stored {
+			printf("  the stored configuration has another %s", d.Setting)
+		}
+		if c.StoredProblem != "" {
+			printf("  the stored configuration is rejected: %s", c.StoredProblem)
+		}
+		if c.LockedReason != "" {
+			printf("  %s", c.LockedReason)
+		}
+		for _, warning := range c.Warnings {
+			printf("  warning: %s", warning)
+		}
+		if c.Version != "" {
+			printf("version %s", c.Version)
+		}
+	}
+	return b.String()
 }
 
 func valueText(value *string) string {

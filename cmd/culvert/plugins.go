@@ -28,6 +28,7 @@ func newPlugins() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "plugins",
 		Short: "Show plugins, and choose the versions that a worker runs",
+		// Terminal escapes of plugins and services are shown as text.
 		PersistentPreRun: func(c *cobra.Command, _ []string) {
 			c.SetOut(shown.Writer{To: c.OutOrStdout()})
 			c.SetErr(shown.Writer{To: c.ErrOrStderr()})

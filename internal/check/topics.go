@@ -25,8 +25,9 @@ func (ch *Checker) unreachableTopics(connector *resolved.Connector) config.Probl
 	settings := connector.SinkTopics()
 	topics := config.List(connector.Text("topics"))
 	regex := connector.Text("topics.regex")
+	// Without topics and topics.regex a sink reads the topics that its settings name.
 	namesTopics := slices.ContainsFunc(component.Settings,
-		func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic }) // read if topics and topics.regex are not set
+		func(s wit.ConfigKey) bool { return s.Role() == role.SinkTopic })
 	if len(topics) == 0 && regex == "" && len(settings) == 0 && !namesTopics {
 		const neither = "Must configure one of topics or topics.regex"
 		return config.Problems{problem(entryFor(connector, "topics"), errors.New(neither)),
@@ -39,23 +40,7 @@ func (ch *Checker) unreachableTopics(connector *resolved.Connector) config.Probl
 	case len(topics) > 0 && regex != "":
 		return nil // only one of them is allowed, which another check reports
 	case regex != "":
-		var problems config.Problems
-		compiled, err := pattern.Compile(regex)
-		if err != nil {
-			return nil // another check reports it
-		}
-		for _, entry := range settings {
-			topic := resolved.TopicOf(entry)
-			matches, err := resolved.MatchesTopic(compiled, topic)
-			if err != nil {
-				return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
-			}
-			if !matches {
-				problems = append(problems, problem(entry, fmt.Errorf("expected a topic that topics.regex (%s) "+
-					"matches as a whole, found %q, which no record can reach", regex, topic)))
-			}
-		}
-		return problems
+		return outsideRegex(settings, regex)
 	case len(topics) == 0:
 		return nil // the sink reads the topics of its settings
 	}
@@ -126,6 +111,27 @@ func (ch *Checker) checkTargets(connector *resolved.Connector) config.Problems {
 				problems = append(problems, problem(deadLetter,
 					fmt.Errorf("expected a topic to which no rows are written, found the topic of %s", entry.Key)))
 			}
+		}
+	}
+	return problems
+}
+
+// outsideRegex returns problems of the settings that name a topic which topics.regex does not match. It returns none
+// for an invalid pattern, which another check reports.
+func outsideRegex(settings []config.Entry, regex string) (problems config.Problems) {
+	compiled, err := pattern.Compile(regex)
+	if err != nil {
+		return nil
+	}
+	for _, entry := range settings {
+		topic := resolved.TopicOf(entry)
+		matches, err := resolved.MatchesTopic(compiled, topic)
+		if err != nil {
+			return append(problems, problem(entry, fmt.Errorf("topics.regex (%s): %w", regex, err)))
+		}
+		if !matches {
+			problems = append(problems, problem(entry, fmt.Errorf("expected a topic that topics.regex (%s) matches as "+
+				"a whole, found %q, which no record can reach", regex, topic)))
 		}
 	}
 	return problems

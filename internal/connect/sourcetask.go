@@ -65,7 +65,7 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		progress.LastCaughtUp = current.LastCaughtUp
 		progress.LastNotified = current.LastNotified
 		progress.Feeds = current.Feeds
-		// Tasks share them: they are replaced, not changed.
+		// Feeds share their requests and errors with the task: redacted copies replace them.
 		for i := range progress.Feeds {
 			f := &progress.Feeds[i]
 			if f.LastRequest != nil {

@@ -175,7 +175,8 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "There is no such file", http.StatusNotFound)
 			return
 		}
-		if r.URL.RawQuery == c.version || strings.HasPrefix(name, "assets/vendor/") { // their names have versions
+		// The names of vendor files have versions.
+		if r.URL.RawQuery == c.version || strings.HasPrefix(name, "assets/vendor/") {
 			h.Set("Cache-Control", "private, max-age=31536000, immutable")
 		}
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))

@@ -158,6 +158,7 @@ func (p *filterParser) parseComparison() (*expression, error) {
 		c, _ := compare(&x, &y)
 		return booleanValue(accept(c))
 	}}
+	// A comparison of the first key property with a literal sets the bounds.
 	if start.name == p.typ.properties[0].name && right.low != nil {
 		if operator == "eq" || operator == "gt" || operator == "ge" {
 			e.low = right.low

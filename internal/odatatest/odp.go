@@ -230,6 +230,7 @@ func (ex *exchange) serveODPFacts(s *odpSource) *fault {
 		if ex.answerAccepted() {
 			return nil
 		}
+		// The extraction continues if the client does not wait for its end.
 		n := s.startJob(true, ex.sw.Job)
 		ex.service.book.update(func(l *Ledger) { l.Jobs++ })
 		if ex.sw.Job > 0 {

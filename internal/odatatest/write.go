@@ -20,7 +20,7 @@ func (ex *exchange) create(src source) *fault {
 	if f != nil {
 		return f
 	}
-	if t.name == subscriptions {
+	if t.name == subscriptions { // SAP Gateway sets the ID of a subscription
 		values[0] = &value{kind: stringKind, text: []byte(strings.ToUpper(newSecret()))}
 		ex.onCommit(func() { ex.service.book.update(func(l *Ledger) { l.Subscribed++ }) })
 	}

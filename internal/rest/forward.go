@@ -330,7 +330,7 @@ const dialTimeout = 10 * time.Second // including TLS
 // NewWorkerClient returns the client for other workers, with the TLS settings of https listeners. It opens a connection
 // for each request: if a server closed a reused one, it would be unknown whether a change was made.
 func NewWorkerClient(settings map[string]string, log *slog.Logger) (*http.Client, error) {
-	// The settings are those of Kafka Connect (SSLUtils): only an empty algorithm allows a certificate of another host.
+	// As in Kafka Connect (SSLUtils), an empty algorithm accepts a certificate of another host.
 	options, err := keystoreOptions(settings, log)
 	if err != nil {
 		return nil, err

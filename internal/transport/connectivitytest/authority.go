@@ -20,6 +20,19 @@ type authority struct {
 	server      tls.Certificate
 }
 
+func newAuthority() *authority {
+	a := &authority{}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	der, key := a.sign(template)
+	a.certificate = must(x509.ParseCertificate(der))
+	a.key = key
+	der, key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return a
+}
+
 // sign issues a certificate; the first one is self-signed.
 func (a *authority) sign(template *x509.Certificate) ([]byte, *ecdsa.PrivateKey) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

@@ -9,9 +9,6 @@ package connectivitytest
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"io"
 	"log"
 	"net"
@@ -112,16 +109,7 @@ func NewUnstartedServer() *Server {
 
 // Start listens on free ports of 127.0.0.1.
 func (s *Server) Start() {
-	a := &authority{}
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "connectivitytest authority"}, IsCA: true,
-		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	der, key := a.sign(template)
-	a.certificate = must(x509.ParseCertificate(der))
-	a.key = key
-	der, key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "localhost"}, DNSNames: []string{"localhost"},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
-	a.server = tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	s.authority = a
+	s.authority = newAuthority()
 	socks := s.listen()
 	s.SOCKS5 = socks.Addr().String()
 	s.goroutines.Go(func() { s.accept(socks) })

@@ -78,7 +78,7 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		}
 		pg.rows.lastKey = append(pg.rows.lastKey[:0], key...)
 	}
-	if pg.Feed.FirstTracked >= 0 {
+	if pg.Feed.FirstTracked >= 0 { // a row of an ODP queue
 		tracked := pg.trackedSpans(index)
 		change := pg.changeOf(tracked)
 		switch pg.imageOf(tracked) {

@@ -194,7 +194,7 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 		if x == "NaN" || x == "INF" || x == "-INF" {
 			return x, true
 		}
-		number, err := strconv.ParseFloat(x, 64)
+		number, err := strconv.ParseFloat(x, 64) // the result has a form that JSON accepts
 		if err != nil || strings.Trim(x, "+-.eE0123456789") != "" {
 			return "", false
 		}

@@ -48,7 +48,8 @@ func matches(template, name string) bool { return compareNames(template, name, f
 // hasTemplatePrefix reports whether a template matches the beginning of a name.
 func hasTemplatePrefix(template, name string) bool { return compareNames(template, name, true, nil) }
 
-// compareNames compares a template with a name, longer if open, and appends placeholders and their values to values.
+// compareNames reports whether a template matches a name, or if open, the beginning of one. Then values, unless it is
+// nil, gets each placeholder and the text that it matches, in order.
 func compareNames(template, name string, open bool, values *[]string) bool {
 	prefix, placeholder, hasPlaceholder := cutPlaceholder(template)
 	remaining, ok := strings.CutPrefix(name, prefix)

@@ -183,6 +183,7 @@ func toTree(value reflect.Value) any {
 		return list
 	case reflect.Map:
 		m := connectdata.Map{}
+		// Equal maps are encoded equally: their keys are in order.
 		keys := value.MapKeys()
 		slices.SortFunc(keys, func(a, b reflect.Value) int { return strings.Compare(a.String(), b.String()) })
 		for _, key := range keys {

@@ -247,7 +247,6 @@ func checkDeadLettersHaveNoSecret(t *testing.T, deadLetters []*kgo.Record, conne
 			checkNoSecret(t, "a dead letter's header "+h.Key, string(h.Value))
 		}
 	}
-	t.Logf("letters %d connectors %d", len(deadLetters), len(connectors))
 	assert.True(t, len(connectors) >= 80,
 		"expected dead letters of many of %d connectors, found them of %d", connected, len(connectors))
 }
