@@ -185,6 +185,7 @@ func TestSinksHaveGroupsOfTheirOwn(t *testing.T) {
 			running: []*resolved.Connector{groupNamer}},
 		"runs in the default group of another": {connector: groupNamer, running: []*resolved.Connector{groupNamer}},
 		"group that runs on other brokers":     {connector: otherBrokers, running: []*resolved.Connector{first, last}},
+		"changes to the brokers of others":     {connector: sink("otherBrokers", shared), want: []string{"a", "z"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.Checker.Connectors = installed
@@ -216,6 +217,7 @@ func TestSinkWithTheWorkersGroupByDefaultIsRejected(t *testing.T) {
 		"connector.class=ODataSink\nname= workers":                                       true,
 		"connector.class=ODataSink\nname=worker":                                         false,
 		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=of-its-own": false,
+		"connector.class=ODataSink\nname=workers\nconsumer.override.group.id=":           true,
 		"connector.class=test.SpySource\nname=workers":                                   false,
 	} {
 		got := resolvedtest.Lines(b.Checker.Check(t.Context(), b.Connector(t, strings.Split(text, "\n")...)))

@@ -62,7 +62,7 @@ func (ch *Checker) keepsGroup(connector, other *resolved.Connector) bool {
 	runs := ch.runsInGroup(connector)
 	otherRuns := ch.runsInGroup(other)
 	position := slices.IndexFunc(ch.Connectors, func(c *resolved.Connector) bool {
-		return c.Name == connector.Name && groupOf(c).id == groupOf(connector).id
+		return c.Name == connector.Name && groupOf(c) == groupOf(connector)
 	})
 	switch {
 	case runs || otherRuns:
@@ -70,7 +70,7 @@ func (ch *Checker) keepsGroup(connector, other *resolved.Connector) bool {
 	case position < 0:
 		return false // it is new in the installation or in the group
 	case namesGroup(connector) != namesGroup(other):
-		return namesGroup(other)
+		return namesGroup(other) // then this sink has the group by default
 	}
 	return position < slices.Index(ch.Connectors, other)
 }
@@ -85,7 +85,7 @@ func (ch *Checker) runsInGroup(connector *resolved.Connector) bool {
 // checkGroup finds a sink whose default consumer group, connect-NAME, is the group of the workers.
 func (ch *Checker) checkGroup(connector *resolved.Connector) config.Problems {
 	group := ch.Worker.Text("group.id")
-	if _, ok := connector.Entry(groupOverride); ok || config.ConsumerGroup(connector.Name) != group {
+	if namesGroup(connector) || config.ConsumerGroup(connector.Name) != group {
 		return nil
 	}
 	return config.Problems{problem(entryFor(connector, "name"), fmt.Errorf("Consumer group for sink connector named "+
