@@ -49,12 +49,11 @@ type leader struct {
 	caughtUp        bool              // all writes of the previous leader are read
 	stoppedOnly     map[string]int    // calls of WhenStopped in progress, by connector: no tasks are assigned
 	pendingVersions map[string]string // why versions of plugins wait, see [groupview.Group]
-	rolloutLock     rolloutLock
+	rolloutLock     guard.CtxMutex    // held while pins are read and written
 }
 
 func newLeader(w *Worker) *leader {
-	return &leader{worker: w, notify: guard.NewBell(), stoppedOnly: map[string]int{},
-		rolloutLock: rolloutLock{guard.NewCtxMutex(), map[string]int64{}}}
+	return &leader{worker: w, notify: guard.NewBell(), stoppedOnly: map[string]int{}, rolloutLock: guard.NewCtxMutex()}
 }
 
 // setGeneration starts the term of a generation, or with generation 0 ends it.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
 	"github.com/culvert-project/culvert/internal/configtopic"
-	"github.com/culvert-project/culvert/internal/guard"
 	"github.com/culvert-project/culvert/internal/plugin"
 	"github.com/culvert-project/culvert/internal/plugin/version"
 )
@@ -20,12 +19,6 @@ import (
 const pinPrefix = string(configtopic.KindAnnotation) + "plugin-"
 
 const maxPassed = 32 // bounds the versions that a pin passes over
-
-// rolloutLock is held while pins are read and written. chosenAt has the offsets of operators' choices by plugin.
-type rolloutLock struct {
-	guard.CtxMutex
-	chosenAt map[string]int64
-}
 
 // rollout is the present state of one plugin: the version that the group is pinned to, and the versions of each member.
 type rollout struct {
@@ -184,8 +177,9 @@ func (l *leader) rollouts() map[string]*rollout {
 			continue
 		}
 		for _, offer := range member.Plugins {
-			offer.Rejected = offer.Rejected && (member.Offset > l.rolloutLock.chosenAt[offer.Name] ||
-				offer.Hash != pins[offer.Name].Hash)
+			// A member that has not read the pin rejected the version before, and tries it again when it has.
+			offer.Rejected = offer.Rejected && (offer.Hash != pins[offer.Name].Hash ||
+				member.Offset > l.worker.options.Store.AnnotationOffset(pinPrefix+offer.Name))
 			r := rollouts[offer.Name]
 			if r == nil {
 				r = &rollout{pin: pins[offer.Name]}
@@ -231,31 +225,31 @@ func (l *leader) rollOut(ctx context.Context) {
 				"reason", reason)
 		}
 	}
-	if _, err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
+	if err := l.writePins(ctx, pins); err != nil && !errors.Is(err, ErrNotLeader) {
 		l.worker.options.Logger.Warn("the group's plugin versions were not written", "error", err)
 	}
 }
 
-func (l *leader) writePins(ctx context.Context, pins map[string]groupview.Pin) (last int64, err error) {
+func (l *leader) writePins(ctx context.Context, pins map[string]groupview.Pin) error {
 	var records []configtopic.Record
 	for name, p := range pins {
 		record, err := configtopic.AnnotationRecord(pinPrefix+name, p)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		records = append(records, record)
 	}
 	if len(records) == 0 {
-		return 0, nil
+		return nil
 	}
-	if last, err = l.worker.options.Store.Write(ctx, records...); err != nil {
-		return 0, err
+	if _, err := l.worker.options.Store.Write(ctx, records...); err != nil {
+		return err
 	}
 	for name, p := range pins {
 		l.worker.options.Logger.Info("the group uses a plugin version", "plugin", name, "version", p.Version,
 			"hash", p.Hash, "passed_over", p.Passed)
 	}
-	return last, nil
+	return nil
 }
 
 // Choose pins a plugin's version for all workers by the SHA-256 of its file in hex; empty means the previous version.
@@ -275,11 +269,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
 			"version)", plugin.ErrUnknownVersion, name, hash)
 	}
-	last, err := leader.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
-	if err == nil {
-		leader.rolloutLock.chosenAt[name] = last
-	}
-	return err
+	return leader.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
 }
 
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }

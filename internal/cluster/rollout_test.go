@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -9,6 +10,8 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/cluster/groupview"
+	"github.com/culvert-project/culvert/internal/config"
+	"github.com/culvert-project/culvert/internal/configtopic"
 	"github.com/culvert-project/culvert/internal/plugin"
 )
 
@@ -87,6 +90,24 @@ func TestRollout(t *testing.T) {
 		assert.Equal(t, c.want, got, name)
 		r.pin = got
 		assert.Equal(t, got, r.next(), name, "and again")
+	}
+}
+
+// Only a member that has read the pin can have rejected the pinned version since then, also for a new leader.
+func TestRejectionFromBeforeThePinDoesNotCount(t *testing.T) {
+	t.Parallel()
+	worker, _ := config.NewWorker("", nil, nil, nil)
+	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
+	pin, err := configtopic.AnnotationRecord(pinPrefix+"p", groupview.Pin{Version: "2", Hash: "b", Before: "a"})
+	require.NoError(t, err)
+	pin.Offset = 7
+	store.Apply(pin)
+	for offset, want := range map[int64]string{7: "b", 8: "a"} { // the next offset of who has not read it, and who has
+		l := newLeader(&Worker{options: WorkerOptions{Topics: Topics{Store: store}}})
+		l.members = []Member{{ID: "m1", Metadata: Metadata{Offset: offset, Plugins: []plugin.Offer{
+			{Name: "p", Version: "2", Hash: "b", Rejected: true}, {Name: "p", Version: "1", Hash: "a"}}}}}
+		next := l.rollouts()["p"].next()
+		assert.Equal(t, want, next.Hash, "at offset %d", offset)
 	}
 }
 

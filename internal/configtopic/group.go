@@ -3,6 +3,7 @@ package configtopic
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // GroupAnnotation begins the keys of annotations of groups that run the topic's connectors; group.id follows.
@@ -23,8 +24,9 @@ func (s *State) Group() (group string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first := int64(math.MaxInt64)
-	for name, offset := range s.groups {
-		if offset < first {
+	for key, offset := range s.offsets {
+		name, isGroup := strings.CutPrefix(key, GroupAnnotation)
+		if isGroup && name != "" && offset < first { // an empty name could not be released
 			group = name
 			first = offset
 		}

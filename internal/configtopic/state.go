@@ -43,7 +43,7 @@ type State struct {
 	session     SessionKey
 	fencing     map[string]config.FencingCounts
 	annotations map[string]json.RawMessage
-	groups      map[string]int64 // offsets of the groups' annotations by group
+	offsets     map[string]int64 // of annotations, by key
 	next        int64            // the offset after the last record
 }
 
@@ -58,7 +58,7 @@ type topicConnector struct {
 func NewState() *State {
 	return &State{connectors: map[string]*topicConnector{}, targets: map[string]string{},
 		pending: map[string]map[int]map[string]string{}, fencing: map[string]config.FencingCounts{},
-		annotations: map[string]json.RawMessage{}, groups: map[string]int64{}}
+		annotations: map[string]json.RawMessage{}, offsets: map[string]int64{}}
 }
 
 // Apply applies the next record. A damaged one is an error and changes nothing.
@@ -214,20 +214,14 @@ func (s *State) applyAnnotation(r Record, members map[string]json.RawMessage) (e
 	if members != nil && strings.HasPrefix(r.Key, FencingAnnotation) {
 		_, err = decodeFencing(members)
 	}
-	group, isGroup := strings.CutPrefix(r.Key, GroupAnnotation)
-	isGroup = isGroup && group != "" // an empty name could not be released
 	switch {
 	case err != nil: // a damaged record changes nothing
 	case members == nil:
 		delete(s.annotations, r.Key)
-		if isGroup {
-			delete(s.groups, group)
-		}
+		delete(s.offsets, r.Key)
 	default:
 		s.annotations[r.Key] = bytes.Clone(r.Value)
-		if isGroup {
-			s.groups[group] = r.Offset
-		}
+		s.offsets[r.Key] = r.Offset
 	}
 	return err
 }
@@ -324,6 +318,13 @@ func (s *State) Annotations(prefix string) map[string]json.RawMessage {
 		}
 	}
 	return annotations
+}
+
+// AnnotationOffset implements [ClusterState].
+func (s *State) AnnotationOffset(key string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.offsets[key]
 }
 
 // Snapshot returns a copy of the state without Connectors, which [Store.Snapshot] adds.

@@ -393,7 +393,7 @@ func history(random *rand.Rand, length int) (log []Record) {
 
 // contents returns all fields of a state except its lock.
 func contents(s *State) []any {
-	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.annotations, s.groups, s.next}
+	return []any{s.connectors, s.targets, s.pending, s.session, s.fencing, s.annotations, s.offsets, s.next}
 }
 
 // Compaction changes nothing that is known, except that the tasks of a connector may be missing, all of them at once.

@@ -27,6 +27,8 @@ type ClusterState interface {
 	Fencing(connector string) config.FencingCounts
 	// Annotations returns annotations whose keys have a prefix, by the rest of the key: immutable JSON objects.
 	Annotations(prefix string) map[string]json.RawMessage
+	// AnnotationOffset returns the offset of the record with an annotation, 0 if there is none.
+	AnnotationOffset(key string) int64
 	// Write returns the last offset once this worker has read the records. With a [Record.LeaderOnly] it is atomic.
 	Write(ctx context.Context, records ...Record) (last int64, err error)
 }
