@@ -60,10 +60,17 @@ func (r *relay) renew(lifetime time.Duration) {
 	}
 }
 
-// renewOnce logs on while no other request is sent, because brokers reject other requests during a logon.
+// renewOnce logs on while no other request is sent, because brokers reject other requests during a logon. A broker that
+// does not answer in time loses the connection, which ends the wait of all.
 func (r *relay) renewOnce() (lifetime time.Duration, err error) {
 	r.writeLock.Lock()
 	defer r.writeLock.Unlock()
+	timeout := r.tunnel.options.DialTimeout
+	limit := time.AfterFunc(timeout, func() {
+		r.tunnel.logRefusal(r.address, fmt.Errorf("logging on again: no answer after %v", timeout))
+		r.broker.Close()
+	})
+	defer limit.Stop()
 	return r.authenticate(r.tunnel.ctx, r.request)
 }
 

@@ -333,7 +333,34 @@ func TestLogonIsRenewed(t *testing.T) {
 	}
 }
 
-// renewingBroker responds like a broker whose sessions expire after 50 ms. It closes renewed after the second logon.
+// A client is not left waiting by a broker that does not answer the second logon.
+func TestRenewedLogonWithoutAnswerEndsTheConnection(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go renewingBroker(conn, nil)
+		}
+	}()
+	mechanism := plain.Auth{User: "u", Pass: "p"}.AsMechanism()
+	log := &lineRecorder{}
+	tunnel, _ := open(t, Options{Bootstrap: []string{listener.Addr().String()}, SASL: mechanism, Logger: logTo(log),
+		DialTimeout: 2 * time.Second})
+	conn := dialTo(t, tunnel)
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	_, err = conn.Read(make([]byte, 1))
+	assert.ErrorIs(t, err, io.EOF)
+	lines := strings.Join(log.snapshot(), "\n")
+	assert.Contains(t, lines, "logging on again: no answer after 2s")
+}
+
+// renewingBroker responds like a broker whose sessions expire after 50 ms. It closes renewed after the second logon,
+// which it does not answer if renewed is nil.
 func renewingBroker(conn net.Conn, renewed chan struct{}) {
 	defer conn.Close()
 	const keySASLAuthenticate = 36
@@ -351,6 +378,9 @@ func renewingBroker(conn net.Conn, renewed chan struct{}) {
 		case keySASLAuthenticate:
 			authenticated := kmsg.NewPtrSASLAuthenticateResponse()
 			logons++
+			if logons == 2 && renewed == nil {
+				continue
+			}
 			if logons == 1 {
 				authenticated.SessionLifetimeMillis = 50
 			}
