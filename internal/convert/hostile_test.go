@@ -107,6 +107,7 @@ func hostileAvro() map[string]hostileRegistered {
 			schema: `{"type":"int","connect.doc":"` + long + `"}`,
 			value:  "\x02",
 		},
+		"Avro, text after the schema": {schema: `"int" "string"`, value: "\x02", want: "nothing after it"},
 		"Avro, 9,000 fields": {
 			schema: avroFields(9_000),
 			value:  strings.Repeat("\x02", 9_000),
@@ -197,6 +198,7 @@ func hostileJSONSchemas() map[string]hostileRegistered {
 			schema: `{"type":"integer","description":"` + long + `"}`,
 			value:  "1",
 		},
+		"JSON Schema, text after the schema": {schema: `{"type":"integer"} x`, value: "1", want: "nothing after it"},
 		"JSON Schema, 9,000": {
 			schema: jsonFields(9_000),
 			value:  names(9_000),

@@ -107,7 +107,7 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 		return
 	}
 	// With problems, no service is called.
-	c = c.WithProblems(append(c.Problems, checked.change.MisdirectedSecrets()...))
+	c = c.WithProblems(slices.Concat(c.Problems, checked.change.MisdirectedSecrets()))
 	err := errors.New("its service was not queried")
 	var opened check.OpenedSource
 	if b.canContactService(ctx, c) {

@@ -108,7 +108,7 @@ func (b *Backend) withChain(ctx context.Context, name string, settings map[strin
 // secretProblems returns the problems of a received configuration: secrets that cannot be resolved, and stored secrets
 // that would be sent elsewhere.
 func (b *Backend) secretProblems(c *resolved.Connector, received map[string]string) config.Problems {
-	return append(c.Problems, b.changes().Change(c, received).MisdirectedSecrets()...)
+	return slices.Concat(c.Problems, b.changes().Change(c, received).MisdirectedSecrets())
 }
 
 // refusalOf returns an error with the problems that are no warnings, nil if there are none.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/buildinfo"
@@ -40,7 +41,7 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	if err != nil {
 		return nil, asServerError(err)
 	}
-	c = c.WithProblems(append(c.Problems, change.MisdirectedSecrets()...))
+	c = c.WithProblems(slices.Concat(c.Problems, change.MisdirectedSecrets()))
 	if b.canContactService(ctx, c) {
 		checker.Logon = logon || change.HasCompleteCredentials()
 		checker.Wait = check.OnlineTimeout

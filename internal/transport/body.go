@@ -94,7 +94,8 @@ func (b *body) classifyEnd(err error) error {
 		err = cause
 	}
 	if errors.Is(err, gzip.ErrHeader) {
-		return errorf(wit.ErrorData, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
+		return errorf(wit.ErrorData, "%s: expected a gzip body as its Content-Encoding says, found after %d bytes: %v",
+			b.request, b.read, err)
 	}
 	brokenErr := errorf(wit.ErrorTransient, "%s: the response ended early, after %d bytes: %v", b.request, b.read, err)
 	b.onBroken(brokenErr)

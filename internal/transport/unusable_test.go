@@ -58,7 +58,7 @@ func TestUnusableResponses(t *testing.T) {
 		"invalid gzip": {
 			handler: respond(201, "plain text", "Content-Encoding", "gzip"),
 			status:  201,
-			text:    "ended early, after 0 bytes: gzip: invalid header",
+			text:    "expected a gzip body as its Content-Encoding says, found after 0 bytes: gzip: invalid header",
 		},
 		"shorter than Content-Length": {
 			handler: respond(201, "abc", "Content-Length", "10"),

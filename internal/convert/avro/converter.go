@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"strings"
 
 	"github.com/twmb/avro"
 
@@ -203,10 +202,8 @@ func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	for _, text := range texts {
 		// The parser accepts some schemas of Avro's Java library only with logicalPrefix, without aliases, which do
 		// not matter here, and without an empty namespace (.x).
-		d := json.NewDecoder(strings.NewReader(text.Text))
-		d.UseNumber()
-		var v any
-		if err := d.Decode(&v); err != nil {
+		v, err := conversion.ParseSchemaText(text.Text)
+		if err != nil {
 			return nil, err
 		}
 		if err := normalizeNode(v, 0); err != nil {

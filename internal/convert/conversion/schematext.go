@@ -1,7 +1,11 @@
 package conversion
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/internal/convert/fault"
 	"github.com/culvert-project/culvert/internal/java"
@@ -13,6 +17,19 @@ type SchemaText struct {
 	Budget *Budget
 	Out    []byte
 	Err    error
+}
+
+// ParseSchemaText returns the JSON value of a registry's schema. Numbers are [json.Number].
+func ParseSchemaText(text string) (root any, err error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	if err := d.Decode(&root); err != nil {
+		return nil, err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("expected one JSON value and nothing after it")
+	}
+	return root, nil
 }
 
 // Fail records the first error.

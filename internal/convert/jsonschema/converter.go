@@ -248,12 +248,11 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
 				len(named.Text))
 		}
-		d := json.NewDecoder(strings.NewReader(named.Text))
-		d.UseNumber()
-		doc := &document{anchors: map[string]any{}}
-		if err := d.Decode(&doc.root); err != nil {
+		root, err := conversion.ParseSchemaText(named.Text)
+		if err != nil {
 			return nil, fault.Data("the JSON Schema: %v", err)
 		}
+		doc := &document{root: root, anchors: map[string]any{}}
 		doc.indexAnchors(doc.root)
 		source.root = doc
 		source.documents[named.Name] = doc
