@@ -250,6 +250,9 @@ func (l *leader) eligible(c *config.Connector, members []Member) (eligible []boo
 		switch {
 		case need.plugin != "" && need.version != "":
 			description = need.plugin + " " + need.version
+		case need.pin.Hash == unreadablePin.Hash:
+			description = fmt.Sprintf("the group's version of %s, whose record in the config topic has an unknown "+
+				"format: culvert plugins swap selects another", need.plugin)
 		case need.pin.Hash != "":
 			description = fmt.Sprintf("%s %s with the hash %s, which the group uses: culvert plugins swap selects "+
 				"another", need.plugin, need.pin.Version, need.pin.Hash)

@@ -53,6 +53,9 @@ func (r *rollout) version(hash string) (merged groupVersion) {
 // next returns the next pin. If the pinned version is rejected and all have the previous one, that is pinned again.
 func (r *rollout) next() groupview.Pin {
 	pin := r.pin
+	if pin.Hash == unreadablePin.Hash {
+		return pin // only an operator replaces it
+	}
 	if previous := r.version(pin.Before); r.version(pin.Hash).Rejected && previous.members != nil &&
 		len(previous.members) == len(r.members) {
 		pin.Passed = append(slices.Clone(pin.Passed), pin.Hash)
@@ -274,13 +277,18 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
+// unreadablePin replaces a pin of an unknown format, which a later program may have written. No worker has its version,
+// so none runs tasks with the plugin until an operator chooses another one.
+var unreadablePin = groupview.Pin{Version: "unknown", Hash: "unreadable"}
+
 func (w *Worker) pinnedVersions() map[string]groupview.Pin {
 	pins := map[string]groupview.Pin{}
 	for name, annotation := range w.options.Store.Annotations(pinPrefix) {
 		var p groupview.Pin
-		if json.Unmarshal(annotation, &p) == nil && p.Hash != "" { // else the annotation is damaged
-			pins[name] = p
+		if json.Unmarshal(annotation, &p) != nil || p.Hash == "" {
+			p = unreadablePin
 		}
+		pins[name] = p
 	}
 	return pins
 }

@@ -111,6 +111,24 @@ func TestRejectionFromBeforeThePinDoesNotCount(t *testing.T) {
 	}
 }
 
+// A pin of an unknown format is none of the members' versions, and is not replaced by one.
+func TestUnreadablePinStays(t *testing.T) {
+	t.Parallel()
+	worker, _ := config.NewWorker("", nil, nil, nil)
+	store := configtopic.NewStore("configs", worker, nil, slog.New(slog.DiscardHandler))
+	store.Apply(configtopic.Record{Key: pinPrefix + "p", Value: []byte(`{"digest":"b"}`)})
+	l := newLeader(&Worker{options: WorkerOptions{Topics: Topics{Store: store},
+		ResolveClass: func(class string) (name, plugin string) { return class, "p" }}})
+	l.members = []Member{{ID: "m1", Metadata: Metadata{Plugins: []plugin.Offer{{Name: "p", Version: "2", Hash: "b"}}}}}
+	r := l.rollouts()["p"]
+	assert.Equal(t, r.pin, r.next())
+	_, missing := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), l.members)
+	assert.Equal(t, "the group's version of p, whose record in the config topic has an unknown format: "+
+		"culvert plugins swap selects another", missing)
+	b := r.version("b")
+	assert.Equal(t, "b", r.choose(b).Hash)
+}
+
 // The reason why a newer version waits names the members without it.
 func TestRolloutNamesMembersWithoutVersion(t *testing.T) {
 	t.Parallel()
