@@ -74,7 +74,7 @@ func run(m *testing.M) (code int, err error) {
 // Build builds a version of the program in which some files are replaced, with more flags of `go build`, for one
 // package of tests at a time. `go build` links it again only if it has changed.
 func Build(binary, version string, replace map[string]string, flags ...string) error {
-	unlock, err := lockBench()
+	unlock, err := guesttest.Lock("bench")
 	if err != nil {
 		return err
 	}
@@ -90,18 +90,6 @@ func Build(binary, version string, replace map[string]string, flags ...string) e
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// lockBench excludes the tests of other packages from the bench, because `go test` runs packages in parallel.
-func lockBench() (unlock func(), err error) {
-	file, err := os.Create(filepath.Join(Bench.Dir, "lock"))
-	if err != nil {
-		return nil, err
-	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
-		return nil, err
-	}
-	return func() { file.Close() }, nil
 }
 
 // writeOverlay writes an overlay with replaced files, in which the program has no built-in plugins, as in a fresh
@@ -136,7 +124,7 @@ func Plugins(t *testing.T, more ...string) string {
 	if dir, ok := pluginFolders.Load(joined); ok {
 		return dir.(string)
 	}
-	unlock, err := lockBench()
+	unlock, err := guesttest.Lock("bench")
 	require.NoError(t, err)
 	defer unlock()
 	hash := sha256.New()

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/require"
@@ -54,7 +55,7 @@ func Bytes(t testing.TB, pkg string, variables ...string) []byte {
 	for _, v := range variables {
 		flags += " -X " + v
 	}
-	return build(t, pkg, "-ldflags="+flags)
+	return build(t, pkg, flags, "-ldflags="+flags)
 }
 
 // With is [Bytes] for a package with an added file from another folder. The file's init function changes the guest.
@@ -70,22 +71,30 @@ func With(t testing.TB, pkg, file string) []byte {
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "overlay.json")
 	require.NoError(t, os.WriteFile(path, overlay, 0o600))
-	return build(t, pkg, "-overlay="+path)
+	return build(t, pkg, file, "-overlay="+path)
 }
 
-func build(t testing.TB, pkg, flag string) []byte {
+// build builds a guest into a file in bin, which `go build` links again only if it has changed. The variant says how
+// guests of one package differ.
+func build(t testing.TB, pkg, variant, flag string) []byte {
 	t.Helper()
 	mu.Lock()
 	defer mu.Unlock()
 	dir, err := filepath.Abs(pkg)
 	require.NoError(t, err)
-	key := dir + flag
+	key := dir + " " + variant
 	if b, ok := built[key]; ok {
 		return b
 	}
 	require.NoError(t, Depend("plugins", "sdk", "wit", "internal/java", "examples"))
 	require.NoError(t, Kernels())
-	out := filepath.Join(t.TempDir(), "guest.wasm")
+	name := fmt.Sprintf("%s-%.8x", filepath.Base(dir), sha256.Sum256([]byte(key)))
+	unlock, err := Lock(name)
+	require.NoError(t, err)
+	defer unlock()
+	root, err := Root()
+	require.NoError(t, err)
+	out := filepath.Join(root, "bin", "e2e", name+".wasm")
 	// Without the commit in the module, its compiled code serves the next commits, too.
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-tags=kernels", flag, "-o",
 		out, pkg)
@@ -149,6 +158,26 @@ func Depend(folders ...string) error {
 		}
 	}
 	return nil
+}
+
+// Lock excludes the tests of other packages from what they share in bin, because `go test` runs packages in parallel.
+func Lock(name string) (unlock func(), err error) {
+	root, err := Root()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Join(root, "bin", "e2e")
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, err
+	}
+	file, err := os.Create(filepath.Join(folder, name+".lock"))
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, err
+	}
+	return func() { file.Close() }, nil
 }
 
 // Root returns the folder of the module.
