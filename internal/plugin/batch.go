@@ -15,7 +15,8 @@ import (
 )
 
 // Apply, Test, Encode and Decode copy rows and data as arrays, once each way and without allocations per row; the
-// reflective codec would allocate. Results follow the canonical ABI: byte 0 is ok or error, the payload is at byte 4.
+// reflective codec would allocate. Results follow the canonical ABI: byte 0 is ok or error, the payload is at byte 4. A
+// list in it is a pointer and, 4 bytes after that, a length.
 const (
 	payloadOffset    = 4
 	errorSize        = 48
@@ -83,7 +84,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 			call.size += uint64(value.Size)
 			if value.Encoding == wit.WithSchema {
 				if value.Schema == lastSchemas[n] && value.Schema != 0 {
-					continue
+					continue // needed for the previous row
 				}
 				lastSchemas[n] = value.Schema
 				if err := i.schemas.Need(value.Schema); err != nil {
@@ -96,7 +97,7 @@ func (i *Instance) checkRows(call *batchCall) error {
 			}
 		}
 	}
-	call.low = min(call.low, call.high)
+	call.low = min(call.low, call.high) // both 0 without data
 	call.padded = call.padded && call.size <= uint64(call.high-call.low)
 	return nil
 }
@@ -161,6 +162,7 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall,
 			return 0, err
 		}
 	}
+	// Allocate memory in the guest for all arguments but lists of schemas, topics of origins and hints.
 	guest.BeginCall()
 	blockContext := guest.AddBlock(len(context), 1)
 	blockTopics := guest.AddBlock(8*len(call.batch.Topics), 4)
@@ -180,6 +182,7 @@ func (i *Instance) passBatch(export *abi.Func, context []byte, call *batchCall,
 	if err := guest.AllocateBlocks(i.callCtx); err != nil {
 		return 0, err
 	}
+	// Pass the arguments in the order of the contract.
 	guest.PassList(blockContext, len(context))
 	if list := i.schemas.Pending(); len(list) > 0 {
 		if err := guest.PassLowered(i.callCtx, list, len(list)); err != nil {
@@ -217,7 +220,7 @@ func (c *batchCall) write(dst, data []byte) {
 	for n := range c.rows {
 		binary.LittleEndian.PutUint32(dst[n*abi.RowBytes:], uint32(n))
 	}
-	if c.padded {
+	if c.padded { // each value is copied and gets a new start
 		copied := 0
 		for n := range c.rows {
 			row := &c.rows[n]
@@ -235,6 +238,7 @@ func (c *batchCall) write(dst, data []byte) {
 		}
 		return
 	}
+	// All data are copied at once, and all starts decrease by low.
 	copy(data, c.batch.Data[c.low:c.high])
 	if c.low == 0 {
 		return
@@ -302,7 +306,7 @@ func (i *Instance) readTopics(payload []byte, offset int, batch *record.Batch) e
 	var positions map[string]int
 	if count+len(batch.Topics) > fewTopics {
 		positions = make(map[string]int, len(batch.Topics))
-		for t := len(batch.Topics) - 1; t >= 0; t-- {
+		for t := len(batch.Topics) - 1; t >= 0; t-- { // of equal names the first counts, as for slices.Index
 			positions[batch.Topics[t]] = t
 		}
 	}

@@ -126,7 +126,7 @@ func (b *Binding) Candidate() *Pool {
 func (b *Binding) replacement() *module {
 	query := b.query
 	current := b.current.module
-	query.plugin = current.info.Name
+	query.plugin = current.info.Name // never another plugin that has the class
 	best, err := b.manager.find(query)
 	if err != nil || b.closed || best.info.Hash == current.info.Hash {
 		return nil
@@ -136,6 +136,7 @@ func (b *Binding) replacement() *module {
 	}
 	source := b.manager.sources[current.info.Path]
 	_, pinned := b.manager.pinnedHash(current.info.Name, query)
+	// Then even an older version replaces the current one.
 	isReplaced := pinned || (source != nil && source.active != current)
 	isRejected := b.manager.rejected[current.info.Hash] != nil
 	if !isRejected && !isReplaced && !b.manager.precedes(best, current) {
@@ -152,6 +153,7 @@ func (b *Binding) Promote(pool *Pool) {
 	old := b.current
 	rollback := b.manager.rejected[old.module.info.Hash]
 	isAllowed := !b.closed && pool == b.candidate
+	// The pin may have changed since Candidate.
 	if hash, pinned := b.manager.pinnedHash(pool.module.info.Name, b.query); pinned {
 		isAllowed = isAllowed && strings.HasPrefix(pool.module.info.Hash, hash)
 	}
@@ -164,7 +166,7 @@ func (b *Binding) Promote(pool *Pool) {
 	b.current = pool
 	b.candidate = nil
 	b.reason = ""
-	if rollback != nil {
+	if rollback != nil { // the version ran before, so it is no canary
 		b.reason = rollback.Error()
 	} else {
 		pool.mu.Lock()

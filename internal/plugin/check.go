@@ -80,7 +80,7 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	defer cancel()
 	options.Registry = cmp.Or(options.Registry, record.NewRegistry())
 	options.Idle = 0
-	options.MemoryBytes = 0
+	options.MemoryBytes = 0 // no limit: nothing else uses memory
 	l := loader{host: newHost(&options), limits: options.Limits.withDefaults(), namedLimits: named,
 		compilation: &Compilation{}}
 	l.compiler.Time = timeout // l.cache is nil, so that a module that was refused before is tried again
@@ -91,7 +91,7 @@ func check(ctx context.Context, path string, options Options, timeout time.Durat
 	if err == nil {
 		defer mod.freeIfUnused()
 	}
-	if run.ctx.Err() != nil && ctx.Err() == nil && err != nil {
+	if run.ctx.Err() != nil && ctx.Err() == nil && err != nil { // the check's own time is up
 		err = fmt.Errorf("expected compiling and describe to take at most %v, the time for the whole check: %w",
 			timeout, err)
 	}
@@ -120,7 +120,7 @@ type checker struct {
 	*CheckResult
 	ctx     context.Context
 	module  *module
-	skipped int
+	skipped int // calls that were not tried because the time is over
 }
 
 func (c *checker) refuse(where, format string, args ...any) {
@@ -199,6 +199,7 @@ func (c *checker) describe() {
 }
 
 func (c *checker) checkPrintable(where, subject, text string) {
+	// shown.Line replaces line ends and tabs, too, which are no problem.
 	if shown.Line(text) != strings.NewReplacer("\n", " ", "\t", " ").Replace(text) {
 		c.advise(where, "the %s contains control characters or other invisible ones, or is "+
 			"longer than %d characters: it is shown without them", subject, shown.MaxLine)
@@ -287,7 +288,7 @@ func (c *checker) checkComponent(component *wit.Component) {
 				isAnswered[value.Key.Name] = true
 			}
 			for _, key := range component.Settings {
-				if !strings.Contains(key.Name, "{") && !isAnswered[key.Name] {
+				if !strings.Contains(key.Name, "{") && !isAnswered[key.Name] { // a template has no value of its own
 					c.advise(where, "validate returns nothing for the setting %s", key.Name)
 				}
 			}

@@ -16,14 +16,14 @@ type clock struct {
 	ctx               context.Context
 	limit             time.Duration
 	started           time.Time
-	cancelDeadline    time.Time // when a canceled call must end; zero means that it is not canceled
-	yielded           time.Time // the last yield to the Go scheduler
-	processorSince    time.Time // when the call received its processor
-	ticks             int64
+	cancelDeadline    time.Time     // when a canceled call must end; zero means that it is not canceled
+	yielded           time.Time     // the last yield to the Go scheduler
+	processorSince    time.Time     // when the call received its processor
+	ticks             int64         // how often the fuel was used up
 	perTick           time.Duration // the work per tick: the minimum of all windows, at most maxTick
-	tickStart         time.Time
-	hostTime          time.Duration
-	hostTimeSinceTick time.Duration
+	tickStart         time.Time     // when the guest continued after the last tick
+	hostTime          time.Duration // in host functions
+	hostTimeSinceTick time.Duration // the part of hostTime since the last tick
 	hostCallStart     time.Time     // the start of the running host function
 	window            time.Duration // the guest's own time in the windowTicks ticks of the running window
 	windowTicks       int
@@ -86,7 +86,7 @@ func (c *clock) check(now time.Time) {
 	}
 	elapsed := now.Sub(c.started)
 	switch {
-	case elapsed >= c.limit && c.work() >= c.limit:
+	case elapsed >= c.limit && c.work() >= c.limit: // work is an estimate, and can exceed elapsed
 		panic(&timeLimitError{Limit: c.limit})
 	case elapsed >= clockFactor*c.limit:
 		panic(&timeLimitError{Limit: c.limit, Elapsed: elapsed})

@@ -97,7 +97,7 @@ func (n *compileNotice) stop() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.ended = true
-	if n.timer != nil && !n.timer.Stop() {
+	if n.timer != nil && !n.timer.Stop() { // the timer has fired
 		n.report(time.Since(n.since))
 	}
 }

@@ -70,7 +70,7 @@ func (i *Instance) readDecode(payload []byte, ptr uint32, into *record.Batch) (r
 	}
 	check := rowCheck{instance: i, batch: into, base: uint32(len(into.Data)) - size, size: size,
 		limit: uint64(i.module.limits.ResultBytes)}
-	i.buffers.topics = append(i.buffers.topics[:0], 0)
+	i.buffers.topics = append(i.buffers.topics[:0], 0) // rows may have topic 0 only
 	for index := range into.Rows[start:] {
 		row := &into.Rows[start+index]
 		if err := check.translateRow(index, row, nil); err != nil {

@@ -192,8 +192,8 @@ func (d *roleDeclarations) merge(other *roleDeclarations) *roleDeclarations {
 // differences describes the roles and secrets that changed in components that both declare.
 func (d *roleDeclarations) differences(previous *roleDeclarations) []string {
 	var changes []string
-	add := func(setting, earlier, current string) {
-		change := fmt.Sprintf("%s: %s before, %s now", setting, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
+	add := func(name, earlier, current string) {
+		change := fmt.Sprintf("%s: %s before, %s now", name, cmp.Or(earlier, "no role"), cmp.Or(current, "no role"))
 		if !slices.Contains(changes, change) {
 			changes = append(changes, change)
 		}
@@ -206,14 +206,14 @@ func (d *roleDeclarations) differences(previous *roleDeclarations) []string {
 		}
 		both := maps.Clone(earlier)
 		maps.Copy(both, current)
-		for _, setting := range slices.Sorted(maps.Keys(both)) {
-			if earlier[setting] != current[setting] {
-				add(setting, earlier[setting], current[setting])
+		for _, name := range slices.Sorted(maps.Keys(both)) {
+			if earlier[name] != current[name] {
+				add(name, earlier[name], current[name])
 			}
 		}
-		for _, setting := range previous.Secrets[component] {
-			if !slices.Contains(d.Secrets[component], setting) {
-				add(setting, "a password", "none")
+		for _, name := range previous.Secrets[component] {
+			if !slices.Contains(d.Secrets[component], name) {
+				add(name, "a password", "none")
 			}
 		}
 	}
@@ -235,7 +235,7 @@ func (m *RoleMovedError) Error() string {
 		m.Setting, cmp.Or(strings.Join(m.Before, ", "), "to none"))
 }
 
-// movedRoleOf compares a setting with the roles of earlier settings by name.
+// movedRoleOf compares a setting with the roles of earlier settings by name. It returns nil if no address role moved.
 func movedRoleOf(key *wit.ConfigKey, earlier map[string]string) *RoleMovedError {
 	names, roles, _ := settingOf(key)
 	for _, roleName := range roles {
@@ -359,7 +359,7 @@ func (h *history) checkRoles(info *Info, older *roleDeclarations) error {
 	return nil
 }
 
-const listedChanges = 10
+const listedChanges = 10 // more are only counted
 
 // recordRun stores that a connector runs a version, merged with what other processes have stored. isNew is true for the
 // first run of the version.
@@ -410,8 +410,8 @@ func (h *history) addSecrets(isSecret map[string]bool, name string) {
 			continue
 		}
 		for _, settings := range entry.All.Secrets {
-			for _, setting := range settings {
-				isSecret[setting] = true
+			for _, secret := range settings {
+				isSecret[secret] = true
 			}
 		}
 	}

@@ -47,14 +47,17 @@ type Instance struct {
 // recycling decides when an instance is replaced, since guest memory never shrinks.
 type recycling struct {
 	createdAt    time.Time
-	calls        int64
-	recycleBytes int64
+	calls        int64 // made so far
+	recycleBytes int64 // the memory above which it is replaced
 }
+
+// minGrowth is how much an instance may grow before it is replaced, in bytes.
+const minGrowth = 16 << 20
 
 // reservation is an instance's share of the memory budget.
 type reservation struct {
-	hasReservation bool
-	reportedBytes  int64
+	hasReservation bool  // close releases it
+	reportedBytes  int64 // the part of memoryLimiter.used
 }
 
 // currentCall is the running or last call.
@@ -127,7 +130,7 @@ func (m *module) newInstance(ctx context.Context, lines *bucket, pool *Pool) (*I
 	instance.counters.started.Add(1)
 	instance.out.flush()
 	memoryBytes := int64(instance.guest.MemoryBytes())
-	instance.recycleBytes = max(m.limits.RecycleBytes, memoryBytes+16<<20)
+	instance.recycleBytes = max(m.limits.RecycleBytes, memoryBytes+minGrowth)
 	instance.counters.observeMemory(memoryBytes)
 	instance.reportMemory(memoryBytes)
 	created = true
@@ -279,7 +282,7 @@ func (i *Instance) newTrap(err error) *Trap {
 	counts.traps.Add(1)
 	t := &Trap{Plugin: cmp.Or(i.module.info.Name, i.module.info.Path), Version: i.module.info.Version,
 		Connector: i.connector(), Function: i.call.function, Reason: err, Output: string(i.out.text)}
-	if i.guest != nil {
+	if i.guest != nil { // a trap with nearly all memory in use is attributed to the limit
 		if size, limit := int64(i.guest.MemoryBytes()), i.module.limits.MemoryBytes; size > limit-limit/8 ||
 			strings.Contains(t.Output, "out of memory") {
 			t.Limit = "memory.bytes"
@@ -351,7 +354,7 @@ func (s *StoppedError) withPlugin(mod *module, connector string) *StoppedError {
 
 type instanceKey struct{}
 
-const randomSeed = 42
+const randomSeed = 42 // the engine's default
 
 // randomness returns the engine's default sequence, in small pieces, so that the time limit also applies to a guest
 // that fills its memory.

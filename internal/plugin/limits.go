@@ -80,7 +80,7 @@ var callTimes = map[string]time.Duration{
 	"":                10 * time.Second,
 }
 
-const maxMemoryBytes = 65536 * binary.PageBytes
+const maxMemoryBytes = 65536 * binary.PageBytes // what 32-bit addresses reach
 
 // limitSetting returns the name of a limit's setting; NAME replaces an unknown plugin.
 func limitSetting(plugin, limit string) string {
@@ -108,7 +108,7 @@ func (l Limits) callTime(function string) time.Duration {
 	return callTimes[""]
 }
 
-const maxCallMs = 24 * 60 * 60 * 1000
+const maxCallMs = 24 * 60 * 60 * 1000 // a day
 
 func (l Limits) pages() uint32 { return uint32(l.MemoryBytes / binary.PageBytes) }
 

@@ -128,15 +128,16 @@ type trust struct {
 	replace map[string]bool     // whether a file may replace the built-in plugin, if that has transforms
 }
 
+// trimming frees the code of modules that no connector uses.
 type trimming struct {
-	after time.Duration
-	timer *time.Timer
+	after time.Duration // see [Options.CodeIdle]
+	timer *time.Timer   // nil before the first use
 }
 
 // scheduleTrim has unused code freed after a while, since restarting connectors would need it again at once.
 func (m *Manager) scheduleTrim() {
 	if m.loader.cache == nil {
-		return
+		return // compiling again would take seconds
 	}
 	wait := cmp.Or(max(m.trimming.after, 0), 5*time.Second)
 	m.mu.Lock()

@@ -19,7 +19,7 @@ const (
 	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon as
 	// it is unused.
 	contendedLifetime = time.Second
-	contendedIdle     = 250 * time.Millisecond
+	contendedIdle     = 250 * time.Millisecond // an unused instance is kept at most as long while other pools wait
 	warnInterval      = time.Minute
 	// admittedPerProcessor is how many instances of a budget are created for each processor while calls wait for one.
 	// Each occupies 5 MB and more, and further ones would only slow the others down.
@@ -39,9 +39,10 @@ const MemorySetting = "plugins.memory.bytes"
 type memoryLimiter struct {
 	sources    memoryBudget
 	transforms memoryBudget
-	used       atomic.Int64
+	used       atomic.Int64 // the present memory of all instances, in bytes
 }
 
+// memoryBudget bounds the instances of a group of pools.
 type memoryBudget struct {
 	bytes      int64
 	permits    *semaphore.Weighted // in bytes
@@ -59,7 +60,7 @@ type memoryBudget struct {
 
 func newMemoryLimiter(bytes int64, slots *processors, logger *slog.Logger) *memoryLimiter {
 	if bytes <= 0 {
-		bytes = math.MaxInt64
+		bytes = math.MaxInt64 // no limit
 	}
 	limiter := &memoryLimiter{}
 	for _, b := range []*memoryBudget{&limiter.sources, &limiter.transforms} {
@@ -134,6 +135,7 @@ func (b *memoryBudget) reserve(ctx context.Context, pool *Pool) error {
 			other.trim()
 		}
 	}
+	// One call at a time waits for processors, then for memory; the others wait for their turn.
 	err := b.turn.Acquire(waitCtx, 1)
 	if err == nil {
 		defer b.turn.Release(1)

@@ -99,8 +99,8 @@ type host struct {
 	registry   *record.Registry
 	logger     *slog.Logger
 	processors *processors
-	idle       time.Duration
-	codeIdle   time.Duration
+	idle       time.Duration // see [Options.Idle]
+	codeIdle   time.Duration // see [Options.CodeIdle]; zero means [codeIdleTime]
 	memory     *memoryLimiter
 }
 
@@ -116,8 +116,8 @@ type module struct {
 	original func() ([]byte, error) // reads the file
 
 	mu        guard.Mutex
-	pools     int // counts the pools that use the module
-	active    bool
+	pools     int         // counts the pools that use the module
+	active    bool        // a source has the module, see retire
 	code      *code.Code  // nil if it is not loaded
 	instances int         // counts existing instances and those that are being created
 	freeTimer *time.Timer // frees the code some time after the last instance
@@ -173,7 +173,7 @@ func (m *module) retain() {
 func (m *module) release() {
 	m.mu.Lock()
 	m.pools--
-	isRetired := !m.active
+	isRetired := !m.active // otherwise Manager.trim frees its code
 	m.mu.Unlock()
 	if isRetired {
 		m.freeIfUnused()

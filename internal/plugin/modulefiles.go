@@ -86,7 +86,7 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	}
 	for _, file := range list {
 		if file.facts == nil && file.err == nil {
-			m.loader.compilation.set(file.path, time.Time{})
+			m.loader.compilation.set(file.path, time.Time{}) // it waits
 		}
 	}
 	if slices.ContainsFunc(list, func(file *candidateFile) bool { return !file.builtIn }) {
@@ -116,11 +116,11 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 func (m *Manager) hasAll(needed []Requirement) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return !slices.ContainsFunc(needed, func(requirement Requirement) bool {
+	isMissing := func(requirement Requirement) bool {
 		versions, err := version.ParseRange(requirement.Version)
 		providesClass := func(component *Component) bool {
 			return slices.ContainsFunc(append([]string{component.Name}, component.Aliases...),
-				func(name string) bool { return strings.Contains(name, requirement.Class) })
+				func(name string) bool { return strings.Contains(name, requirement.Class) }) // or its short form
 		}
 		for _, source := range m.sources {
 			if source.active != nil && err == nil && versions.Contains(source.active.info.Version) &&
@@ -129,7 +129,8 @@ func (m *Manager) hasAll(needed []Requirement) bool {
 			}
 		}
 		return true
-	})
+	}
+	return !slices.ContainsFunc(needed, isMissing)
 }
 
 // isDeferrable reports whether an unknown module can be loaded after the start. A module nearly always contains the
@@ -178,7 +179,7 @@ func (m *Manager) readCandidate(path string, needed []Requirement) *candidateFil
 		defer m.mu.Unlock()
 		if source := m.sources[path]; source != nil && source.refused != nil && source.refused.Hash == "" &&
 			source.refused.Err.Error() == withPath(path, err).Error() {
-			return nil
+			return nil // this refusal is recorded already
 		}
 		return &candidateFile{path: path, err: err}
 	}
@@ -298,6 +299,7 @@ func (m *Manager) activate(file *candidateFile) {
 		}
 		return
 	}
+	// Replace the source's version.
 	info := &file.loaded.info
 	file.loaded.order = file.order
 	file.loaded.activate()
@@ -305,6 +307,7 @@ func (m *Manager) activate(file *candidateFile) {
 	var dropped *module
 	if source.active != nil {
 		dropped, source.previous = source.previous, source.active
+		// Of the two older versions, a pinned one is kept.
 		if dropped != nil && m.isPinned(dropped) {
 			dropped, source.previous = source.previous, dropped
 		}
@@ -312,10 +315,11 @@ func (m *Manager) activate(file *candidateFile) {
 	source.active = file.loaded
 	source.refused = nil
 	source.hash = file.hash
-	if m.chosen[info.Name] != file.hash {
+	if m.chosen[info.Name] != file.hash { // a new file ends an operator's choice
 		delete(m.chosen, info.Name)
 	}
 	m.changes.Add(1)
+	// Find out what is unusual about the version, then log it without the lock.
 	var others []string
 	for _, component := range info.Components {
 		for _, source := range m.sources {

@@ -19,7 +19,7 @@ const (
 	maxOutputBytes = 16 << 10
 )
 
-// LevelTrace is the log level of a guest's trace lines.
+// LevelTrace is the log level of a guest's trace lines: slog's levels are four apart.
 const LevelTrace = slog.LevelDebug - 4
 
 var levels = [...]slog.Level{LevelTrace, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
@@ -87,6 +87,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// log logs or captures a line. If flooded is true, the call must end, see [floodFactor].
 func (o *output) log(level wit.Level, line []byte) (flooded bool) {
 	if level >= wit.LevelWarn {
 		o.warnings++
@@ -100,7 +101,7 @@ func (o *output) log(level wit.Level, line []byte) (flooded bool) {
 	return false
 }
 
-const maxCapturedLines = 100
+const maxCapturedLines = 100 // more are dropped
 
 func oneLine(text []byte) string {
 	line := shown.LineUpTo(string(text[:min(len(text), maxLineBytes)]), maxLineBytes)
@@ -110,13 +111,15 @@ func oneLine(text []byte) string {
 	return line
 }
 
-// logLine logs a line within the rate. flooded means that a hundred times the rate was dropped in this call, which ends
-// the call.
+// floodFactor times the allowed lines of a second may be dropped in one call; then the call is ended.
+const floodFactor = 100
+
+// logLine logs a line within the rate. If flooded is true, the call must end, see [floodFactor].
 func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	dropped, ok := o.lines.takeToken()
 	if !ok {
 		o.droppedInCall++
-		return float64(o.droppedInCall) >= 100*o.lines.perSecond
+		return float64(o.droppedInCall) >= floodFactor*o.lines.perSecond
 	}
 	if dropped > 0 {
 		o.logger.Warn("log lines of a plugin were dropped", "lines", dropped, "allowed.per.second", o.lines.perSecond)
@@ -127,6 +130,7 @@ func (o *output) logLine(level wit.Level, line []byte) (flooded bool) {
 	return false
 }
 
+// flush logs the buffered stdout and stderr of a call that did not trap.
 func (o *output) flush() {
 	if len(o.text) == 0 {
 		return

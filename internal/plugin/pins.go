@@ -13,7 +13,8 @@ type PinnedVersion struct {
 	Previous string `json:"Before"` // replaces Hash on a worker that rejected it because its calls broke
 }
 
-// Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON.
+// Offer is a version of a plugin that this worker has. Workers of a group send it to each other as JSON. The names in
+// JSON do not change, since a group may have workers of several versions.
 type Offer struct {
 	Name     string
 	Version  string

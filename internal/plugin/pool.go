@@ -103,7 +103,7 @@ func (p *Pool) acquire(ctx context.Context, fresh bool) (*Instance, error) {
 		return instance, nil
 	case instance != nil && instance.use.readers == 0: // replaced, since an additional one could exceed the limit
 		return p.replace(ctx, instance)
-	case p.count() == 0:
+	case p.count() == 0: // there is nothing to wait for, except memory
 		return p.create(ctx, request{})
 	case fresh && p.tryReserve():
 		return p.create(ctx, request{reserved: true})
@@ -198,7 +198,7 @@ func (p *Pool) create(ctx context.Context, wanted request) (instance *Instance, 
 	instance.hasReservation = true
 	instance.createdAt = time.Now()
 	p.instances = append(p.instances, instance)
-	if p.closed {
+	if p.closed { // since the call began; the caller's release closes the instance
 		p.detach(instance)
 	}
 	if wanted.reader {
@@ -207,7 +207,7 @@ func (p *Pool) create(ctx context.Context, wanted request) (instance *Instance, 
 		p.setInUse(instance)
 	}
 	for _, next := range slices.Clone(p.waiters) {
-		if next.reader {
+		if next.reader { // readers share the instance
 			p.addReader(instance)
 			p.grant(next, instance)
 		}
@@ -229,7 +229,7 @@ func (p *Pool) grantNext() {
 		return
 	}
 	next := p.waiters[0]
-	if next.reserved = p.tryReserve(); next.reserved || p.count() == 0 {
+	if next.reserved = p.tryReserve(); next.reserved || p.count() == 0 { // with no instance, create waits for memory
 		p.creating++
 		p.grant(next, nil)
 	}
@@ -248,7 +248,8 @@ func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
 		case <-entry.ready:
 			return p.acceptGrant(ctx, entry, start)
 		case <-recheck.C:
-			// A caller that has an instance but makes no call uses no processor.
+			// A caller that has an instance but makes no call uses no processor: then another instance helps. After a
+			// second one is created anyway. Readers wait only for the instance that is being created.
 			p.mu.Lock()
 			waited := time.Since(start)
 			if !wanted.reader && (waited > time.Second || p.module.host.processors.hasFree()) {
@@ -316,7 +317,7 @@ func (p *Pool) recordWait(start time.Time) {
 // Release returns an instance to the pool, which closes broken and used up ones.
 func (p *Pool) Release(instance *Instance) {
 	instance.abortRunning()
-	usedUp := instance.broken == nil && (instance.calls >= instance.module.limits.Calls ||
+	isUsedUp := instance.broken == nil && (instance.calls >= instance.module.limits.Calls ||
 		int64(instance.guest.MemoryBytes()) > instance.recycleBytes || instance.schemas.NeedsRecycling())
 	p.mu.Lock()
 	instance.use.inUse = false
@@ -330,7 +331,7 @@ func (p *Pool) Release(instance *Instance) {
 		instance.use.queue = nil
 		p.closeInstance(instance)
 		p.grantNext()
-	case usedUp && !instance.use.detached:
+	case isUsedUp && !instance.use.detached: // dispatch closes it
 		p.module.counters.recycled.Add(1)
 		p.detach(instance)
 		p.grantNext()
@@ -338,6 +339,7 @@ func (p *Pool) Release(instance *Instance) {
 	p.dispatch(instance)
 }
 
+// isExpired reports whether an instance should make room because other calls wait for memory.
 func (p *Pool) isExpired(instance *Instance) bool {
 	return p.budget.waiting.Load() > 0 && time.Since(instance.createdAt) >= contendedLifetime
 }
@@ -376,7 +378,7 @@ func (p *Pool) dispatch(instance *Instance) {
 			p.closeInstance(instance)
 		case p.timer == nil:
 			p.timer = time.AfterFunc(remaining, p.trim)
-		case remaining < p.module.host.idle:
+		case remaining < p.module.host.idle: // other calls wait for memory
 			p.timer.Reset(remaining)
 		}
 	}

@@ -75,7 +75,7 @@ func (p *Pool) needsOwnInstance() bool {
 		return true
 	}
 	if p.contention.waited < contentionTime || now.Sub(p.contention.since) > 2*time.Second {
-		return false
+		return false // calls waited too little, or too long ago
 	}
 	p.contention.waited = 0
 	return true

@@ -41,7 +41,7 @@ func (m *Manager) hasAlternative(mod *module) bool {
 	for _, source := range m.sources {
 		for _, other := range []*module{source.active, source.previous} {
 			if other != nil && other != mod && other.info.Name == mod.info.Name && m.rejected[other.info.Hash] == nil &&
-				(other == source.active || source.active == mod) {
+				(other == source.active || source.active == mod) { // the previous version only if mod replaced it
 				return true
 			}
 		}
@@ -74,7 +74,7 @@ func (m *Manager) Rollback(name string) error {
 // restorePrevious swaps a file's active and previous versions. m.mu must be held.
 func (m *Manager) restorePrevious(source *moduleSource) {
 	source.active, source.previous = source.previous, source.active
-	m.loads++
+	m.loads++ // the restored version counts as loaded last, see isNewer
 	source.active.order = m.loads
 	m.changes.Add(1)
 }
@@ -107,7 +107,7 @@ func (m *Manager) Swap(ctx context.Context, name, hash string) error {
 		case matches(source.previous):
 			m.restorePrevious(source)
 		case !matches(source.active):
-			continue
+			continue // another plugin's file, or neither version of the file
 		}
 		m.chosen[name] = hash
 		m.changes.Add(1)

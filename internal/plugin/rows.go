@@ -16,7 +16,7 @@ type rowCheck struct {
 	// could cause any amount of work.
 	limit     uint64
 	counted   uint64
-	lastInput *wit.Row
+	lastInput *wit.Row // the input of the previous row
 	// guest and host are the last schema IDs of keys, values and headers, which are often the same in all rows.
 	guest [3]uint32
 	host  [3]uint32
@@ -79,6 +79,7 @@ func rowViolation(index int, column string, err error) error {
 	return abi.NewViolation("row %d, %s: %v", index, column, err)
 }
 
+// noRow replaces the input of a row that was made from none: its values cannot be kept unchanged.
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 
@@ -128,7 +129,7 @@ func (c *rowCheck) translateValue(column int, value, input *wit.ValueSlice) (err
 }
 
 func (c *rowCheck) hostSchema(column int, id uint32) (uint32, error) {
-	if id == c.guest[column] && id != 0 {
+	if id == c.guest[column] && id != 0 { // 0 means that no ID is kept yet
 		return c.host[column], nil
 	}
 	host, err := c.instance.schemas.Host(id)

@@ -39,8 +39,8 @@ func (c componentQuery) matches(mod *module) bool {
 func (c componentQuery) String() string { return fmt.Sprintf("%s %s", c.kind, c.class) }
 
 // Find returns the module that a new connector would get: the newest version in a range, see [version.ParseRange].
-func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, error) {
-	query, err := newQuery(kind, class, version)
+func (m *Manager) Find(kind wit.ComponentKind, class, versions string) (Info, error) {
+	query, err := newQuery(kind, class, versions)
 	if err != nil {
 		return Info{}, err
 	}
@@ -53,6 +53,7 @@ func (m *Manager) Find(kind wit.ComponentKind, class, version string) (Info, err
 	return module.snapshot(), nil
 }
 
+// find returns the module that a connector gets. m.mu must be held.
 func (m *Manager) find(query componentQuery) (*module, error) {
 	if err := m.choosePlugin(&query); err != nil {
 		return nil, err
@@ -60,6 +61,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	var best *module
 	var versions, refused []string
 	for _, source := range m.sources {
+		// A refused file has a name if it was loaded: its version was rolled back, or its roles were refused.
 		if source.refused != nil && (source.active == nil || (source.refused.Name != "" &&
 			query.matches(source.active))) {
 			refused = append(refused, source.refused.Err.Error())
@@ -87,6 +89,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	if best != nil {
 		return best, nil
 	}
+	// Explain why there is no module.
 	slices.Sort(refused)
 	if len(versions) == 0 && len(m.movedRoleTexts("")) > 0 {
 		return nil, &AmbiguousPluginError{fmt.Sprintf("no plugin has the %s; refused: %s", query,

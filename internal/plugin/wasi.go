@@ -37,6 +37,7 @@ func provideImports(ctx context.Context, runtime wazero.Runtime, m *binary.Modul
 			}
 			continue
 		}
+		// CheckContract accepts no other module than the contract's host interface.
 		i32 := api.ValueTypeI32
 		_, err := runtime.NewHostModuleBuilder(i.Module).NewFunctionBuilder().
 			WithGoModuleFunction(api.GoModuleFunc(logFromGuest), []api.ValueType{i32, i32, i32},
@@ -64,7 +65,7 @@ func logFromGuest(ctx context.Context, m api.Module, stack []uint64) {
 		failCall("log: expected a level from 0 to %d, found %d", wit.Level(0).Cases()-1, level)
 	case instance.out.log(wit.Level(level), line):
 		panic(&logLimitError{abi.Violation{Text: fmt.Sprintf("more than %.0f log lines beyond the allowed %.0f a "+
-			"second in one call (%s)", 100*instance.out.lines.perSecond, instance.out.lines.perSecond,
+			"second in one call (%s)", floodFactor*instance.out.lines.perSecond, instance.out.lines.perSecond,
 			limitSetting(instance.module.info.Name, "log.lines.per.second"))}})
 	default:
 		now := time.Now()
@@ -80,14 +81,14 @@ func failCall(format string, args ...any) { panic(abi.NewViolation(format, args.
 func provideTick(ctx context.Context, runtime wazero.Runtime) error {
 	tick := func(ctx context.Context, _ api.Module, stack []uint64) {
 		if i, _ := ctx.Value(instanceKey{}).(*Instance); i != nil {
-			if i.guest != nil {
+			if i.guest != nil { // nil while the engine instantiates the module
 				if n := i.guest.StackGrowth(); n > maxStackBytes {
 					panic(&stackLimitError{n})
 				}
 			}
 			i.clock.tick(i.module.host.processors)
 		}
-		stack[0] = uint64(code.Metering.Budget)
+		stack[0] = uint64(code.Metering.Budget) // the result: new fuel
 	}
 	_, err := runtime.NewHostModuleBuilder(meter.Module).NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(tick), nil,

@@ -109,17 +109,17 @@ func (m *Module) readSection(id byte, reader *wasm.Reader) {
 			i := Import{Module: readName(reader), Name: readName(reader), Kind: reader.Byte()}
 			switch i.Kind {
 			case kindFunction:
-				reader.U32()
+				reader.U32() // its type
 			case kindTable:
-				reader.Byte()
+				reader.Byte() // the type of its elements
 				readMinimum(reader)
 			case kindMemory:
 				readMinimum(reader)
 			case kindGlobal:
-				reader.Bytes(2)
+				reader.Bytes(2) // type and mutability
 			case kindTag:
-				reader.Byte()
-				reader.U32()
+				reader.Byte() // attribute
+				reader.U32()  // its type
 			default:
 				reader.Malformed("import %q %q: unknown kind %d", i.Module, i.Name, i.Kind)
 			}
@@ -134,7 +134,7 @@ func (m *Module) readSection(id byte, reader *wasm.Reader) {
 	case wasm.Exports:
 		for range itemCount(reader, "exports") {
 			m.Exports = append(m.Exports, Export{Name: readName(reader), Kind: reader.Byte()})
-			reader.U32()
+			reader.U32() // its index
 		}
 	}
 }

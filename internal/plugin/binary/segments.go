@@ -42,8 +42,15 @@ func joinSegments(module []byte) []byte {
 
 var zeros [maxGap]byte
 
+// Instructions of a constant address, and how an active segment of memory 0 begins.
+const (
+	opI32Const    = 0x41
+	opEnd         = 0x0b
+	activeSegment = 0
+)
+
 type segment struct {
-	at   uint32
+	at   uint32 // the address in memory
 	data []byte
 }
 
@@ -77,8 +84,8 @@ func joinSection(reader wasm.Reader) []byte {
 		// Write the run as one segment.
 		first := run[0]
 		last := run[len(run)-1]
-		out = wasm.AppendSigned(append(out, 0, 0x41), int64(int32(first.at)))
-		out = wasm.AppendU32(append(out, 0x0b), uint32(last.end()-uint64(first.at)))
+		out = wasm.AppendSigned(append(out, activeSegment, opI32Const), int64(int32(first.at)))
+		out = wasm.AppendU32(append(out, opEnd), uint32(last.end()-uint64(first.at)))
 		pos := uint64(first.at)
 		for i := range run {
 			out = append(out, zeros[:uint64(run[i].at)-pos]...)
@@ -111,11 +118,11 @@ func groupRuns(segments []segment) (runs [][]segment) {
 
 // readSegment reads an active segment of memory 0 at a constant address; ok is false for other segments.
 func readSegment(reader *wasm.Reader) (s segment, ok bool) {
-	if reader.Byte() != 0 || reader.Byte() != 0x41 {
+	if reader.Byte() != activeSegment || reader.Byte() != opI32Const {
 		return s, false
 	}
 	address := reader.Signed(32)
-	if reader.Byte() != 0x0b {
+	if reader.Byte() != opEnd {
 		return s, false
 	}
 	return segment{at: uint32(address), data: reader.Bytes(reader.Count())}, true

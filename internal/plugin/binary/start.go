@@ -13,7 +13,7 @@ const StartExport = "culvert:start"
 // exportStart turns a module's start function into an export, the last one. The engine checks the index, the host the
 // signature. Unusual modules, such as those with repeated or unordered sections, are not changed.
 func exportStart(module []byte) []byte {
-	const maxLEB = 5
+	const maxLEB = 5                // the bytes of a 32-bit number, such as a section's size
 	var start, exports wasm.Section // To is 0 if the module has none
 	out := module
 	_ = wasm.Try(func() {
@@ -21,7 +21,7 @@ func exportStart(module []byte) []byte {
 		for section := range wasm.Sections(module) {
 			if section.ID == wasm.Exports || section.ID == wasm.Start {
 				if last >= section.ID || section.From-section.At > 1+maxLEB {
-					return
+					return // repeated, unordered, or a size of too many bytes
 				}
 				if section.ID == wasm.Start {
 					start = section
@@ -38,7 +38,7 @@ func exportStart(module []byte) []byte {
 		list := exports.Content(module)
 		index := function.U32()
 		n := list.U32()
-		if function.At != start.To {
+		if function.At != start.To { // bytes follow the index, which the engine must reject
 			return
 		}
 		items := append(wasm.AppendU32(nil, n+1), module[list.At:exports.To]...)

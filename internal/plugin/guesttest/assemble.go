@@ -54,7 +54,8 @@ func (m *Module) Bytes() []byte {
 	var types, imports, functions, exports, bodies [][]byte
 	seen := map[string]int{}
 	signature := func(params, results []byte) []byte {
-		t := join([]byte{0x60}, number(len(params)), params, number(len(results)), results)
+		const functionType = 0x60
+		t := join([]byte{functionType}, number(len(params)), params, number(len(results)), results)
 		n, ok := seen[string(t)]
 		if !ok {
 			n = len(types)
@@ -71,12 +72,12 @@ func (m *Module) Bytes() []byte {
 		exports = append(exports, join(text(f.Name), []byte{0}, number(len(m.Imports)+n)))
 		body := f.Body
 		if body == nil {
-			body = []byte{0x00}
+			body = []byte{0x00} // unreachable
 		}
-		bodies = append(bodies, wasm.AppendSized(nil, join([]byte{0}, body, []byte{0x0b})))
+		bodies = append(bodies, wasm.AppendSized(nil, join([]byte{0}, body, []byte{0x0b}))) // no locals; end
 	}
 	if m.MemoryPages >= 0 {
-		exports = append(exports, join(text("memory"), []byte{2, 0}))
+		exports = append(exports, join(text("memory"), []byte{2, 0})) // kind memory, index 0
 	}
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	out = wasm.AppendSection(out, wasm.Types, vector(types))
@@ -91,6 +92,7 @@ func (m *Module) Bytes() []byte {
 	}
 	out = wasm.AppendSection(out, wasm.Code, vector(bodies))
 	if len(m.Data) > 0 {
+		// One active segment of memory 0.
 		out = wasm.AppendSection(out, wasm.Data, join([]byte{1, 0}, constant(m.DataAt), []byte{0x0b},
 			wasm.AppendSized(nil, m.Data)))
 	}

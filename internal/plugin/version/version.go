@@ -14,19 +14,18 @@ import (
 func Compare(a, b string) int {
 	a, preA := split(a)
 	b, preB := split(b)
-	const isCore = true
-	if c := compareParts(a, b, isCore); c != 0 {
+	if c := compareParts(a, b, true); c != 0 {
 		return c
 	}
 	switch {
 	case preA == preB:
 		return 0
 	case preA == "":
-		return 1
+		return 1 // a release follows its pre-releases
 	case preB == "":
 		return -1
 	}
-	return compareParts(preA, preB, !isCore)
+	return compareParts(preA, preB, false)
 }
 
 func split(v string) (core, pre string) {
@@ -35,7 +34,8 @@ func split(v string) (core, pre string) {
 	return core, pre
 }
 
-// compareParts compares parts between dots: in the core missing parts are zero, and text precedes numbers.
+// compareParts compares parts between dots. In the core missing parts are zero, and text precedes numbers; in a
+// pre-release numbers precede text, and of two that begin alike the shorter one is first.
 func compareParts(a, b string, isCore bool) int {
 	as := strings.Split(a, ".")
 	bs := strings.Split(b, ".")

@@ -9,6 +9,7 @@ package abi
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/tetratelabs/wazero/api"
 )
@@ -75,7 +76,7 @@ type Guest struct {
 type Func struct {
 	call       api.Function
 	postReturn api.Function
-	results    int
+	results    int // the number of its core results: 0 or 1
 }
 
 type block struct {
@@ -150,7 +151,7 @@ func (g *Guest) BeginCall() {
 
 // AddBlock adds an allocation. Empty ones are allocated too, because some guests build a vector from any pointer.
 func (g *Guest) AddBlock(size int, align uint32) Block {
-	g.blocks = append(g.blocks, block{size: uint32(min(size, 1<<32-1)), align: align})
+	g.blocks = append(g.blocks, block{size: uint32(min(size, math.MaxUint32)), align: align})
 	return Block(len(g.blocks) - 1)
 }
 
@@ -167,7 +168,7 @@ func (g *Guest) AllocateBlocks(ctx context.Context) (err error) {
 
 // allocate calls the guest's allocator and checks the pointer. Dangling pointers of empty blocks are valid.
 func (g *Guest) allocate(ctx context.Context, size, align uint32) (uint32, error) {
-	stack := append(g.stack[:0], 0, 0, uint64(align), uint64(size))
+	stack := append(g.stack[:0], 0, 0, uint64(align), uint64(size)) // no old address, no old size
 	if err := g.run(ctx, g.realloc, stack); err != nil {
 		return 0, err
 	}

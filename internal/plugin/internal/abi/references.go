@@ -236,13 +236,15 @@ func (s *scanner) skipScalars(count int64) int64 {
 		switch tag := data[i]; {
 		case tag <= connectdata.TagTrue: // the tag is the value
 		case tag <= connectdata.TagInt64:
+			// A number ends at its first byte below 0x80.
 			stop := ^binary.LittleEndian.Uint64(data[i+1:]) & 0x8080808080808080
-			if stop == 0 {
+			if stop == 0 { // not among these eight bytes
 				s.at = i
 				return count
 			}
 			size += bits.TrailingZeros64(stop)/8 + 1
 		case tag == connectdata.TagString || tag == connectdata.TagBytes:
+			// The size is a zigzag number of one or two bytes: its lowest bit is the sign.
 			content := int(data[i+1])
 			size = 2
 			if content >= 0x80 {
@@ -283,7 +285,7 @@ func (s *scanner) readHeaders() {
 		} else if encoding != wit.Schemaless && encoding != wit.Raw {
 			s.fail("expected the encoding 2, 3 or 4")
 		} else {
-			s.readNumber()
+			s.readNumber() // the unused schema ID
 		}
 		size := s.readNumber()
 		start := s.at

@@ -42,10 +42,10 @@ func (g *Guest) PassResponse(ctx context.Context, sinkContext, state []byte, row
 	}
 	headers := g.BlockBytes(headersBlock)
 	for i, s := range texts {
-		block := firstText + Block(i)
-		copy(g.BlockBytes(block), s)
-		if i >= 2 {
-			binary.LittleEndian.PutUint32(headers[8*(i-2):], g.Pointer(block))
+		textBlock := firstText + Block(i)
+		copy(g.BlockBytes(textBlock), s)
+		if i >= 2 { // the first two are no headers, but tag and target
+			binary.LittleEndian.PutUint32(headers[8*(i-2):], g.Pointer(textBlock))
 			binary.LittleEndian.PutUint32(headers[8*(i-2)+4:], uint32(len(s)))
 		}
 	}

@@ -38,6 +38,7 @@ func (t *Translator) SetBatch(b *record.Batch) { t.batch = b }
 
 // NeedsRecycling reports whether the instance has so many schemas that it should be replaced before it reaches a limit.
 func (t *Translator) NeedsRecycling() bool {
+	// Beyond its limits a guest's declaration is an error, so an instance is replaced at half of them.
 	return t.receivedBytes > maxInstanceSchemaBytes || len(t.received) > maxDeclaredSchemas ||
 		t.declaredBytes > maxInstanceSchemaBytes/2 || len(t.declared) > maxDeclaredSchemas/2
 }

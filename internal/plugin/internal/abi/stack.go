@@ -8,6 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
+// run calls a function and remembers the size of its stack before, for StackGrowth.
 func (g *Guest) run(ctx context.Context, f api.Function, stack []uint64) error {
 	g.stackBefore = stackBytes(f)
 	g.running = f
@@ -42,6 +43,7 @@ type stackFieldCache struct {
 	index int
 }
 
+// lastStack is the last lookup: all functions of the engine have the same type.
 var lastStack atomic.Pointer[stackFieldCache]
 
 func stackField(t reflect.Type) int {

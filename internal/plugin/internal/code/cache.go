@@ -30,6 +30,7 @@ type Cache struct {
 	logger *slog.Logger
 }
 
+// factsFormat changes when [Facts] is stored differently.
 const factsFormat = 5
 
 func (c *Cache) key(hash string) string {
@@ -156,7 +157,7 @@ func (c *Cache) RemoveUnused(now time.Time) {
 	if c == nil {
 		return
 	}
-	wholefile.Clean(c.dir)
+	wholefile.Clean(c.dir)                                       // removes unfinished files
 	files, _ := filepath.Glob(filepath.Join(c.dir, "culvert-*")) // the pattern is right
 	for _, f := range files {
 		if info, err := os.Lstat(f); err == nil && now.Sub(info.ModTime()) > unusedLifetime {
