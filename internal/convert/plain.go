@@ -43,7 +43,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 			}
 			return dst, false, notBytesError(conversion.JavaClass(v, nil))
 		}
-		in = in[1:]
+		in = in[1:] // without the tag
 	case wit.WithSchema:
 		s := c.reg.Get(d.Schema)
 		if s == nil {
@@ -62,7 +62,7 @@ func (c *byteArrayConverter) Encode(ctx context.Context, dst []byte, maxBytes in
 		if name := s.Root().Name; name != nil && *name == wit.NameDecimal {
 			return dst, false, notBytesError("java.math.BigDecimal")
 		}
-		in = in[size:]
+		in = in[size:] // without the branch of an optional value
 	default:
 		return dst, false, fault.Data("ByteArrayConverter: expected a value with a schema or a schemaless one, "+
 			"found encoding %d", d.Encoding)
@@ -95,7 +95,7 @@ func notBytesError(class string) error {
 // appendNull appends a null of an optional type without default. Kafka's converters give missing values a schema, too.
 func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
 	b.Retain(s)
-	b.Data = append(b.Data, 0)
+	b.Data = append(b.Data, 0) // the branch of null
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(len(b.Data) - 1), Size: 1}
 }
 
@@ -103,7 +103,8 @@ func appendNull(b *record.Batch, s *record.Schema) wit.ValueSlice {
 func appendOptional(b *record.Batch, s *record.Schema, content []byte) wit.ValueSlice {
 	b.Retain(s)
 	start := len(b.Data)
-	b.Data = connectdata.AppendBytes(append(b.Data, 2), content)
+	const valueBranch = 2
+	b.Data = connectdata.AppendBytes(append(b.Data, valueBranch), content)
 	return wit.ValueSlice{Encoding: wit.WithSchema, Schema: s.ID, Start: uint32(start),
 		Size: uint32(len(b.Data) - start)}
 }
@@ -152,7 +153,7 @@ func (c *stringConverter) Encode(ctx context.Context, dst []byte, maxBytes int, 
 		if out, done := c.encodeText(dst, s.Root(), in); done {
 			return out, false, nil
 		}
-		if len(in) > maxBytes {
+		if len(in) > maxBytes { // a text that is too long is not decoded first
 			return dst, false, k.CheckRoom(dst, len(in))
 		}
 	}

@@ -61,11 +61,11 @@ func writeAnything(w *rewrite, dst []byte) []byte {
 		return dst
 	}
 	field := fieldOfTag[tag[0]]
-	dst = append(dst, make([]byte, field)...)
+	dst = append(dst, make([]byte, field)...) // branch 0, null, of each field before this one
 	if field == anyFields {
 		return dst
 	}
-	dst = append(dst, 2)
+	dst = append(dst, 2) // branch 1 as a zigzag number
 	switch field {
 	case anyBoolean:
 		dst = append(dst, tag[0]-connectdata.TagFalse)
@@ -80,9 +80,10 @@ func writeAnything(w *rewrite, dst []byte) []byte {
 	default:
 		dst = writeAnythingItems(w, dst, field == anyMap)
 	}
-	return append(dst, make([]byte, anyFields-1-field)...)
+	return append(dst, make([]byte, anyFields-1-field)...) // the fields after it are null
 }
 
+// writeAnythingItems writes a list or map as one block, which 0 ends.
 func writeAnythingItems(w *rewrite, dst []byte, isMap bool) []byte {
 	if !w.enter() {
 		return dst
@@ -112,7 +113,7 @@ func readAnything(w *rewrite, dst []byte) []byte {
 	hasField := false
 	for field := range anyFields {
 		branch := w.readNumber()
-		if branch&^1 != 0 {
+		if branch != 0 && branch != 1 {
 			w.failHere("expected a branch of an optional field")
 		}
 		if w.err != nil {
@@ -124,7 +125,7 @@ func readAnything(w *rewrite, dst []byte) []byte {
 		end := len(dst)
 		dst = readAnythingField(w, dst, field)
 		if hasField {
-			dst = dst[:end]
+			dst = dst[:end] // read only to find the next field
 		}
 		hasField = true
 	}
@@ -147,6 +148,7 @@ var anyScalars = [...]struct {
 	anyLong:   {connectdata.TagInt64, step{op: numberStep, size: 64}},
 }
 
+// readAnythingField reads a field that is set, and writes it with the tag of its type.
 func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 	switch field {
 	case anyBoolean:
@@ -166,7 +168,7 @@ func readAnythingField(w *rewrite, dst []byte, field int) []byte {
 		start := len(dst)
 		dst = s.runBlocks(w, dst)
 		w.leave()
-		// A schemaless value has one count and no end marker.
+		// A schemaless value has one count and no end marker. An empty one is only the count.
 		if len(dst)-start > 1 {
 			dst = dst[:len(dst)-1]
 		}

@@ -66,7 +66,7 @@ func New(v setting.Values, use conversion.Options) (conversion.Converter, error)
 	}
 	cacheSize := v.Int("schemas.cache.config")
 	c := &Converter{Schemas: schemas, encoders: conversion.NewCache[uint32, *encoder](cacheSize), options: OptionsOf(v)}
-	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compile, (*decoder).read)
+	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compileDecoder, (*decoder).read)
 	return c, nil
 }
 
@@ -104,31 +104,16 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 				ids: conversion.TopicIDs{}}
 		}
 		return c.schemalessEncoder, nil
-	case wit.WithSchema: // encoded below
+	case wit.WithSchema: // continues below
 	default:
 		return nil, fault.Data("AvroConverter: expected a value with a schema or a schemaless one, found "+
 			"encoding %d", value.Encoding)
 	}
 	if enc = c.lastEncoder; enc == nil || enc.schema.ID != value.Schema {
-		enc = c.encoders.Get(value.Schema)
-		if enc == nil {
-			s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", value.Schema)
-			if err != nil {
+		if enc = c.encoders.Get(value.Schema); enc == nil {
+			if enc, err = c.compileEncoder(ctx, value.Schema); err != nil {
 				return nil, err
 			}
-			var k conversion.Budget
-			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-			schemaText, name, steps, err := write(&k, s.Nodes, c.options)
-			if err != nil {
-				return nil, fault.SchemaError(err)
-			}
-			root := s.Root()
-			enc = &encoder{schema: s, text: string(schemaText), step: steps, ids: conversion.TopicIDs{}}
-			enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
-			if !root.Optional {
-				enc.name = name
-			}
-			c.encoders.Put(value.Schema, enc, conversion.CompiledBytes(s)+len(schemaText))
 		}
 		c.lastEncoder = enc
 	}
@@ -139,6 +124,28 @@ func (c *Converter) encoderFor(ctx context.Context, value wit.ValueSlice, input 
 	case null:
 		return nil, nil
 	}
+	return enc, nil
+}
+
+// compileEncoder returns a new encoder of a schema, which it caches.
+func (c *Converter) compileEncoder(ctx context.Context, schemaID uint32) (*encoder, error) {
+	s, err := conversion.FindSchema(c.Use.Schemas, "AvroConverter", schemaID)
+	if err != nil {
+		return nil, err
+	}
+	var budget conversion.Budget
+	budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+	schemaText, name, steps, err := writeSchema(&budget, s.Nodes, c.options)
+	if err != nil {
+		return nil, fault.SchemaError(err)
+	}
+	root := s.Root()
+	enc := &encoder{schema: s, text: string(schemaText), step: steps, ids: conversion.TopicIDs{}}
+	enc.isRaw = root.Kind == wit.Bytes && !root.Optional && steps.op == bytesStep
+	if !root.Optional { // the Avro schema of an optional record is a union, which has no name
+		enc.name = name
+	}
+	c.encoders.Put(schemaID, enc, conversion.CompiledBytes(s)+len(schemaText))
 	return enc, nil
 }
 
@@ -158,11 +165,11 @@ func (e *encoder) appendValue(ctx context.Context, budget *conversion.Budget, ds
 		return append(dst, input...), nil
 	}
 	w := rewrite{ctx: ctx, input: input, maxOutput: budget.MaxLen}
-	out := e.write(&w, dst)
+	out := e.run(&w, dst)
 	return out, budget.CheckEnd(out, input, w.pos, w.err)
 }
 
-func (e *encoder) write(w *rewrite, dst []byte) []byte {
+func (e *encoder) run(w *rewrite, dst []byte) []byte {
 	if e.step == nil {
 		return writeAnything(w, dst)
 	}
@@ -177,7 +184,8 @@ func acceptNonEmpty(part string) error {
 	return nil
 }
 
-// checkSameEncoding rejects another schema than the record's if the parsing canonical forms differ, and so the bytes.
+// checkSameEncoding compares the record's schema with another one of the registry, the last of texts, which comes from
+// source. It returns an error if their parsing canonical forms differ, since then the bytes of values differ, too.
 func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source string) error {
 	ownSchema, err := parse([]registry.NamedSchema{{Text: recordSchema}})
 	if err != nil {
@@ -200,8 +208,6 @@ func checkSameEncoding(recordSchema string, texts []registry.NamedSchema, source
 func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	var cache avro.SchemaCache
 	for _, text := range texts {
-		// The parser accepts some schemas of Avro's Java library only with logicalPrefix, without aliases, which do
-		// not matter here, and without an empty namespace (.x).
 		v, err := conversion.ParseSchemaText(text.Text)
 		if err != nil {
 			return nil, err
@@ -220,6 +226,7 @@ func parse(texts []registry.NamedSchema) (schema *avro.Schema, err error) {
 	return schema, nil
 }
 
+// read decodes a value and appends it to b.Data.
 func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Batch) (wit.ValueSlice, error) {
 	if d.isNull {
 		return wit.ValueSlice{}, nil
@@ -232,7 +239,7 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 		b.Retain(d.schema)
 	}
 	switch {
-	case d.isRaw:
+	case d.isRaw: // all of the input is the content
 		w := rewrite{input: input}
 		if d.step.op == decimalStep {
 			input = w.shortestDecimal(input)
@@ -242,9 +249,9 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 		}
 		b.Data = connectdata.AppendBytes(b.Data, input)
 	case !d.isAnything && d.step.identity && len(input) <= conversion.MaxDecodedBytes &&
-		connectdata.Check(d.schema.Nodes, input) == nil:
+		connectdata.Check(d.schema.Nodes, input) == nil: // a valid value with the same bytes is copied
 		b.Data = append(b.Data, input...)
-	default:
+	default: // the steps convert the value, or find its error
 		w := rewrite{ctx: ctx, input: input, maxOutput: start + conversion.MaxDecodedBytes}
 		b.Data = d.step.run(&w, b.Data)
 		if w.pos != len(input) {
@@ -254,7 +261,7 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 			return value, fault.ContextError(ctx, w.err)
 		}
 	}
-	if d.isAnything && b.Data[start] == connectdata.TagNull {
+	if d.isAnything && b.Data[start] == connectdata.TagNull { // a null without a schema is an absent value
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, nil
 	}
@@ -264,7 +271,8 @@ func (d *decoder) read(ctx context.Context, _ string, input []byte, b *record.Ba
 
 var anythingCanonical = string(avro.MustParse(anythingSchema).Canonical())
 
-func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
+// compileDecoder creates the decoder of the last of several schemas, which may refer to those before it.
+func (c *Converter) compileDecoder(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	schema, err := parse(texts)
 	if err != nil {
 		// The parser names each level around an error, so the text may be long.
@@ -286,6 +294,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 	if root.Type == "null" {
 		return &decoder{isNull: true}, nil
 	}
+	// Find the version of the schema, unless the schema contains it.
 	var version *int32
 	if len(texts) == 1 { // with references a lookup by text would not find it
 		name := ""
@@ -298,7 +307,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 			}
 		}
 	}
-	nodes, steps, err := read(root, version, c.options)
+	nodes, steps, err := readSchema(root, version, c.options)
 	if err != nil {
 		return nil, err
 	}
@@ -328,6 +337,7 @@ func Settings() *setting.Table {
 			"Has no effect here: with use.latest.version the newest schema must encode values like the record's "+
 				"schema. Confluent's serializer does not check that if this is false."),
 	)
+	// Settings of Confluent's converter that must have their default.
 	for _, name := range []string{"generalized.sum.type.support", "discard.type.doc.default"} {
 		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}

@@ -34,7 +34,7 @@ func (w *schemaWriter) nameOf(n *wit.SchemaNode, id uint32) string {
 func (w *schemaWriter) define(name string, digest [sha256.Size]byte) (full string, seen bool) {
 	parts := strings.Split(trimEmptyNamespace(name), ".")
 	for i, part := range parts {
-		// AvroData also writes namespaces that Avro cannot read.
+		// AvroData scrubs only the last part, and writes namespaces that Avro cannot read. These are scrubbed here.
 		if last := i == len(parts)-1; last || checkName(part) != nil {
 			parts[i] = w.scrub(part)
 		}

@@ -24,7 +24,7 @@ func (r *schemaReader) setDefault(id uint32, n *avro.SchemaNode, place placement
 	switch {
 	case !place.hasDefault:
 		value = connectDefault
-	case r.o.Meta && !hasConnectDefault:
+	case r.o.Meta && !hasConnectDefault: // the writer then omits connect.default again
 		setParameter(&r.nodes[id], fieldDefault, "true")
 	}
 	if value == nil {
@@ -53,7 +53,7 @@ func (r *schemaReader) defaultValue(id uint32, value any) (any, bool) {
 			bits = 64
 		}
 		converted, _ := asNumber(value, bits)
-		return [...]any{int8(converted), int16(converted), int32(converted), converted}[n.Kind], true
+		return [...]any{int8(converted), int16(converted), int32(converted), converted}[n.Kind], true // Int8 is 0
 	case wit.Float32, wit.Float64:
 		converted, _ := realNumber(value)
 		if n.Kind == wit.Float32 {
@@ -250,7 +250,7 @@ func asNumber(value any, bits int) (int64, bool) {
 			n = -n
 		}
 	}
-	return n << (64 - bits) >> (64 - bits), ok
+	return n << (64 - bits) >> (64 - bits), ok // the lowest bits, with their sign
 }
 
 // nearest converts like (int) or (long) in Java.

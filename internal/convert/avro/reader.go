@@ -15,7 +15,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// schemaReader converts an Avro schema to Connect nodes as AvroData.toConnectSchema does, and to steps for values.
+// schemaReader converts an Avro schema to Connect nodes as AvroData.toConnectSchema does, and to steps for values. In
+// its methods n is an Avro schema, and w the node that is created for it.
 type schemaReader struct {
 	o         Options
 	nodes     []wit.SchemaNode
@@ -32,8 +33,8 @@ type placement struct {
 	version    *int32 // the version in the registry. Nil means unknown.
 }
 
-// read returns the nodes for an Avro schema and the step that reads its values.
-func read(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
+// readSchema returns the nodes for an Avro schema and the step that reads its values.
+func readSchema(root *avro.SchemaNode, version *int32, o Options) ([]wit.SchemaNode, *step, error) {
 	r := schemaReader{o: o, named: map[string]*avro.SchemaNode{}, open: map[string]bool{}}
 	_, s, err := r.addNode(root, placement{version: version}, 1)
 	if err != nil {
@@ -60,7 +61,9 @@ func textProperty(n *avro.SchemaNode, name string) string {
 // specification demands, such as a decimal with a negative scale. AvroData reads them.
 const logicalPrefix = "culvert."
 
-// normalizeNode normalizes a value at a depth in the document. A node takes up to four levels.
+// normalizeNode changes the JSON of a schema so that the parser accepts what Avro's Java library accepts: it hides
+// logical types, see logicalPrefix, and removes empty namespaces (.x), and aliases, which do not matter here. depth
+// counts levels of JSON, of which a node has up to four.
 func normalizeNode(v any, depth int) error {
 	if depth > 4*connectdata.MaxSchemaDepth {
 		return fmt.Errorf("expected at most %d nodes in each other", connectdata.MaxSchemaDepth)
@@ -186,7 +189,9 @@ func (r *schemaReader) optionalStep(id uint32, s step, null int) step {
 	branches := make([]branch, 2)
 	branches[null] = branch{prefix: connectdata.AppendBranch(nil, n, true)}
 	branches[1-null] = branch{prefix: connectdata.AppendBranch(nil, n, false), step: &s}
-	return step{op: unionStep, branches: branches, identity: s.identity && (null == 0) == (n.DefaultValue == nil)}
+	// Connect's branches begin with null, or with the value if the node has a default.
+	isSameOrder := (null == 0) == (n.DefaultValue == nil)
+	return step{op: unionStep, branches: branches, identity: s.identity && isSameOrder}
 }
 
 // addUnionStruct converts a union of several types to a struct with an optional member for each.
@@ -222,6 +227,7 @@ func (r *schemaReader) addUnionStruct(n *avro.SchemaNode, place placement, depth
 	r.nodes[id] = w
 	r.setDefault(id, n, place)
 	w = r.nodes[id] // with its default, which determines the branch numbers
+	// The output of a branch is its value and, before and after it, a null for each other member.
 	var nulls [][]byte
 	for _, m := range w.Fields {
 		nulls = append(nulls, connectdata.AppendBranch(nil, &r.nodes[m.Node], true))
@@ -275,7 +281,7 @@ func (r *schemaReader) setKind(w *wit.SchemaNode, n *avro.SchemaNode, depth int)
 		default:
 			return step{}, fault.Data("Connect type annotation for Avro int field is null")
 		}
-		return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil
+		return step{op: numberStep, size: 8 << w.Kind, identity: true}, nil // 8, 16 or 32 bits
 	case "long":
 		w.Kind = wit.Int64
 		if strings.EqualFold(logicalType(n), "timestamp-millis") {
@@ -407,7 +413,7 @@ func (r *schemaReader) setArray(w *wit.SchemaNode, n *avro.SchemaNode, depth int
 		return step{}, err
 	}
 	s := step{op: mapStep, key: &keyStep, element: &valueStep, identity: keyStep.identity && valueStep.identity}
-	if item.Fields[0].Name == "value" {
+	if item.Fields[0].Name == "value" { // the value precedes the key
 		s.op = swappedStep
 		s.identity = false
 	}
@@ -487,7 +493,7 @@ func (r *schemaReader) setAttributes(w *wit.SchemaNode, n *avro.SchemaNode, plac
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(n.Props)) {
-		if strings.HasPrefix(name, "avro") {
+		if strings.HasPrefix(name, "avro") { // AvroData keeps these as parameters
 			setParameter(w, name, fmt.Sprint(n.Props[name]))
 		}
 	}
@@ -543,7 +549,7 @@ func (r *schemaReader) setName(w *wit.SchemaNode, n *avro.SchemaNode) error {
 		name = strings.ToLower(logicalType(n))
 	}
 	if name == "" || strings.HasPrefix(name, namespace+"."+defaultName) {
-		return nil
+		return nil // nameOf invents such names
 	}
 	if w.Name != nil && *w.Name != name {
 		return fault.Data("Mismatched names: name already added to SchemaBuilder (%s) differs from name in source "+

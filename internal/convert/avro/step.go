@@ -184,7 +184,7 @@ func (s *step) run(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case numberStep:
 		n := w.readNumber()
-		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 {
+		if shift := s.size - 1; n>>shift != 0 && n>>shift != -1 { // the bits above are not all the sign
 			w.failHere("the number " + strconv.FormatInt(n, 10) + " does not fit " + strconv.Itoa(s.size) + " bits")
 		}
 		return connectdata.AppendNumber(dst, n)
@@ -260,7 +260,7 @@ func (s *step) runMember(w *rewrite, dst []byte, m int) []byte {
 func (s *step) runBlocks(w *rewrite, dst []byte) []byte {
 	start := len(dst)
 	total := 0
-	dst = append(dst, 0)
+	dst = append(dst, 0) // for the count, or the end marker of an empty one
 	for w.err == nil {
 		count := w.readNumber()
 		if count == 0 {
@@ -285,6 +285,7 @@ func (s *step) runBlocks(w *rewrite, dst []byte) []byte {
 	return append(connectdata.PutCount(dst, start, total), 0)
 }
 
+// runItem converts an item of an array, or the key and value of a map.
 func (s *step) runItem(w *rewrite, dst []byte) []byte {
 	switch s.op {
 	case arrayStep:
@@ -313,6 +314,7 @@ func (s *step) runWrite(w *rewrite, dst []byte) []byte {
 		if len(b) > s.size || (s.op == padStep && len(b) < s.size) {
 			w.fail("expected " + strconv.Itoa(s.size) + " bytes for a fixed, found " + strconv.Itoa(len(b)))
 		}
+		// Only a decimal may be shorter; it is extended by its sign.
 		sign := byte(0)
 		if len(b) > 0 && b[0] >= 0x80 {
 			sign = 0xff

@@ -68,8 +68,9 @@ type schemaWriter struct {
 	root      string                       // full name of a root record
 }
 
-// write returns the Avro schema of nodes, the full name of a root record, and the step of values.
-func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte, name string, s *step, err error) {
+// writeSchema returns the Avro schema of nodes, the full name of a root record, and the step of values.
+func writeSchema(k *conversion.Budget, nodes []wit.SchemaNode,
+	o Options) (text []byte, name string, s *step, err error) {
 	digests := make([][sha256.Size]byte, len(nodes))
 	for id := len(nodes) - 1; id >= 0; id-- { // nodes refer to higher indexes only
 		n := nodes[id]
@@ -100,7 +101,7 @@ func write(k *conversion.Budget, nodes []wit.SchemaNode, o Options) (text []byte
 func SchemaText(ctx context.Context, nodes []wit.SchemaNode, o Options) ([]byte, error) {
 	var k conversion.Budget
 	k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-	schemaText, _, _, err := write(&k, nodes, o)
+	schemaText, _, _, err := writeSchema(&k, nodes, o)
 	return schemaText, err
 }
 
@@ -257,7 +258,7 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 				branch{step: &nonNullKey})
 		}
 		result = step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
-	case n.Kind == wit.Map:
+	case n.Kind == wit.Map: // an array of entries
 		w.Out = w.Out[:start]
 		w.Raw(`{"type":"array","items":`)
 		name := namespace + "." + mapEntry
@@ -265,9 +266,9 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 			name = *n.Name
 		}
 		fullName, isDefined := w.define(name, w.digests[id])
-		start := len(w.Out)
+		definitionStart := len(w.Out)
 		w.beginDefinition("record", fullName, space)
-		const keepNulls = true // entries are no structs
+		const keepNulls = true // entries are no structs, so a null does not become the default
 		w.Raw(`,"fields":[`)
 		key := w.writeField("key", n.Key, "", namespaceOf(fullName), keepNulls)
 		w.Raw(",")
@@ -278,7 +279,7 @@ func (w *schemaWriter) writeValue(id uint32, space string) (result step) {
 		}
 		w.Raw("}")
 		if isDefined {
-			w.replaceWithName(start, fullName, space)
+			w.replaceWithName(definitionStart, fullName, space)
 		}
 		result = step{op: mapStep, key: &key, element: &element, identity: key.identity && element.identity}
 	}
@@ -504,7 +505,7 @@ func checkPrecision(n *wit.SchemaNode, scale, precision int64) error {
 	}
 	sizeText, isFixed := conversion.Parameter(n, fixedSize)
 	size, err := strconv.ParseInt(sizeText, 10, 32)
-	maxDigits := int64(math.Floor(math.Log10(2) * float64(8*size-1)))
+	maxDigits := int64(math.Floor(math.Log10(2) * float64(8*size-1))) // one bit is the sign
 	if !isFixed || err != nil || precision <= maxDigits {
 		return nil
 	}

@@ -127,7 +127,7 @@ func (w *schemalessWriter) skip(in []byte, i, depth int) int {
 			}
 			return -1
 		case connectdata.TagFloat64:
-			if i+9 <= len(in) {
+			if i+9 <= len(in) { // the tag and eight bytes
 				return i + 9
 			}
 			return -1
@@ -275,7 +275,7 @@ func readDynamic(p *Parser, dst []byte) []byte {
 		return append(dst, connectdata.TagNull)
 	case '[':
 		p.open('[')
-		dst = append(dst, connectdata.TagArray, 0)
+		dst = append(dst, connectdata.TagArray, 0) // PutCount sets the count
 		start := len(dst) - 1
 		count := 0
 		for ; p.more(count == 0, ']'); count++ {
@@ -352,7 +352,7 @@ func significant(text []byte) (digits []byte, exponent int64) {
 
 func readDynamicMap(p *Parser, dst []byte) []byte {
 	p.open('{')
-	dst = append(dst, connectdata.TagMap, 0)
+	dst = append(dst, connectdata.TagMap, 0) // PutCount sets the count
 	start := len(dst) - 1
 	names := entries{base: len(p.entries), content: len(dst)}
 	nameIndex := 0

@@ -99,7 +99,7 @@ func (c *Converter) encodeSchemaless(ctx context.Context, dst []byte, maxBytes i
 	if c.schemasEnabled {
 		prefix = append(prefix, schemalessOpener...)
 	}
-	w.objects = true
+	w.objects = true // tried first, since nearly all keys are strings
 	out, i, err := w.Write(prefix, in, 0, 0)
 	if err == errNonStringKey {
 		w.start(ctx, dst, maxBytes)
@@ -181,7 +181,7 @@ type failedValue struct {
 func (c *Converter) firstError(ctx context.Context, value failedValue, dst []byte, err error) error {
 	class := fault.Class(err)
 	if class == "" || (class == fault.SerializationException && value.reader == nil) {
-		return err
+		return err // not of the document, or the first syntax error
 	}
 	p := &c.parser
 	p.Reset(ctx, p.data, p.maxLen)
@@ -258,13 +258,13 @@ func (c *Converter) decode(ctx context.Context, data []byte,
 	} else {
 		b.Data = readDynamic(p, b.Data)
 	}
-	if payload == 0 {
+	if payload == 0 { // parseEnvelope has checked the end of an envelope
 		p.End()
 	}
 	if p.Err != nil {
 		return d, failedValue{reader: r, from: payload}, fault.ContextError(ctx, p.Err)
 	}
-	if r == nil && b.Data[start] == 0 {
+	if r == nil && b.Data[start] == 0 { // the tag of null
 		b.Data = b.Data[:start]
 		return wit.ValueSlice{}, value, nil
 	}
@@ -363,7 +363,7 @@ func (c *Converter) parseEnvelope(ctx context.Context, data []byte) (r *Reader, 
 		if r, err = c.newReader(ctx, schema); err != nil {
 			return nil, 0, err
 		}
-		c.readers.Put(string(schema), r, conversion.CompiledBytes(r.schema)+2*len(schema))
+		c.readers.Put(string(schema), r, conversion.CompiledBytes(r.schema)+2*len(schema)) // as key and in r
 	}
 	c.lastReader = r
 	return r, payload, nil

@@ -235,7 +235,7 @@ func (r *Reader) readValue(p *Parser, dst []byte, c byte) []byte {
 	return r.readItems(p, dst)
 }
 
-func isNumber(c byte) bool { return c-'0' < 10 || c == '-' }
+func isNumber(c byte) bool { return ('0' <= c && c <= '9') || c == '-' }
 
 func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 	if !isNumber(c) {
@@ -330,10 +330,10 @@ func (p *Parser) integer() (n int64, ok bool) {
 		i++
 	}
 	from := i
-	for ; i < len(data) && data[i]-'0' < 10; i++ {
+	for ; i < len(data) && '0' <= data[i] && data[i] <= '9'; i++ {
 		n = n*10 + int64(data[i]-'0')
 	}
-	if i == from || i-from > shortInteger || (i < len(data) && (data[i] == '.' || data[i]|0x20 == 'e')) {
+	if i == from || i-from > shortInteger || (i < len(data) && (data[i] == '.' || data[i] == 'e' || data[i] == 'E')) {
 		return 0, false
 	}
 	if negative {
@@ -463,8 +463,8 @@ func scaledDigits(mantissa []byte, shift int) (*big.Int, *fault.Error) {
 		digits = digits[:len(digits)+shift]
 		shift = 0
 	}
-	const maxDigits = connectdata.MaxDecimalBytes * 24 / 10 // a byte holds 2.408 digits
-	if len(digits)+shift > maxDigits {
+	const fittingDigits = connectdata.MaxDecimalBytes * 24 / 10 // a byte holds 2.408 digits
+	if len(digits)+shift > fittingDigits {
 		return nil, fault.DecimalTooLong()
 	}
 	n, _ := new(big.Int).SetString(string(digits)+strings.Repeat("0", shift), 10)
@@ -558,7 +558,7 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		start = p.spans[base].from
 	}
 	for range len(r.members) - next {
-		p.spans = append(p.spans, byteRange{-1, -1})
+		p.spans = append(p.spans, byteRange{-1, -1}) // missing
 	}
 	for guess := next; p.Err == nil; {
 		if member := r.memberIndex(name, guess); member < 0 {
@@ -574,6 +574,7 @@ func (r *Reader) readShuffled(p *Parser, dst []byte, base, next int, name []byte
 		}
 		name = p.name()
 	}
+	// Copy the members in schema order, missing ones as null, and replace the output from start on.
 	p.ordered = p.ordered[:0]
 	for m := 0; m < len(r.members) && p.Err == nil; m++ {
 		if s := p.spans[base+m]; s.from >= 0 {
@@ -767,5 +768,6 @@ func bitOf(name []byte) uint64 {
 			w = w<<8 | uint64(c)
 		}
 	}
+	// Multiplying by the golden ratio mixes all bits into the highest six, which select the bit.
 	return 1 << ((w ^ uint64(len(name))) * 0x9e3779b97f4a7c15 >> 58)
 }

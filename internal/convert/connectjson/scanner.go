@@ -69,7 +69,7 @@ func (p *Parser) Reset(ctx context.Context, data []byte, maxBytes int) {
 	p.entries = p.entries[:0]
 	p.ends = p.ends[:0]
 	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
-		p.i = 3
+		p.i = 3 // after the byte order mark
 	}
 }
 
@@ -231,7 +231,7 @@ func (p *Parser) skip() {
 			return
 		}
 		p.open(c)
-		for first := true; p.more(first, c+2); first = false {
+		for first := true; p.more(first, c+2); first = false { // in ASCII, closing brackets are two after opening ones
 			if c == '{' {
 				p.name()
 			}

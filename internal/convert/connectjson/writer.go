@@ -20,7 +20,7 @@ type Writer struct {
 	Shape      shape
 	lead       []byte       // the text before a member of a struct: comma, name and colon
 	optional   bool         // values begin with a branch number
-	nonNull    byte         // the branch of values that are not null
+	nonNull    byte         // the branch of values but null: 2, or 0 if the node has a default. Null has the other
 	null       []byte       // the JSON of a null: null, or the default that replaces it
 	Members    []Writer     // of a struct
 	Key        *Writer      // of a map
@@ -32,6 +32,7 @@ type Writer struct {
 // shape is the JSON form of a node's values.
 type shape uint8
 
+// The shapes up to arrayShape have the numbers of [wit.Kind], see shapeOf.
 const (
 	int8Shape shape = iota
 	int16Shape
@@ -185,7 +186,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 			return dst, i, fault.Malformed(i, "expected the branch 00 or 02 of an optional value")
 		}
 		if in[i] != w.nonNull {
-			if len(w.null) > 4 {
+			if len(w.null) > 4 { // a default, which may be long
 				if err := k.CheckRoom(dst, len(w.null)); err != nil {
 					return dst, i, err
 				}
@@ -196,7 +197,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 	}
 	switch w.Shape {
 	case int8Shape, int16Shape, int32Shape, int64Shape:
-		if i < len(in) && in[i] < 0x80 {
+		if i < len(in) && in[i] < 0x80 { // a zigzag number of one byte, from -64 to 63
 			n := int(in[i]>>1) ^ -int(in[i]&1)
 			if n < 0 {
 				dst = append(dst, '-')
@@ -255,7 +256,7 @@ func (w *Writer) Write(k *conversion.Budget, dst, in []byte, i int) ([]byte, int
 
 // length reads the length prefix of a string or bytes, whose size is 0 if it is malformed or bytes are missing.
 func length(in []byte, i int) (n, size int) {
-	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 {
+	if i < len(in) && in[i] < 0x80 && in[i]&1 == 0 { // a zigzag number of one byte that is not negative
 		if n = int(in[i] >> 1); n < len(in)-i {
 			return n, 1
 		}
@@ -343,7 +344,7 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 	hasValue := false
 	for m := range w.Members {
 		member := &w.Members[m]
-		if i < len(in) && in[i] == 2-member.nonNull {
+		if i < len(in) && in[i] == 2-member.nonNull { // null
 			i++
 			continue
 		}
@@ -365,7 +366,7 @@ func (w *Writer) writeUnion(k *conversion.Budget, dst, in []byte, i int) ([]byte
 
 // inField prefixes an error with the member's name.
 func (w *Writer) inField(err *fault.Error) *fault.Error {
-	name := w.lead[:len(w.lead)-1]
+	name := w.lead[:len(w.lead)-1] // lead is "name": with or without a comma in front
 	if name[0] == ',' {
 		name = name[1:]
 	}

@@ -147,7 +147,7 @@ func AppendUTF16(dst, data []byte, order binary.ByteOrder) []byte {
 		data = data[2:]
 		if utf16.IsSurrogate(r) {
 			low := rune(0)
-			if high := r < 0xdc00; high {
+			if isHigh := r < 0xdc00; isHigh {
 				if len(data) < 2 {
 					return utf8.AppendRune(dst, utf8.RuneError)
 				}
@@ -173,6 +173,7 @@ func appendMalformed(dst, data []byte) []byte {
 			i += size
 			continue
 		}
+		// The lead byte determines the size of the character, and the range of its second byte.
 		lead := data[i]
 		low := byte(0x80)
 		high := byte(0xbf)
@@ -191,7 +192,7 @@ func appendMalformed(dst, data []byte) []byte {
 		case 0xf4:
 			high = 0x8f
 		}
-		n := 1
+		n := 1 // the bytes of the incomplete character
 		for n < size && i+n < len(data) && data[i+n] >= low && data[i+n] <= high {
 			low = 0x80
 			high = 0xbf

@@ -24,6 +24,7 @@ type table struct {
 // newTable creates the table of source with the differences of Java. A character of several codes is written as the
 // last one; the codes of differences count as later than all others.
 func newTable(source encoding.Encoding, differences string) *table {
+	// Read all codes with the decoder of source.
 	t := &table{}
 	decoder := source.NewDecoder()
 	out := make([]byte, 16)
@@ -43,10 +44,12 @@ func newTable(source encoding.Encoding, differences string) *table {
 			isTrail[byte(code)] = true
 		}
 	}
+	// Apply Java's differences.
 	mappings := parseDifferences(differences, isTrail)
 	for _, m := range mappings {
 		t.chars[m.code] = m.char
 	}
+	// Derive codes from chars, and mark the first bytes of pairs.
 	for code, r := range t.chars {
 		t.codes[r] = uint16(code)
 		if code > 0xff && r != utf8.RuneError {

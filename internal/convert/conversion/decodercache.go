@@ -72,6 +72,9 @@ func (c *DecoderCache[R]) Decode(ctx context.Context, topic string, data []byte,
 	return c.decode(ctx, topic, id, data[IDBytes:], b)
 }
 
+// guidBytes is the size of a schema's GUID.
+const guidBytes = 16
+
 // DecodeBy implements convert.HeaderDecoder.
 func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
@@ -79,7 +82,7 @@ func (c *DecoderCache[R]) DecodeBy(ctx context.Context, topic string, header, da
 	switch {
 	case len(header) == IDBytes && header[0] == 0:
 		id.id = int(binary.BigEndian.Uint32(header[1:]))
-	case len(header) == 17 && header[0] == 1:
+	case len(header) == 1+guidBytes && header[0] == 1:
 		g := header[1:]
 		id.guid = fmt.Sprintf("%x-%x-%x-%x-%x", g[:4], g[4:6], g[6:8], g[8:10], g[10:])
 	default:
@@ -140,7 +143,7 @@ func (c *DecoderCache[R]) add(ctx context.Context, topic string, id schemaID) (c
 	if fault.IsFatal(r.err) {
 		return cachedDecoder[R]{}, r.err
 	}
-	size := 1000
+	size := 1000 // about the topic and the decoder
 	if r.err == nil && r.decoder.From() != nil {
 		size += CompiledBytes(r.decoder.From())
 	}

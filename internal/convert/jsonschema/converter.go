@@ -98,6 +98,7 @@ func Settings() *setting.Table {
 		conversion.BoolSetting("ignore.modern.dialects", wit.Low, "false",
 			"Read every schema as draft 7, which is always the case here."),
 	)
+	// Settings of Confluent's converter that must have their default.
 	for _, name := range []string{"preserve.additional.properties", "json.indent.output", "json.write.dates.iso8601"} {
 		t.DeclareUnsupported(conversion.BoolSetting(name, wit.Low, "false", "Of Confluent's converter."), "false")
 	}
@@ -120,7 +121,7 @@ func New(values setting.Values, use conversion.Options) (conversion.Converter, e
 			validate:           values.Bool("json.fail.invalid.schema"),
 			writeForm: connectjson.Form{JSONSchema: true, NumericDecimals: values.Lower("decimal.format") == "numeric",
 				ReplaceNull: !values.Bool("ignore.default.for.nullables")}}}
-	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compile, c.read)
+	c.DecoderCache = conversion.NewDecoderCache(cacheSize, &c.Schemas, c.compileDecoder, c.read)
 	return c, nil
 }
 
@@ -130,46 +131,17 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 	switch value.Encoding {
 	case wit.Absent:
 		return dst, true, nil
-	case wit.WithSchema: // encoded below
+	case wit.WithSchema: // continues below
 	default:
 		return dst, false, fault.Data("JsonSchemaConverter: expected a value with a schema, which the registry gets, " +
 			"found one without")
 	}
-	enc := c.lastEncoder
-	if enc == nil || enc.schema.ID != value.Schema {
-		enc = c.encoders.Get(value.Schema)
-		if enc == nil {
-			schema, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", value.Schema)
-			if err != nil {
-				return dst, false, err
-			}
-			enc = &encoder{schema: schema, ids: conversion.TopicIDs{}}
-			var k conversion.Budget
-			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-			if enc.writer, err = connectjson.NewWriter(&k, schema.Nodes, 0, c.options.writeForm); err != nil {
-				return dst, false, fault.SchemaError(err)
-			}
-			k.Start(ctx, nil, conversion.MaxEnvelopeBytes)
-			schemaText, err := write(&k, schema.Nodes, enc.writer, c.options)
-			if err != nil {
-				return dst, false, fault.SchemaError(err)
-			}
-			enc.text = string(schemaText)
-			if !schema.Root().Optional {
-				enc.title = conversion.NameOf(schema.Root())
-			}
-			if c.options.validate {
-				if enc.validator, err = newValidator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
-					return dst, false, err
-				}
-			}
-			c.encoders.Put(value.Schema, enc, conversion.CompiledBytes(schema)+len(schemaText))
-		}
-		c.lastEncoder = enc
+	enc, err := c.encoderFor(ctx, value.Schema)
+	if err != nil {
+		return dst, false, err
 	}
 	id, ok := enc.ids[topic]
 	if !ok {
-		var err error
 		if id, err = c.ID(ctx, topic, enc.title, enc.text, c.checkSchema(enc)); err != nil {
 			return dst, false, err
 		}
@@ -189,6 +161,43 @@ func (c *Converter) Encode(ctx context.Context, dst []byte, maxSize int, topic s
 		}
 	}
 	return out, false, nil
+}
+
+// encoderFor returns the encoder of a schema from the cache, or a new one.
+func (c *Converter) encoderFor(ctx context.Context, schemaID uint32) (*encoder, error) {
+	if c.lastEncoder != nil && c.lastEncoder.schema.ID == schemaID {
+		return c.lastEncoder, nil
+	}
+	enc := c.encoders.Get(schemaID)
+	if enc == nil {
+		schema, err := conversion.FindSchema(c.Use.Schemas, "JsonSchemaConverter", schemaID)
+		if err != nil {
+			return nil, err
+		}
+		enc = &encoder{schema: schema, ids: conversion.TopicIDs{}}
+		var budget conversion.Budget
+		budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		if enc.writer, err = connectjson.NewWriter(&budget, schema.Nodes, 0, c.options.writeForm); err != nil {
+			return nil, fault.SchemaError(err)
+		}
+		budget.Start(ctx, nil, conversion.MaxEnvelopeBytes)
+		schemaText, err := writeSchema(&budget, schema.Nodes, enc.writer, c.options)
+		if err != nil {
+			return nil, fault.SchemaError(err)
+		}
+		enc.text = string(schemaText)
+		if !schema.Root().Optional { // the schema of an optional struct is a oneOf, which has no title
+			enc.title = conversion.NameOf(schema.Root())
+		}
+		if c.options.validate {
+			if enc.validator, err = newValidator([]registry.NamedSchema{{Text: enc.text}}); err != nil {
+				return nil, err
+			}
+		}
+		c.encoders.Put(schemaID, enc, conversion.CompiledBytes(schema)+len(schemaText))
+	}
+	c.lastEncoder = enc
+	return enc, nil
 }
 
 // checkSchema returns a check that rejects another schema than the record's, unless latest.compatibility.strict=false;
@@ -240,11 +249,12 @@ func (c *Converter) read(d *decoder, ctx context.Context, topic string, data []b
 	return result, nil
 }
 
-func (c *Converter) compile(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
+// compileDecoder creates the decoder of the last of several schemas, which may refer to those before it.
+func (c *Converter) compileDecoder(ctx context.Context, topic string, texts []registry.NamedSchema) (*decoder, error) {
 	source := &schemaSource{ctx: ctx, options: c.options, documents: map[string]*document{},
 		openReferences: map[schemaLocation]bool{}, defaultBytes: connectdata.MaxSchemaBytes}
 	for _, named := range texts {
-		if len(named.Text) > 6*connectdata.MaxSchemaBytes {
+		if len(named.Text) > 6*connectdata.MaxSchemaBytes { // an escape has up to six characters
 			return nil, fault.Data("schema: expected at most %d bytes, found a text of %d", connectdata.MaxSchemaBytes,
 				len(named.Text))
 		}
@@ -263,7 +273,7 @@ func (c *Converter) compile(ctx context.Context, topic string, texts []registry.
 			return nil, err
 		}
 	}
-	nodes, err := source.read()
+	nodes, err := source.readNodes()
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +313,7 @@ func newValidator(texts []registry.NamedSchema) (*jsonschema.Schema, error) {
 	return s, nil
 }
 
+// validate validates a document against a schema.
 func validate(s *jsonschema.Schema, document []byte) error {
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(string(document)))
 	if err == nil {

@@ -24,8 +24,8 @@ import (
 type schemaSource struct {
 	ctx       context.Context
 	options   options
-	version   *int32 // the version in the registry. Nil means unknown.
-	root      *document
+	version   *int32               // the version in the registry. Nil means unknown.
+	root      *document            // the one to convert, which may refer to the others
 	documents map[string]*document // by the name that references use
 	nodes     []wit.SchemaNode
 	// openReferences are the references around the current schema: a reference to one of them is recursive.
@@ -74,6 +74,7 @@ func (s subschema) withoutAnnotations() subschema {
 
 func (s subschema) child(word string) subschema { return subschema{s.document, s.keywords()[word]} }
 
+// indexAnchors records the schemas of a value that have an ID.
 func (d *document) indexAnchors(value any) {
 	switch node := value.(type) {
 	case map[string]any:
@@ -97,8 +98,8 @@ func (s *schemaSource) title() string {
 	return title
 }
 
-// read returns the nodes of the last document.
-func (s *schemaSource) read() ([]wit.SchemaNode, error) {
+// readNodes returns the nodes of the root document.
+func (s *schemaSource) readNodes() ([]wit.SchemaNode, error) {
 	_, err := s.addNode(subschema{s.root, s.root.root}, placement{version: s.version}, 1)
 	return s.nodes, err
 }
@@ -300,7 +301,7 @@ func (s *schemaSource) addChoice(composed typedSchema, place placement, depth in
 		}
 		others = append(others, resolved)
 	}
-	if hasNull && len(composed.choices) == 2 && len(others) == 1 {
+	if hasNull && len(composed.choices) == 2 && len(others) == 1 { // an optional type
 		place.optional = true
 		return s.addTypedNode(others[0], place, depth+1)
 	}
@@ -550,7 +551,7 @@ func (s *schemaSource) setType(n *wit.SchemaNode, typed typedSchema, depth int) 
 		case "bytes": // a decimal
 			n.Kind = wit.Bytes
 		default:
-			index := slices.Index(connectjson.TypeNames[:wit.Float32], connect)
+			index := slices.Index(connectjson.TypeNames[:wit.Float32], connect) // int8 to int64
 			if index < 0 {
 				return fault.Data("Unsupported type %s", fault.Quoted(connect))
 			}

@@ -26,8 +26,8 @@ type schemaWriter struct {
 	options options
 }
 
-// write returns the JSON Schema of nodes. w writes their values.
-func write(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
+// writeSchema returns the JSON Schema of nodes. w writes their values.
+func writeSchema(k *conversion.Budget, nodes []wit.SchemaNode, w *connectjson.Writer, o options) ([]byte, error) {
 	s := schemaWriter{conversion.SchemaText{Budget: k}, nodes, o}
 	s.writeNode(0, w, noIndex)
 	return s.Out, s.Err
@@ -94,6 +94,7 @@ func (s *schemaWriter) beginChoice(index int) {
 
 // writeValue writes the schema of a node's values other than null: type, attributes, and the schemas of the content.
 func (s *schemaWriter) writeValue(id uint32, w *connectjson.Writer, index int) {
+	// Collect Kafka Connect's attributes.
 	n := &s.nodes[id]
 	connect := map[string]string{}
 	if index >= 0 {
@@ -124,6 +125,7 @@ func (s *schemaWriter) writeValue(id uint32, w *connectjson.Writer, index int) {
 	if len(parameters.Out) > 0 {
 		connect[connectParameters] = string(parameters.Out)
 	}
+	// Write the type or the symbols, then attributes and content.
 	switch {
 	case n.Kind == wit.String && isEnum(n):
 		lead := enumName + "."
@@ -171,7 +173,7 @@ func typeNames(n *wit.SchemaNode, w *connectjson.Writer) (name, connectName stri
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		return "integer", connectjson.TypeNames[n.Kind]
 	case wit.Float32, wit.Float64:
-		return "number", "float" + strconv.Itoa(32<<(n.Kind-wit.Float32))
+		return "number", "float" + strconv.Itoa(32<<(n.Kind-wit.Float32)) // float32 or float64
 	case wit.String:
 		return "string", ""
 	case wit.Bytes:
