@@ -46,6 +46,7 @@ func (in *interpreter) runFrom(stages []transforms.Stage, rec *record.Record) (*
 			return nil, nil
 		}
 	}
+	// A null of a required type becomes its default or fails the row, unless a stage has replaced it.
 	for target := record.Key; target <= record.Value; target++ {
 		if failure := rec.Parts[target].ResolveNull(&in.Schemas); failure != nil {
 			return failure, nil
@@ -136,7 +137,7 @@ func (in *interpreter) applyWithSchema(stage *transforms.Stage, rec *record.Reco
 		}
 		return nil, nil
 	case !obj.KeepsInput():
-		obj.Load(stage.Number)
+		obj.Load(stage.Number) // the result is written field by field
 	}
 	if obj.Pending != nil {
 		return obj.Pending, nil

@@ -12,6 +12,9 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// endBytes is the size of an element of kernel.Rows.Ends: ops refer to a field by its position there.
+const endBytes = 8
+
 func (p *compiledProgram) addOp(op kernel.Op) { p.ops = append(p.ops, programOp{Op: op}) }
 
 // addConstant adds bytes. It extends the previous op if that is a constant, too.
@@ -27,11 +30,11 @@ func (p *compiledProgram) addConstant(b []byte) {
 // addCopy copies a field without its first skipped bytes, in one op with the field before it if both are copied.
 func (p *compiledProgram) addCopy(index, skipped int) {
 	if last := len(p.ops) - 1; last >= 0 && skipped == 0 && p.ops[last].Kind == kernel.Copied &&
-		p.ops[last].Last == 8*index {
-		p.ops[last].Last += 8
+		p.ops[last].Last == endBytes*index {
+		p.ops[last].Last += endBytes
 		return
 	}
-	p.addOp(kernel.Op{Kind: kernel.Copied, First: 8 * index, Last: 8*index + 8, KeySize: skipped})
+	p.addOp(kernel.Op{Kind: kernel.Copied, First: endBytes * index, Last: endBytes * (index + 1), KeySize: skipped})
 }
 
 // addObject adds all fields of a key or value.
@@ -59,8 +62,9 @@ func (p *compiledProgram) addObject(obj *record.Object) {
 	}
 }
 
+// addValue adds the value of a field with its edits.
 func (p *compiledProgram) addValue(field *record.Field, isMap bool) {
-	op := kernel.Op{First: 8 * field.Index, Last: 8*field.Index + 8, KeySize: field.KeySize}
+	op := kernel.Op{First: endBytes * field.Index, Last: endBytes * (field.Index + 1), KeySize: field.KeySize}
 	p.writtenEdits = append(p.writtenEdits, field.Edits...)
 	hasOneEdit := field.Kind == record.FromInput && len(field.Edits) == 1
 	switch {
@@ -91,7 +95,7 @@ func (p *compiledProgram) addAttribute(field *record.Field, isMap bool) {
 		record.TimestampAttribute: kernel.Timestamp}
 	op := kernel.Op{Kind: kernel.Attribute, First: offsets[field.Attribute]}
 	if field.Optional {
-		op.Null = 1
+		op.Null = 1 // a missing attribute becomes null
 	}
 	if !field.Optional || field.Attribute == record.OffsetAttribute {
 		op.Size = 1 // the row must have the attribute
@@ -165,8 +169,8 @@ func (p *compiledProgram) addHeaders(obj *record.Object, results *record.Results
 		case field.Kind == record.FromConstant:
 			p.addConstant(connectdata.AppendBytes(nil, field.Bytes))
 		case field.Kind == record.FromInput && len(field.Edits) == 0:
-			p.addOp(kernel.Op{Kind: kernel.CopiedWithSize, First: 8 * field.Index, Last: 8*field.Index + 8,
-				KeySize: field.KeySize})
+			p.addOp(kernel.Op{Kind: kernel.CopiedWithSize, First: endBytes * field.Index,
+				Last: endBytes * (field.Index + 1), KeySize: field.KeySize})
 			p.Extra += binary.MaxVarintLen32
 		default:
 			p.usable = false

@@ -41,6 +41,7 @@ type editedValue struct {
 	isMap bool
 }
 
+// littleEndian is the byte order that the kernel assumes.
 var littleEndian = binary.NativeEndian.Uint16([]byte{1, 0}) == 1
 
 // compile returns the program for rows like row, whose value was traced as obj. results holds the schemas of its
@@ -93,7 +94,7 @@ func compile(obj *record.Object, results *record.Results, row *wit.Row, head []b
 		last := source.Edits[len(source.Edits)-1]
 		if last.NullValue == nil && !slices.Contains(program.writtenEdits, last) {
 			program.edited = append(program.edited, editedValue{Source: *source, isMap: obj.IsMap})
-			program.Edits = 1
+			program.Edits = 1 // the kernel stops at each row for them
 		}
 	}
 	program.finish()
@@ -103,7 +104,7 @@ func compile(obj *record.Object, results *record.Results, row *wit.Row, head []b
 // setFields sets how the program reads the fields of the struct, or skips over them if it uses no fields.
 func (p *compiledProgram) setFields(obj *record.Object) {
 	if root := &obj.Reader.Nodes[0]; root.Optional {
-		p.Root = uint64(record.Branch(root)[0]) + 1
+		p.Root = uint64(record.Branch(root)[0]) + 1 // 0 means no branch
 	}
 	codes := make([]uint64, 0, len(obj.Reader.Fields)+1)
 	for i := range obj.Reader.Fields {
@@ -159,7 +160,7 @@ func (p *compiledProgram) setKeys(obj *record.Object, row *wit.Row) {
 		keys = append(keys, kernel.Key{Size: len(field.Key), First: words[0], Mask: words[1], Second: words[2],
 			SecondMask: words[3], Rest: unsafe.Pointer(unsafe.SliceData(words[4:]))})
 	}
-	p.Keys = unsafe.SliceData(keys[:cap(keys)])
+	p.Keys = unsafe.SliceData(keys[:cap(keys)]) // not nil even without keys
 	p.FieldCount = len(keys)
 	for i, attribute := range [...]record.Attribute{record.PartitionAttribute, record.OffsetAttribute,
 		record.TimestampAttribute} {
@@ -189,7 +190,8 @@ func maskedWords(text []byte) (list []uint64) {
 
 // requireTags restricts the tags that the value of an entry may have.
 func (p *compiledProgram) requireTags(source *record.Source, allowed uint64) {
-	p.choices = append(p.choices, kernel.Choice{Field: 8 * source.Index, KeySize: source.KeySize, Allowed: allowed})
+	p.choices = append(p.choices, kernel.Choice{Field: endBytes * source.Index, KeySize: source.KeySize,
+		Allowed: allowed})
 }
 
 // setTail creates the tail if the program keeps the value, and only constants and attributes follow it.
@@ -212,7 +214,7 @@ func (p *compiledProgram) setTail(obj *record.Object) {
 	}
 	op := &p.ops[valueOp]
 	following := p.ops[valueOp+1:]
-	copiesAll := op.Kind == kernel.Copied && op.First == 0 && op.Last == 8*fieldCount
+	copiesAll := op.Kind == kernel.Copied && op.First == 0 && op.Last == endBytes*fieldCount
 	readsInput := func(op programOp) bool { return op.Kind != kernel.Constant && op.Kind != kernel.Attribute }
 	if copiesAll && !slices.ContainsFunc(following, readsInput) && p.Extra+kernel.Slack <= kernel.Room {
 		p.tail.Appends = valueOp + 1

@@ -125,7 +125,7 @@ func (r *route) add(stage *transforms.Stage, isLast bool, routes *routeTable, he
 		return failure == nil
 	case *transforms.TimestampRouter:
 		r.timestampRouter = op
-		return op.Err == nil && isLast && stage.Predicate == nil
+		return op.Err == nil && isLast && stage.Predicate == nil // later stages could depend on the topic
 	case *transforms.HoistField:
 		r.hoists = append(r.hoists, stage)
 		return op.Target == record.Value
@@ -139,20 +139,20 @@ func (r *route) add(stage *transforms.Stage, isLast bool, routes *routeTable, he
 		}
 	case *transforms.DropHeaders:
 		effect := transforms.DropEffect(routes.headerResult(op, headerResults))
-		if r.dropsHeaders {
+		if r.dropsHeaders { // an earlier stage has dropped all headers of the row
 			effect = transforms.DropsNothing
 		}
 		if effect == transforms.DropsSome || routes.hasHeaderPredicates {
 			return false
 		}
 		if effect == transforms.DropsNothing && !r.addsHeaders {
-			return true
+			return true // the stage has no effect
 		}
 		r.dropsHeaders = r.dropsHeaders || effect == transforms.DropsAll
 	}
 	r.stages = append(r.stages, stage)
 	r.topics = append(r.topics, r.topic)
-	return len(r.hoists) == 0
+	return len(r.hoists) == 0 // fields cannot be changed after a HoistField
 }
 
 // evaluate evaluates the predicate of a stage for the rows of the route.

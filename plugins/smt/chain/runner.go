@@ -73,7 +73,7 @@ func (r *runner) run(routes *routeTable, start int) (next int) {
 		r.routes[row.Topic] = current
 	}
 	if current.needsInterpreter || (current.excludesTombstones && current.dropsRows) {
-		return start
+		return start // a row that is a tombstone may not be dropped
 	}
 	if current.dropsRows {
 		return sameTopicEnd(seg.rows, start)
@@ -225,7 +225,7 @@ func (r *runner) passThrough(current *route, seg segment) int {
 		if value.Encoding != wit.Schemaless && (value.Encoding != wit.WithSchema || nodes == nil || nodes[0].Optional) {
 			return seg.start
 		}
-		words.Mask = encodingWord(0xff, ^uint32(0))
+		words.Mask = encodingWord(0xff, ^uint32(0)) // compares encoding and schema
 		words.Value = encodingWord(value.Encoding, value.Schema)
 	}
 	seg.data = nil
@@ -241,7 +241,7 @@ func (r *runner) runStructs(program *compiledProgram, schema uint32, seg segment
 	}
 	changesOnlySchema := program.sameBytes && program.Key == 0 && program.Headers == 0 && program.Edits == 0
 	if changesOnlySchema && !program.reader.Nodes[0].Optional {
-		words.Mask = encodingWord(0xff, ^uint32(0))
+		words.Mask = encodingWord(0xff, ^uint32(0)) // compares encoding and schema
 		kernel.Pass(r.beginLoop(seg, words))
 		return r.endLoop()
 	}
@@ -322,7 +322,7 @@ func (r *runner) editRow(program *compiledProgram, row *wit.Row, data []byte) bo
 		r.pieces = make([]byte, 0, 2*cap(b)+kernel.Room)
 		return r.editRow(program, row, data)
 	}
-	r.loop.Edited = 1 + len(b)
+	r.loop.Edited = 1 + len(b) // not 0: the kernel continues with the row
 	return true
 }
 

@@ -34,10 +34,10 @@ func AttributeOf(attribute Attribute, row *wit.Row) int64 {
 // AppendAttribute appends the value of an attribute. A negative one is null if the field is optional.
 func AppendAttribute(dst []byte, optional bool, value int64) []byte {
 	if optional && value < 0 {
-		return append(dst, 0)
+		return append(dst, 0) // the branch of null
 	}
 	if optional {
-		dst = append(dst, 2)
+		dst = append(dst, 2) // the branch of a value
 	}
 	return connectdata.AppendNumber(dst, value)
 }

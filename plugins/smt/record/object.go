@@ -92,7 +92,7 @@ func (o *Object) OpenMap(scratch *Scratch, encoded []byte, stage int, purpose st
 func (o *Object) ReadMap(scratch *Scratch, encoded []byte) (class string, invalid bool) {
 	*o = Object{Scratch: scratch, input: input{IsMap: true, Input: encoded, isLoaded: true}, Fields: o.Fields[:0],
 		Headers: o.Headers[:0]}
-	if len(encoded) == 0 || encoded[0] > connectdata.TagStruct {
+	if len(encoded) == 0 || encoded[0] > connectdata.TagStruct { // the last tag
 		return "", true
 	}
 	if encoded[0] != connectdata.TagMap {

@@ -50,7 +50,7 @@ func (part *Part) Write(scratch *Scratch, encoding wit.Encoding, schema uint32, 
 // SetInvalidNull replaces the part by a null of a required type.
 func (part *Part) SetInvalidNull(registry *Schemas, nodes []wit.SchemaNode, stage int) {
 	result := append([]wit.SchemaNode(nil), nodes...)
-	result[0].Optional = true
+	result[0].Optional = true // otherwise a null has no bytes
 	part.Set(wit.WithSchema, registry.Declare(result), connectdata.AppendBranch(nil, &result[0], true))
 	part.InvalidNull = RequiredNull(stage)
 }

@@ -11,12 +11,12 @@ import (
 // Schemas maps the numbers of schemas to schemas: the host's, and those that the plugin declares.
 type Schemas struct {
 	byID     map[uint32][]wit.SchemaNode
-	declared [][]wit.SchemaNode // the plugin's schemas, from number first on
-	first    uint32
-	pending  []wit.Schema // declared schemas that the host does not know yet
+	declared [][]wit.SchemaNode // the plugin's schemas
+	first    uint32             // number of declared[0]
+	pending  []wit.Schema       // declared schemas that the host does not know yet
 }
 
-// NewSchemas returns no schemas.
+// NewSchemas returns an empty set of schemas.
 func NewSchemas() Schemas {
 	return Schemas{byID: map[uint32][]wit.SchemaNode{}, first: wit.GuestSchemas}
 }

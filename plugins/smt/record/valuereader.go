@@ -65,7 +65,7 @@ func (v *ValueReader) Offsets(input []byte, start int, ends []uint64) (invalid i
 		ends[field] = uint64(start)
 		typ := &v.types[field]
 		end := connectdata.SkipFast(&typ.nodes[typ.node], input, start)
-		if end == 0 {
+		if end == 0 { // invalid, or of a type that SkipFast does not know
 			size, err := connectdata.Skip(typ.nodes, typ.node, input[start:])
 			if err != nil {
 				return field

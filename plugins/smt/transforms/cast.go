@@ -133,7 +133,7 @@ func (c *cast) Apply(obj *record.Object, step Step) *record.Failure {
 		}
 		edit := castEdit(from, targetKind, step.Stage)
 		if from.Kind == targetKind && targetKind >= wit.Int64 && targetKind < wit.String && !isMisnamedTime(from) {
-			edit = record.Edit{} // same bytes, and all are valid
+			edit = record.Edit{} // same bytes, and all are valid, unlike narrower integers out of range
 		}
 		obj.ChangeType(field, result, edit, step.Stage)
 	}

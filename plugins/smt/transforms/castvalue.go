@@ -21,7 +21,8 @@ func castEntry(targetKind wit.Kind, stage int) record.Edit {
 		},
 		Conversion: func(tag byte) (conversion record.Conversion) {
 			if tag >= connectdata.TagInt8 && tag <= connectdata.TagFloat64 {
-				edit := castEdit(&wit.SchemaNode{Kind: wit.Int8 + wit.Kind(tag-connectdata.TagInt8)}, targetKind, stage)
+				kind := wit.Int8 + wit.Kind(tag-connectdata.TagInt8) // tags of numbers have the order of kinds
+				edit := castEdit(&wit.SchemaNode{Kind: kind}, targetKind, stage)
 				if edit.Conversion != nil {
 					conversion = edit.Conversion(0).WithTag(tag, castTag(targetKind, &number{}))
 				}
@@ -48,6 +49,7 @@ func castEdit(node *wit.SchemaNode, targetKind wit.Kind, stage int) record.Edit 
 	edit := record.Edit{Apply: func(dst, input []byte) ([]byte, *record.Failure) {
 		return castWithSchema(dst, input, node, targetKind, stage)
 	}}
+	// The bits have a meaning for integers only.
 	conversion := kernel.Conversion{UnusedBits: (64 - 8<<node.Kind) & 63, LostBits: (64 - 8<<targetKind) & 63}
 	switch {
 	case node.Kind <= wit.Int64 && targetKind == wit.String && node.Name == nil:

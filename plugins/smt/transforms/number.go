@@ -36,7 +36,7 @@ func readNumber(kind wit.Kind, input []byte) (num number, ok bool) {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		n, size := connectdata.Number(input)
 		unusedBits := 64 - 8<<kind
-		return number{intValue: n}, size == len(input) && n<<unusedBits>>unusedBits == n
+		return number{intValue: n}, size == len(input) && n<<unusedBits>>unusedBits == n // it fits the type
 	case wit.Float32:
 		if len(input) == 4 {
 			f := math.Float32frombits(binary.LittleEndian.Uint32(input))
@@ -104,7 +104,7 @@ func (n *number) append(dst []byte, targetKind wit.Kind) []byte {
 	switch targetKind {
 	case wit.Int8, wit.Int16, wit.Int32, wit.Int64:
 		unusedBits := 64 - 8<<targetKind
-		return connectdata.AppendNumber(dst, n.integer(targetKind)<<unusedBits>>unusedBits)
+		return connectdata.AppendNumber(dst, n.integer(targetKind)<<unusedBits>>unusedBits) // the lowest bits
 	case wit.Boolean:
 		return connectdata.AppendBoolean(dst, n.integer(targetKind) != 0)
 	case wit.Float32:
@@ -197,7 +197,7 @@ func numberFrom(value any, targetKind wit.Kind, stage int) (num number, failure 
 // saturate converts to an integer like Java: the limits for values beyond them, 0 for NaN.
 func saturate(number float64, low, high int64) int64 {
 	switch {
-	case number != number:
+	case math.IsNaN(number):
 		return 0
 	case number <= float64(low):
 		return low
@@ -216,7 +216,7 @@ func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failu
 			num.intValue = 1
 		}
 	case wit.Float32, wit.Float64:
-		num.floatBits = 32 << (targetKind - wit.Float32)
+		num.floatBits = 32 << (targetKind - wit.Float32) // 32 or 64
 		num.floatValue, ok = parseJavaFloat(text, num.floatBits)
 	default:
 		var err error
@@ -232,21 +232,28 @@ func parseNumber(text string, targetKind wit.Kind, stage int) (num number, failu
 // parseJavaFloat parses like Java's Double.parseDouble. ok is false for other texts.
 func parseJavaFloat(text string, bits int) (_ float64, ok bool) {
 	text = setting.Trim(text)
-	unsigned := strings.TrimLeft(text[:min(1, len(text))], "+-") + text[min(1, len(text)):]
+	unsigned := text
+	if strings.HasPrefix(text, "+") || strings.HasPrefix(text, "-") {
+		unsigned = text[1:]
+	}
 	switch unsigned {
 	case "NaN":
 		return math.NaN(), true
 	case "Infinity":
-		return math.Inf(map[bool]int{true: -1, false: 1}[text[0] == '-']), true
+		if text[0] == '-' {
+			return math.Inf(-1), true
+		}
+		return math.Inf(1), true
 	}
 	isHex := strings.HasPrefix(unsigned, "0x") || strings.HasPrefix(unsigned, "0X")
+	// Java accepts a type's letter at the end. In a hexadecimal number it is a digit, except after an exponent.
 	if !isHex || strings.ContainsAny(text, "pP") {
 		if n := len(text); n > 1 && strings.ContainsAny(text[n-1:], "fFdD") {
 			text = text[:n-1]
 		}
 	}
 	if strings.ContainsAny(text, "_iInN") {
-		return 0, false
+		return 0, false // Go accepts underscores, inf and nan
 	}
 	f, err := strconv.ParseFloat(text, bits)
 	if err != nil && !math.IsInf(f, 0) {

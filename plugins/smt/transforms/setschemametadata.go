@@ -42,7 +42,7 @@ func newSetSchemaMetadata(target record.Target, values Settings) (Operation, *wi
 
 func (s *setSchemaMetadata) Apply(obj *record.Object, step Step) *record.Failure {
 	if obj.IsMap {
-		return record.NotTraceable
+		return record.NotTraceable // the interpreter fails the row, see RequireSchema
 	}
 	if s.ReplaceNull {
 		obj.ReplaceNulls(step.Stage)

@@ -92,10 +92,10 @@ func (s Settings) NoDuplicates(names ...string) *wit.Error {
 }
 
 // compilePattern compiles the regular expression of a setting.
-func compilePattern(setting, text string) (pattern.Pattern, *wit.Error) {
+func compilePattern(name, text string) (pattern.Pattern, *wit.Error) {
 	p, err := pattern.Compile(text)
 	if err != nil {
-		return p, invalidSetting(setting, text, "Invalid regex: "+err.Error())
+		return p, invalidSetting(name, text, "Invalid regex: "+err.Error())
 	}
 	return p, nil
 }
@@ -122,11 +122,11 @@ var replaceNullKey = optionalKey("replace.null.with.default", wit.KindBoolean, w
 	"Whether to replace fields that have a default value and that are null to the default value. When set to true, "+
 		"the default value is used, otherwise null is used.")
 
-// settingError returns a configuration error of a setting, of no single one if setting is "".
-func settingError(setting, message string) *wit.Error {
+// settingError returns a configuration error of a setting, of no single one if name is "".
+func settingError(name, message string) *wit.Error {
 	failure := &wit.Error{Kind: wit.ErrorConfig, Message: message}
-	if setting != "" {
-		failure.Setting = &setting
+	if name != "" {
+		failure.Setting = &name
 	}
 	return failure
 }
@@ -136,4 +136,5 @@ func invalidSetting(name, value, reason string) *wit.Error {
 	return settingError(name, setting.Invalid(name, value, reason))
 }
 
+// noDefaults has no declarations, so its values are those that are set.
 var noDefaults setting.Table

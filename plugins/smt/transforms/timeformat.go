@@ -74,6 +74,7 @@ func (t *timeFormat) kernelConversion(typ timeType) (conversion record.Conversio
 	}
 	copy(conversion.Date.Text[:], fixedText)
 	for i, n := range numbers {
+		// See [kernel.Date].
 		conversion.Date.Numbers[i] = uint64(n.Field) | uint64(n.At+n.Digits-1)<<8 | uint64(n.Digits)<<16
 	}
 	conversion.Kind = kernel.DateText
@@ -272,7 +273,7 @@ func (t *timeFormat) append(dst []byte, millis int64, isSchemaless bool, stage i
 		}
 		from := len(dst)
 		dst = t.format.Append(append(dst, 0), millis)
-		if size := len(dst) - from - 1; size < 64 {
+		if size := len(dst) - from - 1; size < 64 { // its zigzag number has one byte
 			dst[from] = byte(size << 1)
 			return dst, nil
 		}

@@ -124,7 +124,7 @@ func (t *timestampConverter) applyWhole(obj *record.Object, stage int) *record.F
 	obj.Class = ""
 	if obj.IsMap {
 		obj.Edit(field, t.entryEdit(stage), stage)
-		if obj.Pending != nil && class != "" {
+		if obj.Pending != nil && class != "" { // the message names the class of the tag
 			obj.Pending.Message = strings.Replace(obj.Pending.Message, record.TagJavaClasses[field.Bytes[0]], class, 1)
 		}
 		return nil
@@ -137,7 +137,7 @@ func (t *timestampConverter) applyWhole(obj *record.Object, stage int) *record.F
 	edit := t.edit(from, typ, stage)
 	if class != "" {
 		_, failure = t.millis(typ, nil, class, stage)
-		edit = record.FailingEdit(failure)
+		edit = record.FailingEdit(failure) // a value of another class is no time
 	}
 	obj.Root = t.resultType(from.Optional)
 	obj.ChangeType(field, obj.Root, edit, stage)

@@ -72,14 +72,12 @@ func (u *unwrap) node(nodes []wit.SchemaNode, node uint32, name string) wit.Sche
 	if index := u.arrayField(nodes, &schemaNode); index >= 0 && name != "" && u.isSelected(name) {
 		optional := schemaNode.Optional
 		node = schemaNode.Fields[index].Node
-		if schemaNode = nodes[node]; optional && !schemaNode.Optional {
-			schemaNode.Optional = true
-			schemaNode.DefaultValue = nil
-		}
+		schemaNode = nodes[node]
+		schemaNode.Optional = schemaNode.Optional || optional
 	}
-	schemaNode.DefaultValue = nil
-	if schemaNode.Kind != wit.Struct && schemaNode.Kind != wit.Array && schemaNode.Kind != wit.Map {
-		schemaNode.DefaultValue = nodes[node].DefaultValue
+	switch schemaNode.Kind {
+	case wit.Struct, wit.Array, wit.Map:
+		schemaNode.DefaultValue = nil
 	}
 	return schemaNode
 }
@@ -194,7 +192,7 @@ func (u *unwrap) feedArray(nodes []wit.SchemaNode, node uint32, value any, name 
 	}
 	hasMore := false
 	switch v := value.(type) {
-	case nil:
+	case nil: // a null wrapper becomes a null array
 		return nil, 0, nodes != nil && u.arrayField(nodes, &nodes[node]) >= 0, nil
 	case connectdata.Struct:
 		members := nodes[node].Fields
