@@ -131,11 +131,11 @@ type Feed struct {
 	Name        string
 	Partition   []OffsetEntry
 	Topic       string
-	Key         *Schema
+	Key         *Schema // for display and checks before the start; Decode declares the schemas of rows
 	Value       *Schema
-	PollEveryMs *uint32
+	PollEveryMs *uint32 // the pause between polls that find nothing; the host raises it while polls return nothing
 	Cron        *string
-	Subscribes  bool
+	Subscribes  bool // the host calls Subscribe for it
 	// Fingerprint identifies what the offset belongs to.
 	Fingerprint string
 	OnMismatch  MismatchPolicy
@@ -237,8 +237,8 @@ type Notification struct {
 // Trigger requests that a feed be read now. AnswerWhenStored delays the answer until its rows are in Kafka.
 type Trigger struct {
 	Feed             uint32
-	Token            string
-	Ident            string
+	Token            string // passed to Next; waiting triggers of a feed with equal tokens become one
+	Ident            string // identifies the notification, so that a repeated one has no effect; "" for none
 	AnswerWhenStored bool
 }
 
@@ -304,8 +304,8 @@ type SinkOpenResult struct {
 // Delivery is a request that writes rows. Deliveries with equal ordering keys are sent one after another.
 type Delivery struct {
 	Request     Request
-	Rows        []uint32
-	State       []byte
+	Rows        []uint32 // positions in the call's rows
+	State       []byte   // passed to HandleResponse
 	OrderingKey uint32
 }
 

@@ -29,7 +29,7 @@ const ContextFresh = "fresh\n"
 // [Known]; else "".
 func KnownIn(context []byte) Known {
 	context = bytes.TrimPrefix(context, []byte(ContextFresh))
-	start := context[:min(len(context), len(HintKnown)+MaxKnown+1)]
+	start := context[:min(len(context), len(HintKnown)+MaxKnown+1)] // 1 for the line end
 	line, _, isComplete := strings.Cut(string(start), "\n")
 	words, isKnown := strings.CutPrefix(line, HintKnown)
 	if !isComplete || !isKnown || strings.Trim(words, knownLetters) != "" {

@@ -135,7 +135,7 @@ func computeLayout(t reflect.Type) *typeLayout {
 func structLayout(t reflect.Type) *typeLayout {
 	if t.NumField() > 0 && t.Field(0).Type == variantMark {
 		var cases []part
-		for i := 1; i < t.NumField(); i++ {
+		for i := 1; i < t.NumField(); i++ { // field 0 is the mark
 			f := t.Field(i)
 			c := part{name: Kebab(f.Name), index: i}
 			if f.Type.Elem() != unitType {
@@ -158,7 +158,8 @@ func structLayout(t reflect.Type) *typeLayout {
 	return l
 }
 
-// setVariant sets the layout of a variant with these cases: its discriminant and payloads. It returns t.
+// setVariant sets the layout of a variant with these cases: its discriminant and payloads. Core values of payloads are
+// joined, since all cases use the same ones. It returns t.
 func (t *typeLayout) setVariant(cases []part) *typeLayout {
 	t.parts = cases
 	t.align = 1
@@ -194,6 +195,7 @@ func joinTypes(a, b ValueType) ValueType {
 	return I64
 }
 
+// alignTo rounds n up to a multiple of align, a power of two.
 func alignTo(n, align uint32) uint32 { return (n + align - 1) &^ (align - 1) }
 
 // Kebab returns the contract's name for a Go name: check-offset for CheckOffset, id for ID.

@@ -186,7 +186,7 @@ func (l *Lifter) liftList(t *typeLayout, ptr, n uint32, value reflect.Value) err
 		return nil
 	}
 	s := reflect.MakeSlice(value.Type(), int(n), int(n))
-	if elem.shape == shapeUnsigned && elem.size == 1 {
+	if elem.shape == shapeUnsigned && elem.size == 1 { // bytes
 		copy(s.Bytes(), b)
 		value.Set(s)
 		return nil

@@ -37,7 +37,7 @@ func (l *Lowered) alloc(size int) []byte {
 		if size >= minChunk {
 			return make([]byte, size)
 		}
-		l.free = make([]byte, max(minChunk, min(32*len(l.Blocks), 16*minChunk)))
+		l.free = make([]byte, max(minChunk, min(32*len(l.Blocks), 16*minChunk))) // larger chunks for larger values
 	}
 	b := l.free[:size:size]
 	l.free = l.free[size:]
@@ -195,7 +195,7 @@ func (l *Lowered) lowerList(t *typeLayout, value reflect.Value) (length uint32, 
 	if uint64(value.Len())*uint64(elem.size) > math.MaxUint32 {
 		return 0, newError("list of ", value.Len(), " elements of ", elem.size, " bytes does not fit a 32-bit memory")
 	}
-	if elem.shape == shapeUnsigned && elem.size == 1 {
+	if elem.shape == shapeUnsigned && elem.size == 1 { // bytes, which are not copied
 		l.Blocks = append(l.Blocks, Block{Data: value.Bytes(), Align: 1})
 		return uint32(value.Len()), nil
 	}

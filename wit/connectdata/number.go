@@ -87,7 +87,7 @@ func LengthPrefixed(data []byte) (content []byte, size int) {
 
 // PutCount writes a count at start, where one byte is reserved for it. A larger count moves the following bytes.
 func PutCount(dst []byte, start, count int) []byte {
-	if count < 64 {
+	if count < 64 { // its zigzag number has one byte
 		dst[start] = byte(count << 1)
 		return dst
 	}
@@ -146,7 +146,7 @@ func Unscaled(b []byte) *big.Int {
 func twosComplement(v *big.Int) []byte {
 	if v.Sign() >= 0 {
 		b := v.Bytes()
-		if len(b) == 0 || b[0]&0x80 != 0 {
+		if len(b) == 0 || b[0]&0x80 != 0 { // its highest bit would be a sign
 			b = append([]byte{0}, b...)
 		}
 		return b

@@ -37,7 +37,7 @@ func CheckSchema(nodes []wit.SchemaNode) (size int, err error) {
 	}
 	total := 0
 	trees := make([]subtree, len(nodes))
-	for i := len(nodes) - 1; i >= 0; i-- {
+	for i := len(nodes) - 1; i >= 0; i-- { // children, which have higher numbers, come first
 		schemaNode := &nodes[i]
 		if int(schemaNode.Kind) >= schemaNode.Kind.Cases() {
 			return 0, schemaError("node " + strconv.Itoa(i) + ": unknown kind " + strconv.Itoa(int(schemaNode.Kind)))

@@ -99,13 +99,14 @@ func SkipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 func (s *skipState) skipFast(schemaNode *wit.SchemaNode, b []byte, i int) (end int) {
 	if schemaNode.Optional {
 		if schemaNode.DefaultValue != nil || i >= len(b) {
-			return 0
+			return 0 // with a default the branches have other numbers
 		}
-		i++
-		if b[i-1] != 2 {
-			if b[i-1] == 0 {
-				return i
-			}
+		switch b[i] {
+		case 0:
+			return i + 1 // null
+		case 2:
+			i++
+		default:
 			return 0
 		}
 	}
@@ -144,6 +145,7 @@ func (s *skipState) skipText(b []byte, i int) (end int) {
 	if len(b)-i < 2 {
 		return 0
 	}
+	// The size is a zigzag number of one or two bytes: its lowest bit is the sign.
 	size := int(b[i])
 	i++
 	if size >= 0x80 {
@@ -170,7 +172,7 @@ func validText(b []byte) bool {
 		}
 		return true
 	}
-	words := binary.LittleEndian.Uint64(b[len(b)-8:])
+	words := binary.LittleEndian.Uint64(b[len(b)-8:]) // the loops do not read the last bytes
 	remaining := b
 	for len(remaining) >= 32 {
 		p := (*[32]byte)(remaining)
@@ -215,7 +217,7 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 		if size <= 0 {
 			return 0, sizeError(i, size, "a number")
 		}
-		if bits := [...]uint{8, 16, 32, 64}[schemaNode.Kind-wit.Int8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+		if bits := [...]uint{8, 16, 32, 64}[schemaNode.Kind-wit.Int8]; !fits(v, bits) {
 			return 0, newError(i, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
 		return i + size, nil
@@ -257,6 +259,12 @@ func skipValue(nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, b []byte, i, 
 		return i, nil
 	}
 	return skipItems(nodes, schemaNode, b, i, depth, state)
+}
+
+// fits reports whether a signed number of some bits can have the value: all higher bits repeat the sign.
+func fits(v int64, bits uint) bool {
+	higher := v >> (bits - 1)
+	return higher == 0 || higher == -1
 }
 
 // isLongDecimal reports whether content is a decimal above the limit.
@@ -382,7 +390,7 @@ func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 		if err != nil {
 			return 0, err
 		}
-		if bits := [...]uint{8, 16, 32, 64}[tag-TagInt8]; v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+		if bits := [...]uint{8, 16, 32, 64}[tag-TagInt8]; !fits(v, bits) {
 			return 0, newError(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits")
 		}
 		return i, nil
@@ -399,7 +407,7 @@ func skipSchemaless(b []byte, i, depth int) (int, *Error) {
 			return 0, sizeError(i, k, "a text or bytes")
 		}
 		return i + k, nil
-	case TagDecimal, TagStruct:
+	case TagDecimal, TagStruct: // a scale or a schema ID, then bytes
 		start := i
 		scale, err := number()
 		if err != nil {

@@ -135,7 +135,7 @@ func (r *reader) integer(bits uint) (any, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if v>>(bits-1) != 0 && v>>(bits-1) != -1 {
+	if !fits(v, bits) {
 		return nil, newError(start, "a number that does not fit "+strconv.Itoa(int(bits))+" bits: "+strconv.FormatInt(v,
 			10))
 	}
@@ -435,6 +435,7 @@ func appendStruct(dst []byte, nodes []wit.SchemaNode, schemaNode *wit.SchemaNode
 	return dst, nil
 }
 
+// appendItems appends a list or map as one block, which 0 ends.
 func appendItems(dst []byte, nodes []wit.SchemaNode, schemaNode *wit.SchemaNode, v any) ([]byte, error) {
 	var err error
 	switch x := v.(type) {
@@ -478,7 +479,10 @@ func AppendSchemaless(dst []byte, v any) ([]byte, error) {
 	case nil:
 		return append(dst, TagNull), nil
 	case bool:
-		return append(dst, TagFalse+byte(AppendBoolean(nil, x)[0])), nil
+		if x {
+			return append(dst, TagTrue), nil
+		}
+		return append(dst, TagFalse), nil
 	case int8:
 		return AppendNumber(append(dst, TagInt8), int64(x)), nil
 	case int16:

@@ -217,7 +217,7 @@ func (r *Random) Dynamic(depth int) any {
 		r.remaining = 300
 	}
 	r.remaining--
-	kind := r.IntN(14)
+	kind := r.IntN(14) // below 8 a scalar of this wit.Kind
 	if depth > 20 || r.remaining <= 0 {
 		kind %= 10
 	}
