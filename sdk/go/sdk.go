@@ -45,8 +45,8 @@ func NewError(kind wit.ErrorKind, message string) *wit.Error {
 }
 
 // NewConfigError returns an error of kind config for a setting.
-func NewConfigError(setting, message string) *wit.Error {
-	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &setting}
+func NewConfigError(name, message string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConfig, Message: message, Setting: &name}
 }
 
 // Register sets the plugin of the module. The Register functions of the worlds' packages call it; plugins do not.

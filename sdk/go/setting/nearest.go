@@ -52,7 +52,7 @@ func simpleName(class string) (name, keyOrValue string) {
 // NearestName returns the most similar name, "" if none is similar. Case does not count.
 func NearestName(name string, names []string) (nearest string) {
 	name = strings.ToLower(name[:min(len(name), comparedBytes)])
-	bound := len(name)/3 + 2
+	bound := len(name)/3 + 2 // similar names differ in fewer letters
 	for _, n := range names[:min(len(names), comparedNames)] {
 		if d := Distance(name, strings.ToLower(n[:min(len(n), comparedBytes)])); d < bound {
 			bound = d

@@ -21,14 +21,14 @@ const (
 
 // Problem is a problem of a configuration, as users see it.
 type Problem struct {
-	File    string `json:"file"` // the name of the configuration file, or "" if unknown, see [Problem.Error]
-	Line    int    `json:"line"`
+	File    string `json:"file"`              // the configuration file, or "" if unknown, see [Problem.Error]
+	Line    int    `json:"line"`              // from 1 on, 0 if unknown
 	Setting string `json:"setting,omitempty"` // the name of the setting, or "" if the problem concerns several
 	Code    Code   `json:"code,omitempty"`
 	Text    string `json:"text"`
-	// Warning: the configuration is accepted.
+	// Warning means that the configuration is accepted.
 	Warning bool `json:"warning"`
-	// ConnectorOnly: the problem stops only its connector, not the worker and other connectors.
+	// ConnectorOnly means that the problem stops only its connector, not the worker and other connectors.
 	ConnectorOnly bool `json:"-"`
 }
 
@@ -48,6 +48,7 @@ func (p Problem) String() string {
 	if p.Warning {
 		message += "warning: "
 	}
+	// A tab that further lines have already is not doubled.
 	return message + strings.ReplaceAll(strings.ReplaceAll(p.Text, "\n\t", "\n"), "\n", "\n\t")
 }
 

@@ -37,10 +37,10 @@ func (s *Suggester) Nearest(name string) string {
 	}
 	unprefixed := strings.TrimPrefix(name, t.Prefix(name)) // the prefix is not misspelt
 	best := ""
-	bestBound := len(unprefixed)/4 + 2
+	bestBound := len(unprefixed)/4 + 2 // candidates must differ in fewer letters
 	consider := func(name, candidate, compared string, bound int) {
 		bound = min(bound, bestBound)
-		if !s.spend(100 + len(name)*len(compared)) {
+		if !s.spend(100 + len(name)*len(compared)) { // a comparison of short names costs something, too
 			return
 		}
 		if n := distanceWithin(name, compared, bound); n < bound {
@@ -50,7 +50,7 @@ func (s *Suggester) Nearest(name string) string {
 	}
 	word := name[strings.LastIndexByte(name, '.')+1:]
 	for i := range t.specs {
-		if !s.spend(1000 * len(t.Prefixes)) {
+		if !s.spend(1000 * len(t.Prefixes)) { // withoutPrefix looks for the prefix
 			break
 		}
 		for _, declared := range t.specs[i].Names() {
@@ -105,6 +105,7 @@ func distanceWithin(a, b string, bound int) int {
 
 // Distance returns the number of bytes to add, drop, replace or swap with their neighbour to change a into b.
 func Distance(a, b string) int {
+	// Rows of the matrix of distances between the beginnings of a and b: the current one, and two before it.
 	beforeLast := make([]int, len(b)+1)
 	last := make([]int, len(b)+1)
 	row := make([]int, len(b)+1)

@@ -29,30 +29,31 @@ type index struct {
 	exact map[string][]int // the indexes of declarations with a name or alias without placeholders
 	// templates has the templates that may match a name, by the end of the name from its last dot. The list of "" has
 	// the templates whose end is open; all other lists contain these, too.
-	templates map[string][]template
+	templates map[string][]indexedTemplate
 }
 
-// template is a name or alias with placeholders.
-type template struct {
+// indexedTemplate is a name or alias with placeholders.
+type indexedTemplate struct {
 	name   string
 	spec   int    // the index of the declaration
 	prefix string // the text before the first placeholder
 	suffix string // the text after the last placeholder
 }
 
-func newTemplate(name string, spec int) template {
+// newTemplate splits a name with placeholders. spec is the index of its declaration.
+func newTemplate(name string, spec int) indexedTemplate {
 	prefix, placeholder, _ := cutPlaceholder(name)
 	suffix := name[len(prefix)+len(placeholder):]
 	for {
 		middle, placeholder, ok := cutPlaceholder(suffix)
 		if !ok {
-			return template{name: name, spec: spec, prefix: prefix, suffix: suffix}
+			return indexedTemplate{name: name, spec: spec, prefix: prefix, suffix: suffix}
 		}
 		suffix = suffix[len(middle)+len(placeholder):]
 	}
 }
 
-func (t *template) matches(name string) bool {
+func (t *indexedTemplate) matches(name string) bool {
 	return len(name) <= maxTemplateName && strings.HasSuffix(name, t.suffix) && strings.HasPrefix(name, t.prefix) &&
 		matches(t.name, name)
 }
@@ -126,8 +127,8 @@ func (t *Table) loadIndex() *index {
 	if in := t.index.Load(); in != nil {
 		return in
 	}
-	in := &index{exact: make(map[string][]int, len(t.specs)), templates: map[string][]template{}}
-	var templates []template
+	in := &index{exact: make(map[string][]int, len(t.specs)), templates: map[string][]indexedTemplate{}}
+	var templates []indexedTemplate
 	for i := range t.specs {
 		for _, name := range t.specs[i].Names() {
 			if !IsTemplate(name) {
@@ -136,7 +137,7 @@ func (t *Table) loadIndex() *index {
 			}
 			template := newTemplate(name, i)
 			templates = append(templates, template)
-			in.templates[lastPart(template.suffix)] = nil
+			in.templates[lastPart(template.suffix)] = nil // a list that is filled below
 		}
 	}
 	for _, template := range templates {
@@ -160,7 +161,7 @@ func lastPart(name string) string {
 }
 
 // templatesFor returns the templates that may match a name, in the order of the declarations.
-func (in *index) templatesFor(name string) []template {
+func (in *index) templatesFor(name string) []indexedTemplate {
 	if templates, ok := in.templates[lastPart(name)]; ok {
 		return templates
 	}

@@ -63,6 +63,7 @@ func compareNames(template, name string, open bool, values *[]string) bool {
 	for n := maxMatch(placeholder, remaining); n > 0; n-- {
 		if compareNames(template, remaining[n:], open, values) {
 			if values != nil {
+				// The placeholders after this one were added first.
 				*values = append([]string{placeholder, remaining[:n]}, *values...)
 			}
 			return true
@@ -82,7 +83,8 @@ func maxMatch(placeholder, text string) int {
 	return len(text)
 }
 
-// leadingDigits counts the digits at the start of a text, up to one more than a placeholder can match.
+// leadingDigits counts the digits at the start of a text. It stops at one more than a placeholder can match, which is
+// enough to see that a number is too long.
 func leadingDigits(s string) int {
 	n := 0
 	for n < len(s) && n <= maxDigits && s[n] >= '0' && s[n] <= '9' {
@@ -100,7 +102,7 @@ func instantiate(key wit.ConfigKey, template, name string) wit.ConfigKey {
 		return expand(s, func(placeholder string) string {
 			for i := 0; i < len(values); i += 2 {
 				if values[i] == placeholder {
-					return values[i+1]
+					return values[i+1] // a repeated placeholder gets the first text
 				}
 			}
 			return placeholder

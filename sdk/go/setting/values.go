@@ -130,7 +130,7 @@ func (v Values) Groups(group, shared string) []Group {
 		if !ok {
 			continue
 		}
-		number := suffix[:leadingDigits(suffix)]
+		number := suffix[:leadingDigits(suffix)] // hasTemplatePrefix rejects one that is missing or too long
 		if seen[number] || len(suffix) > maxTemplateName || !hasTemplatePrefix(group, v.settings[i].Name) {
 			continue
 		}

@@ -128,13 +128,14 @@ func (p *pages) Open(component string, settings []wit.Setting, _ []byte,
 		feed := wit.Feed{Name: f.Name, Topic: f.Topic, Partition: []wit.OffsetEntry{wit.StringEntry("feed", f.Name)},
 			Fingerprint: f.Identity}
 		if f.PollEvery > 0 {
-			feed.PollEveryMs = wit.Ptr(uint32(min(f.PollEvery.Milliseconds(), 1<<31)))
+			feed.PollEveryMs = wit.Ptr(uint32(min(f.PollEvery.Milliseconds(), 1<<31))) // 25 days
 		}
 		opened.Feeds = append(opened.Feeds, feed)
 	}
 	return wit.SourceOpenResult{Ready: opened}, nil
 }
 
+// feedsOf returns the feeds of a context, which Open has written: the component, then names and values of settings.
 func (p *pages) feedsOf(context []byte) ([]Feed, error) {
 	if feeds, ok := p.feeds[string(context)]; ok {
 		return feeds, nil
@@ -175,7 +176,7 @@ func (p *pages) Next(context []byte, number uint32, offset []wit.OffsetEntry, re
 	if _, done := wit.Lookup(offset, fieldFinished); done && f.PollEvery == 0 {
 		return wit.NextAction{Finished: wit.Set}, nil
 	}
-	if reason.Trigger != nil {
+	if reason.Trigger != nil { // such feeds have no notifications
 		return wit.NextAction{Idle: wit.Set}, nil
 	}
 	pageOffset := offsetOf(offset)
@@ -248,7 +249,7 @@ func (p *pages) finish(page *openPage, result Page) (out wit.DecodeResult, err e
 	}
 	next := result.Next
 	if next == nil {
-		next = page.offset
+		next = page.offset // the page is requested again
 	}
 	if page.feed.PollEvery == 0 && !result.More {
 		next = maps.Clone(next)

@@ -156,7 +156,7 @@ func (d *Data) Tree() any {
 	}
 	switch tree := d.tree.(type) {
 	case connectdata.Struct:
-		d.tree = append(tree, make(connectdata.Struct, len(d.nodes[0].Fields)-len(tree))...)
+		d.tree = append(tree, make(connectdata.Struct, len(d.nodes[0].Fields)-len(tree))...) // added fields, set below
 	case connectdata.Map:
 		if d.added.any() {
 			for _, name := range d.added.names {
@@ -237,10 +237,10 @@ func (d *Data) String(name string) (text string, ok bool) {
 		return text, ok
 	}
 	b := d.bytes[d.fields[i].start:d.fields[i].end]
-	size := 1
+	size := 1 // of the tag, or of the branch of an optional field
 	if d.encoding == wit.WithSchema {
 		node := &d.nodes[d.nodes[0].Fields[i].Node]
-		isNull := len(b) > 0 && b[0] == 0
+		isNull := len(b) > 0 && b[0] == 0 // of the usual field, which is optional and has no default
 		if !node.Optional || node.DefaultValue != nil {
 			isNull, size, _ = connectdata.IsNull(node, b)
 		}
@@ -250,7 +250,7 @@ func (d *Data) String(name string) (text string, ok bool) {
 	} else if b[0] != connectdata.TagString {
 		return "", false
 	}
-	if len(b) > size && b[size] < 0x80 { // the scan has checked the length
+	if len(b) > size && b[size] < 0x80 { // the length, which the scan has checked, has one byte
 		return d.shared.copyText(b[size+1:]), true
 	}
 	content, _ := connectdata.LengthPrefixed(b[size:])
@@ -318,7 +318,7 @@ func (d *Data) AddField(name string, nodes []wit.SchemaNode, value any) error {
 		d.nodes = additions.extended.nodes
 	}
 	switch tree := d.tree.(type) {
-	case nil:
+	case nil: // the value was not read as a whole
 		d.values = append(d.values, fieldValue{field: index, isSet: true, value: value})
 	case connectdata.Struct:
 		d.tree = append(slices.Clip(tree), value)
@@ -376,7 +376,7 @@ func (d *Data) find(name string) int {
 	switch tree := d.tree.(type) {
 	case nil:
 		if d.hasTree {
-			return -1
+			return -1 // the whole value is null
 		}
 		i = d.scan(name)
 		if d.err != nil {

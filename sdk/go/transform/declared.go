@@ -19,6 +19,7 @@ type declarations struct {
 	byHash map[uint64][]int
 }
 
+// firstHashed is the index from which on schemas are found by a hash: few are faster compared.
 const firstHashed = 8
 
 // declare returns the number of a schema; isNew means that it was added. It rejects schemas that the host would reject.
@@ -58,8 +59,9 @@ func (d *declarations) declare(nodes []wit.SchemaNode) (id uint32, isNew bool, e
 
 // hashOf returns a hash of kinds, names and references between the nodes.
 func hashOf(nodes []wit.SchemaNode) uint64 {
-	h := uint64(14695981039346656037) // FNV-1a
-	mix := func(n uint64) { h = (h ^ n) * 1099511628211 }
+	const offsetBasis, prime = 14695981039346656037, 1099511628211 // of FNV-1a
+	h := uint64(offsetBasis)
+	mix := func(n uint64) { h = (h ^ n) * prime }
 	mixString := func(s string) {
 		for i := range len(s) {
 			mix(uint64(s[i]))
@@ -68,7 +70,11 @@ func hashOf(nodes []wit.SchemaNode) uint64 {
 	}
 	for i := range nodes {
 		node := &nodes[i]
-		mix(uint64(node.Kind)<<1 | map[bool]uint64{true: 1}[node.Optional])
+		kind := uint64(node.Kind) << 1
+		if node.Optional {
+			kind |= 1
+		}
+		mix(kind)
 		if node.Name != nil {
 			mixString(*node.Name)
 		}

@@ -40,6 +40,7 @@ func lift(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, row
 	b = batch{context: guest.View(context, contextLen), topics: liftTopics(topics, topicsLen),
 		rows: guest.List[wit.Row](rows, rowsLen), data: guest.View(data, dataLen)}
 	if schemasLen > 0 {
+		// Only the schemas are lifted here: the other arguments are passed as empty.
 		var args []reflect.Value
 		args, err = applyFunc.Lift(guest.Memory, guest.Widen(0, 0, schemas, schemasLen, 0, 0, 0, 0, 0, 0))
 		if err == nil {
@@ -97,5 +98,5 @@ func test(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, row
 			return nil, err
 		}
 		return registered.Test(b.context, b.schemas, b.topics, b.rows, b.data)
-	}, guest.Widen(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...)
+	}, guest.Widen(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)...) // lift has read the arguments
 }

@@ -25,9 +25,7 @@ func (h *headers) load(slice wit.ValueSlice) {
 	h.slice = slice
 	h.isRead = false
 	h.isChanged = false
-	if h.err != nil {
-		h.err = nil
-	}
+	h.err = nil
 }
 
 // list decodes the headers the first time.

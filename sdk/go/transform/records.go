@@ -127,7 +127,7 @@ func (re *records) addSchemas(schemas []wit.Schema) {
 		return
 	}
 	re.recentSchemas = [2]wit.Schema{}
-	clear(re.shared.extensions)
+	clear(re.shared.extensions) // their keys have numbers of the host's schemas, which may have changed
 	for _, s := range schemas {
 		re.schemas[s.ID] = s.Nodes
 	}
@@ -186,6 +186,7 @@ func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
 		}
 	}
 	c.rows = append(c.rows, *c.row)
+	// What cannot be written is an error of the last stage.
 	return max(0, len(c.chain)-1), c.write(c.out, c.rowIndex, &c.rows[len(c.rows)-1], c.topics, r)
 }
 
@@ -231,7 +232,7 @@ func (re *records) loadRecord(row *wit.Row, topics []string, data []byte) *Recor
 	r.Timestamp = row.Timestamp
 	r.isDropped = false
 	r.headers.load(row.Headers)
-	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.isChanged {
+	if row.Key.Encoding != wit.Absent || r.Key.encoding != wit.Absent || r.Key.isChanged { // else it is absent again
 		r.Key.load(row.Key, re.nodes(row.Key), data)
 	}
 	r.Value.load(row.Value, re.nodes(row.Value), data)

@@ -22,7 +22,7 @@ const bufferSize = 16 << 10
 // copyText returns b as a string.
 func (s *shared) copyText(b []byte) string {
 	if s == nil || len(b) > bufferSize/16 {
-		return string(b)
+		return string(b) // a long string has its own memory
 	}
 	if len(b) > cap(s.buffer)-len(s.buffer) {
 		s.buffer = make([]byte, 0, bufferSize)
@@ -32,7 +32,7 @@ func (s *shared) copyText(b []byte) string {
 	return unsafe.String(unsafe.SliceData(s.buffer[start:]), len(b))
 }
 
-const maxExtensions = 1_000
+const maxExtensions = 1_000 // bounds [shared.extensions]
 
 // extensionKey identifies a schema with one more field, which extends the host's schema, or base if schema is 0.
 type extensionKey struct {
@@ -52,11 +52,11 @@ type extendedSchema struct {
 
 // extend returns the schema with one more field, from the cache if possible.
 func (s *shared) extend(key extensionKey, nodes, field []wit.SchemaNode) *extendedSchema {
-	if s == nil || (key.schema == 0 && (key.base == nil || !key.base.isCached)) {
+	if s == nil || (key.schema == 0 && (key.base == nil || !key.base.isCached)) { // a schema of Data.Set has no key
 		return &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
 	}
 	cached := s.extensions[key]
-	if cached != nil && slices.EqualFunc(cached.field, field, sameNode) {
+	if cached != nil && slices.EqualFunc(cached.field, field, sameNode) { // not another type with this name
 		return cached
 	}
 	extended := &extendedSchema{field: slices.Clone(field), nodes: withField(nodes, key.name, field)}
