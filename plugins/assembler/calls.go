@@ -117,8 +117,8 @@ func (g *generator) bind(fn *ast.FuncDecl, e *ast.CallExpr, targets []int) {
 				continue
 			}
 			if id := variableOf(arg); id != nil && (!g.isAssigned(fn, parameter) ||
-				g.isReplaced(g.operand(id), e, targets)) {
-				pairs = append(pairs, pair{parameter: parameter, operand: g.operand(id)})
+				g.isReplaced(g.operandOf(id), e, targets)) {
+				pairs = append(pairs, pair{parameter: parameter, operand: g.operandOf(id)})
 				continue
 			}
 			if isExpression(fn) && g.uses(fn, parameter) == 1 {
@@ -145,7 +145,7 @@ func (g *generator) isReplaced(p operand, e *ast.CallExpr, targets []int) bool {
 	for _, arg := range e.Args {
 		ast.Inspect(arg, func(n ast.Node) bool {
 			if id, ok := n.(*ast.Ident); ok {
-				if _, ok := g.vars[g.info.Uses[id]]; ok && g.operand(id) == p {
+				if _, ok := g.vars[g.info.Uses[id]]; ok && g.operandOf(id) == p {
 					uses++
 				}
 			}
@@ -190,7 +190,7 @@ func (g *generator) isAssigned(fn *ast.FuncDecl, o types.Object) bool {
 func (g *generator) call(e *ast.CallExpr, targets []int) {
 	switch types.ExprString(e.Fun) {
 	case "Copy":
-		for arg := 0; arg < 4; arg += 2 {
+		for arg := 0; arg < 4; arg += 2 { // destination and source, each a pointer and an offset
 			g.value(e.Args[arg])
 			g.value(e.Args[arg+1])
 			g.line("I64Add")
@@ -203,7 +203,7 @@ func (g *generator) call(e *ast.CallExpr, targets []int) {
 	case "touch":
 		pointee := g.info.Types[e.Args[0]].Type.Underlying().(*types.Pointer).Elem()
 		offset := g.base(e.Args[0])
-		g.line("I64Load $%d", offset+sizes.Sizeof(pointee)-8)
+		g.line("I64Load $%d", offset+sizes.Sizeof(pointee)-8) // the end of the struct
 		g.line("Drop")
 		return
 	case "Store", "Put":

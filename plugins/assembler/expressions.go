@@ -7,8 +7,8 @@ import (
 	"go/types"
 )
 
-// operand returns the location of a variable.
-func (g *generator) operand(id *ast.Ident) operand {
+// operandOf returns the location of a variable.
+func (g *generator) operandOf(id *ast.Ident) operand {
 	o := g.info.Uses[id]
 	if o == nil {
 		o = g.info.Defs[id]
@@ -19,7 +19,7 @@ func (g *generator) operand(id *ast.Ident) operand {
 // base pushes an address as i32 and returns an offset to add.
 func (g *generator) base(e ast.Expr) int64 {
 	if id := variableOf(e); id != nil {
-		p := g.operand(id)
+		p := g.operandOf(id)
 		if p.address != "" {
 			g.line("Get %s", p.address)
 			return p.offset
@@ -79,7 +79,7 @@ func (g *generator) address(e ast.Expr) int64 {
 		if !ok {
 			break
 		}
-		return g.address(e.X) + 8*i
+		return g.address(e.X) + 8*i // all elements have 8 bytes
 	}
 	g.fail(e, "no address of this")
 	return 0
@@ -92,13 +92,13 @@ func (g *generator) addressOperand(e ast.Expr) (operand, bool) {
 		return operand{}, false
 	}
 	if id := variableOf(u.X); id != nil {
-		return g.operand(id), true
+		return g.operandOf(id), true
 	}
 	field, ok := u.X.(*ast.SelectorExpr)
-	if !ok || variableOf(field.X) == nil || g.operand(variableOf(field.X)).address == "" {
+	if !ok || variableOf(field.X) == nil || g.operandOf(variableOf(field.X)).address == "" {
 		return operand{}, false
 	}
-	p := g.operand(variableOf(field.X))
+	p := g.operandOf(variableOf(field.X))
 	length := g.out.Len()
 	p.offset = g.address(field)
 	g.out.Truncate(length) // only the offset is needed
@@ -108,7 +108,7 @@ func (g *generator) addressOperand(e ast.Expr) (operand, bool) {
 // value pushes the value of an expression as i64.
 func (g *generator) value(e ast.Expr) {
 	if tv := g.info.Types[e]; tv.Value != nil {
-		g.constant(tv.Value)
+		g.pushConstant(tv.Value)
 		return
 	}
 	switch e := e.(type) {
@@ -160,7 +160,7 @@ func (g *generator) identifier(e *ast.Ident) {
 	case !ok:
 		g.fail(e, "unknown variable %s", e.Name)
 	case variable.constant != nil:
-		g.constant(variable.constant)
+		g.pushConstant(variable.constant)
 	case variable.expr != nil:
 		g.value(variable.expr)
 	case variable.address != "":
@@ -175,8 +175,8 @@ func (g *generator) identifier(e *ast.Ident) {
 	}
 }
 
-// constant pushes an integer, which may exceed int64.
-func (g *generator) constant(v constant.Value) {
+// pushConstant pushes an integer, which may exceed int64.
+func (g *generator) pushConstant(v constant.Value) {
 	v = constant.ToInt(v)
 	if n, ok := constant.Int64Val(v); ok {
 		g.line("I64Const $%d", n)
@@ -258,6 +258,7 @@ func (g *generator) condition(e ast.Expr) {
 		if name, ok := comparisons[e.Op]; ok {
 			g.value(e.X)
 			g.value(e.Y)
+			// A constant on the left has the sign of the other operand.
 			suffix := "U"
 			if g.isSigned(e.X) && (g.info.Types[e.X].Value == nil || g.isSigned(e.Y)) {
 				suffix = "S"

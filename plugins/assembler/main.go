@@ -130,16 +130,17 @@ type frame struct {
 
 // generate returns the assembly for the files of a kernel.
 func generate(folder string, files []string) (assembly []byte, err error) {
-	generator := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
+	g := &generator{fset: token.NewFileSet(), funcs: map[types.Object]*ast.FuncDecl{}}
 	var parsed []*ast.File
 	for _, name := range files {
-		f, err := parser.ParseFile(generator.fset, folder+"/"+name, nil, parser.ParseComments)
+		f, err := parser.ParseFile(g.fset, folder+"/"+name, nil, parser.ParseComments)
 		if err != nil {
 			return nil, err
 		}
 		parsed = append(parsed, f)
 	}
-	generator.info = &types.Info{
+	// Find out the types of all expressions.
+	g.info = &types.Info{
 		Types:      map[ast.Expr]types.TypeAndValue{},
 		Defs:       map[*ast.Ident]types.Object{},
 		Uses:       map[*ast.Ident]types.Object{},
@@ -153,40 +154,41 @@ func generate(folder string, files []string) (assembly []byte, err error) {
 		build.Default.GOROOT = strings.TrimSpace(string(root))
 	}
 	config := types.Config{
-		Importer: importer.ForCompiler(generator.fset, "source", nil),
+		Importer: importer.ForCompiler(g.fset, "source", nil),
 		Sizes:    sizes,
-		Error:    func(error) {},
+		Error:    func(error) {}, // the compiler reports errors
 	}
-	config.Check("kernel", generator.fset, parsed, generator.info)
+	config.Check("kernel", g.fset, parsed, g.info)
 	defer func() {
 		if e := recover(); e != nil {
-			failure, ok := e.(failure)
+			problem, ok := e.(failure)
 			if !ok {
 				panic(e)
 			}
-			err = failure
+			err = problem
 		}
 	}()
-	generator.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
-	generator.line("")
-	generator.line("//go:build kernels")
-	generator.line("")
-	generator.line("#include \"textflag.h\"")
-	var kernels []*ast.FuncDecl
+	// Write the file.
+	g.line("// Made by plugins/assembler from kernel.go. DO NOT EDIT.")
+	g.line("")
+	g.line("//go:build kernels")
+	g.line("")
+	g.line("#include \"textflag.h\"")
+	var kernelFuncs []*ast.FuncDecl
 	for _, f := range parsed {
 		for _, d := range f.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok {
-				generator.funcs[generator.info.Defs[fn.Name]] = fn
+				g.funcs[g.info.Defs[fn.Name]] = fn
 				if strings.HasPrefix(fn.Doc.Text(), "kernel") {
-					kernels = append(kernels, fn)
+					kernelFuncs = append(kernelFuncs, fn)
 				}
 			}
 		}
 	}
-	for _, fn := range kernels {
-		generator.function(fn)
+	for _, fn := range kernelFuncs {
+		g.function(fn)
 	}
-	return generator.out.Bytes(), nil
+	return g.out.Bytes(), nil
 }
 
 var sizes = types.SizesFor("gc", "wasm")

@@ -14,10 +14,11 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.free = nil
 	g.loops = nil
 	g.depth = 0
-	for r := 15; r >= 0; r-- {
+	for r := 15; r >= 0; r-- { // Go's assembler has R0 to R15
 		g.free = append(g.free, r)
 	}
 	g.assignAddresses(fn)
+	// Load the parameters, of 8 bytes each, into registers.
 	offset := 0
 	var loads, stackLoads []string
 	for _, field := range fn.Type.Params.List {
@@ -39,7 +40,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 			loads = append(loads, load)
 		}
 	}
-	if g.stack >= 0 {
+	if g.stack >= 0 { // SP is saved before it becomes an address
 		loads = append(loads, fmt.Sprintf("\tGet SP\n\tI64ExtendI32U\n\tSet R%d\n", g.stack))
 	}
 	loads = append(loads, stackLoads...)
@@ -53,7 +54,7 @@ func (g *generator) function(fn *ast.FuncDecl) {
 	g.indent = 1
 	g.frames = []*frame{{outer: true, results: []int{offset}}}
 	g.block(fn.Body)
-	g.line("Unreachable")
+	g.line("Unreachable") // every path of the body returns
 	g.line("RET")
 	g.indent = 0
 }
@@ -156,7 +157,7 @@ func (g *generator) statement(s ast.Stmt) {
 			g.end()
 		})
 	case *ast.ForStmt:
-		g.loop(s)
+		g.forLoop(s)
 	case *ast.BranchStmt:
 		g.branch(s)
 	case *ast.ReturnStmt:
@@ -166,8 +167,8 @@ func (g *generator) statement(s ast.Stmt) {
 	}
 }
 
-// loop assembles a for statement. With a post statement, continue leaves a block before it.
-func (g *generator) loop(s *ast.ForStmt) {
+// forLoop assembles a for statement. With a post statement, continue leaves a block before it.
+func (g *generator) forLoop(s *ast.ForStmt) {
 	g.scope(func() {
 		if s.Init != nil {
 			g.statement(s.Init)
@@ -219,7 +220,7 @@ func (g *generator) result(s *ast.ReturnStmt) {
 	frame := g.frames[len(g.frames)-1]
 	if len(s.Results) == 1 && !frame.outer {
 		if call, ok := s.Results[0].(*ast.CallExpr); ok && g.isInlinedBlock(call) {
-			g.call(call, frame.results)
+			g.call(call, frame.results) // the same results
 			g.jump("Br", frame.depth)
 			return
 		}
@@ -228,6 +229,7 @@ func (g *generator) result(s *ast.ReturnStmt) {
 		g.fail(s, "expected %d results", len(frame.results))
 	}
 	if frame.outer && g.stack >= 0 {
+		// The result may be computed from SP, which is restored after that.
 		r := g.register(s)
 		g.value(s.Results[0])
 		g.line("Set R%d", r)
@@ -330,7 +332,7 @@ func (g *generator) variable(id *ast.Ident) int {
 func (g *generator) store(e ast.Expr, value func()) {
 	if id := variableOf(e); id != nil {
 		value()
-		if to := g.operand(id).address; to != "" {
+		if to := g.operandOf(id).address; to != "" {
 			g.line("I32WrapI64")
 			g.line("Set %s", to)
 			return
