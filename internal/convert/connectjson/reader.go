@@ -222,7 +222,7 @@ func (r *Reader) readValue(p *Parser, dst []byte, c byte) []byte {
 		for m := 0; m < len(r.members) && p.Err == nil; m++ {
 			member := &r.members[m]
 			if m != branch {
-				dst = append(dst, member.branch[0]^2) // the branch of a null
+				dst = append(dst, member.branch[0]^2) // the branch of a null: the branches are 0 and 2
 				continue
 			}
 			dst = member.readValue(p, append(dst, member.branch...), c)
@@ -261,6 +261,7 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 			n, ok = p.integralValue(literal)
 		}
 	}
+	// The shapes of integers begin at 0 with 8 bits, and each has twice as many.
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.rejectLogical(p, dst, "NUMBER") // Java checks whether it is an int
@@ -625,7 +626,7 @@ func (r *Reader) readItems(p *Parser, dst []byte) []byte {
 	p.open(opening)
 	start := len(dst)
 	count := 0
-	dst = append(dst, 0)
+	dst = append(dst, 0) // for the count, or the end marker of an empty array or map
 	keys := entries{base: len(p.entries), content: len(dst)}
 	defer func() { p.entries = p.entries[:keys.base] }()
 	hasUniqueKeys := r.shape != arrayShape && r.key.shape != bytesShape
