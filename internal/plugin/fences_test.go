@@ -52,7 +52,7 @@ func TestRogueResults(t *testing.T) {
 		"fault-kind":         "expected one of 12 cases of wit.ErrorKind, found number 99",
 		"fault-text":         "is not UTF-8",
 		"fault-option":       "expected one of 2 cases of *string, found number 2",
-		"rows-outside":       "list of 3 elements at 0xfffffff8 exceeds the memory",
+		"rows-outside":       "list of 3 elements at 0xfffffff0 exceeds the memory",
 		"rows-unaligned":     "list of 3 elements: expected a pointer aligned to 8",
 		"3gb":                "a result of 3221225712 bytes: at most 67108864 are allowed",
 		"rows-3gb":           "at most 67108864 are allowed",

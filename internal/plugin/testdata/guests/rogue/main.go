@@ -4,6 +4,7 @@
 package main
 
 import (
+	"math"
 	"os"
 	"strconv"
 	"time"
@@ -25,12 +26,14 @@ func allocate(size uint32) uint32 {
 	}
 	b := make([]byte, size+8)
 	allocations = append(allocations, b)
-	p := uint32(uintptr(unsafe.Pointer(&b[0])))
-	return (p + 7) &^ 7
+	return (addressOf(&b[0]) + 7) &^ 7
 }
 
 // mode is the rule to violate.
 var mode string
+
+// outside is an address that no memory of a guest reaches.
+const outside = 0xffff_fff0
 
 //go:wasmexport cabi_realloc
 func realloc(old, oldSize, align, size uint32) uint32 {
@@ -38,10 +41,12 @@ func realloc(old, oldSize, align, size uint32) uint32 {
 	case "realloc-unaligned":
 		return allocate(size+8) + 1
 	case "realloc-outside":
-		return 0xffff_fff0
+		return outside
 	}
 	return allocate(size)
 }
+
+func addressOf[T any](p *T) uint32 { return uint32(uintptr(unsafe.Pointer(p))) }
 
 func view(ptr, size uint32) []byte {
 	if size == 0 {
@@ -114,10 +119,12 @@ type result struct {
 
 type list struct{ ptr, n uint32 }
 
+const rowBytes = uint32(unsafe.Sizeof(wit.Row{}))
+
 var (
 	answer result
 	row    wit.Row
-	text   = []byte("x\xffy")
+	text   = []byte("x\xffy") // not UTF-8, except for the first byte alone
 )
 
 //go:wasmexport culvert:connect/transform@0.3.0#apply
@@ -127,36 +134,36 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 	}
 	answer = result{rows: list{rows, rowsLen}, data: list{data, dataLen}, consumed: rowsLen}
 	row = *(*wit.Row)(unsafe.Pointer(uintptr(rows)))
-	ptr := uint32(uintptr(unsafe.Pointer(&answer)))
+	ptr := addressOf(&answer)
 	// returnOneRow replaces the result's rows by row, a copy of the first input row.
-	returnOneRow := func() { answer.rows = list{uint32(uintptr(unsafe.Pointer(&row))), 1} }
+	returnOneRow := func() { answer.rows = list{addressOf(&row), 1} }
 	switch mode {
 	case "result-outside":
-		return 0xffff_fff0
+		return outside
 	case "result-unaligned":
 		return ptr + 2
 	case "case":
 		answer.isFault = 7
 	case "fault-kind":
 		// A fault is stored in place of schemas, topics and rows: kind, message, setting, …
-		answer = result{isFault: 1, schemas: list{99, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 0}}
+		answer = result{isFault: 1, schemas: list{99, addressOf(&text[0])}, topics: list{1, 0}}
 	case "fault-text":
-		answer = result{isFault: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{3, 0}}
+		answer = result{isFault: 1, schemas: list{0, addressOf(&text[0])}, topics: list{3, 0}}
 	case "fault-option":
-		answer = result{isFault: 1, schemas: list{0, uint32(uintptr(unsafe.Pointer(&text[0])))}, topics: list{1, 2}}
+		answer = result{isFault: 1, schemas: list{0, addressOf(&text[0])}, topics: list{1, 2}}
 	case "fault":
-		answer = result{isFault: 1, schemas: list{uint32(wit.ErrorConflict), uint32(uintptr(unsafe.Pointer(&text[0])))},
+		answer = result{isFault: 1, schemas: list{uint32(wit.ErrorConflict), addressOf(&text[0])},
 			topics: list{1, 0}}
 	case "rows-outside":
-		answer.rows.ptr = 0xffff_fff8
+		answer.rows.ptr = outside
 	case "rows-unaligned":
 		answer.rows.ptr += 4
 	case "3gb":
 		answer.data.n = 3 << 30
 	case "rows-3gb":
-		answer.rows.n = 3 << 30 / 80
+		answer.rows.n = 3 << 30 / rowBytes
 	case "rows-wrap":
-		answer.rows.n = 1<<32/80 + 1
+		answer.rows.n = math.MaxUint32/rowBytes + 1 // the size in bytes overflows 32 bits
 	case "rows-overlap":
 		same := make([]byte, 1<<20)
 		many := make([]wit.Row, 100)
@@ -165,15 +172,15 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 			many[n].Value.Start = 0
 			many[n].Value.Size = 1 << 20
 		}
-		answer.data = list{uint32(uintptr(unsafe.Pointer(&same[0]))), 1 << 20}
-		answer.rows = list{uint32(uintptr(unsafe.Pointer(&many[0]))), 100}
+		answer.data = list{addressOf(&same[0]), 1 << 20}
+		answer.rows = list{addressOf(&many[0]), 100}
 	case "row-by-row":
 		returnOneRow()
 		row.RowIndex = 0
 		row.Value.Start = 0
 		row.Value.Size = 900
 		part := make([]byte, 900)
-		answer.data = list{uint32(uintptr(unsafe.Pointer(&part[0]))), 900}
+		answer.data = list{addressOf(&part[0]), 900}
 		answer.consumed = 1
 	case "topics-outside":
 		answer.topics = list{rows, 1 << 20}
@@ -191,13 +198,9 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		}
 		answer.topics = list{p, n}
 	case "topic-utf8":
-		answer.topics = list{uint32(uintptr(unsafe.Pointer(&answer.schemas))), 1}
-		answer.schemas = list{uint32(uintptr(unsafe.Pointer(&text[0]))), 0}
 		p := allocate(8)
-		b := (*[2]uint32)(unsafe.Pointer(uintptr(p)))
-		b[0] = uint32(uintptr(unsafe.Pointer(&text[0])))
-		b[1] = 3
-		answer.topics.ptr = p
+		*(*list)(unsafe.Pointer(uintptr(p))) = list{addressOf(&text[0]), 3}
+		answer.topics = list{p, 1}
 	case "faults-outside":
 		answer.faults = list{0xffff_ff00, 9}
 	case "consumed-none":
@@ -239,20 +242,20 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		returnOneRow()
 		row.RowIndex = rowsLen
 	case "order":
-		copy(view(rows, 4), []byte{2, 0, 0, 0})
+		(*wit.Row)(unsafe.Pointer(uintptr(rows))).RowIndex = 2 // higher than that of the next row
 	case "headers":
 		returnOneRow()
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: 0, Size: 2}
 	case "dynamic":
 		returnOneRow()
 		row.Value = wit.ValueSlice{Encoding: wit.Schemaless, Start: 0, Size: 2}
-		copy(view(data, 2), "\x0f\x0f")
+		copy(view(data, 2), "\x0f\x0f") // a struct that ends after the number of its schema
 	case "log-level":
 		log(9, data, 1)
 	case "log-outside":
 		log(0, data, 0xffff_0000)
 	case "log-binary":
-		log(2, uint32(uintptr(unsafe.Pointer(&text[0]))), 3)
+		log(2, addressOf(&text[0]), 3)
 	case "flood":
 		for range 1_000_000 {
 			log(2, data, 1)

@@ -15,8 +15,10 @@ var allocated [][]byte
 func realloc(old, oldSize, align, size uint32) uint32 {
 	b := make([]byte, size+8)
 	allocated = append(allocated, b)
-	return (uint32(uintptr(unsafe.Pointer(&b[0]))) + 7) &^ 7
+	return (addressOf(&b[0]) + 7) &^ 7 // aligned to 8
 }
+
+func addressOf[T any](p *T) uint32 { return uint32(uintptr(unsafe.Pointer(p))) }
 
 func at[T any](ptr uint32) T { return *(*T)(unsafe.Pointer(uintptr(ptr))) }
 
@@ -38,13 +40,13 @@ func wide(bytes, bytesLen, t, tLen, small, number uint32, long int64, flag, some
 	_ int64, texts, textsLen uint32, real float64) uint32 {
 	result = fmt.Sprintf("%s|%s|%d|%d|%d|%d|%d %s|%d|%d %s %s|%g", view(bytes, bytesLen), view(t, tLen), small, number,
 		long, flag, some, view(someText, someLen), none, textsLen, text(texts), text(texts+8), real)
-	answer = [13]uint32{0, uint32(uintptr(unsafe.Pointer(unsafe.StringData(result)))), uint32(len(result))}
-	return uint32(uintptr(unsafe.Pointer(&answer)))
+	answer = [13]uint32{0, addressOf(unsafe.StringData(result)), uint32(len(result))}
+	return addressOf(&answer)
 }
 
 //go:wasmexport cabi_post_culvert:connect/test@0.3.0#wide
 func post(p uint32) {
-	if p != uint32(uintptr(unsafe.Pointer(&answer))) {
+	if p != addressOf(&answer) {
 		panic("post-return of something else")
 	}
 	posted++
