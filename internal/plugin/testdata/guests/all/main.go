@@ -351,13 +351,19 @@ func unchanged(r wit.Row) wit.Row {
 	return r
 }
 
-// declare gives each row's value a schema of the guest, declared once per instance.
-func (c *changer) declare(out *wit.ApplyResult, rows []wit.Row) {
-	if !c.declared {
-		c.declared = true
-		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")},
-			{ID: otherSchema, Nodes: textNodes("other")}}
+// declareOnce declares the schemas of the guest, unless an earlier call of the instance has.
+func (c *changer) declareOnce(out *wit.ApplyResult) {
+	if c.declared {
+		return
 	}
+	c.declared = true
+	out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")},
+		{ID: otherSchema, Nodes: textNodes("other")}}
+}
+
+// declare gives each row's value a schema of the guest.
+func (c *changer) declare(out *wit.ApplyResult, rows []wit.Row) {
+	c.declareOnce(out)
 	for _, r := range rows {
 		r = unchanged(r)
 		r.Value = c.put(wit.WithSchema, textSchema, connectdata.AppendString(nil, "declared"))
@@ -373,17 +379,14 @@ func (c *changer) put(form wit.Encoding, schema uint32, b []byte) wit.ValueSlice
 
 // mention refers to schemas inside bytes: in headers, and in structs within dynamic values.
 func (c *changer) mention(out *wit.ApplyResult, rows []wit.Row) {
-	if !c.declared {
-		c.declared = true
-		out.Schemas = []wit.Schema{{ID: textSchema, Nodes: textNodes("mine")},
-			{ID: otherSchema, Nodes: textNodes("other")}}
-	}
+	c.declareOnce(out)
 	for _, r := range rows {
 		r = unchanged(r)
 		content := connectdata.AppendString(nil, "in")
 		structure := connectdata.AppendBytes(connectdata.AppendNumber([]byte{connectdata.TagStruct}, textSchema),
 			content)
-		r.Value = c.put(wit.Schemaless, 0, append(append([]byte{connectdata.TagArray, 4}, structure...), structure...))
+		value := connectdata.AppendNumber([]byte{connectdata.TagArray}, 2) // two items
+		r.Value = c.put(wit.Schemaless, 0, append(append(value, structure...), structure...))
 		r.Headers = c.put(wit.Raw, 0, connectdata.AppendHeaders(nil, []connectdata.Header{
 			{Name: "s", Encoding: wit.WithSchema, Schema: otherSchema, Value: content},
 			{Name: "d", Encoding: wit.Schemaless, Value: structure},
