@@ -21,7 +21,7 @@ type replayIndex struct {
 func newReplayIndex(running *runningReplay) *replayIndex {
 	index := &replayIndex{deadLetterIndex: newIndex(), rows: map[Position]task.RowSubset{}, texts: map[Position]bool{},
 		running: running}
-	index.limit = math.MaxInt
+	index.limit = math.MaxInt // running bounds the letters instead
 	return index
 }
 
@@ -49,7 +49,7 @@ func (r *replayIndex) update(partitions map[int32]*partitionReplay) {
 	for partition, p := range partitions {
 		states[partition] = p.state.clone()
 	}
-	r.deadLetterIndex.update(kafka.Positions{}, states)
+	r.deadLetterIndex.update(kafka.Positions{}, states) // no starts: the letters were just read, so they exist
 }
 
 // matching returns the newest letters of the originals that show and the filter of all letters select.
@@ -68,22 +68,23 @@ type attempt struct {
 	valueDigest     string         // of the other value that it may have written; "" means the letter's own value
 }
 
-// attempt derives the next attempt from the letters of an original. A letter is no longer in doubt if a later letter
-// has more replays: the replay of the former was rejected. A row of a source that was read several times is sent as it
-// failed after the last read, because later rows of its key may have been delivered in between.
-func (r *replayIndex) attempt(original originalID) (a attempt) {
+// nextAttempt derives the next attempt from the letters of an original, the last letter first. A letter is no longer in
+// doubt if a later letter has more replays: the replay of the former was rejected. A row of a source that was read
+// several times is sent as it failed after the last read, because later rows of its key may have been delivered in
+// between.
+func (r *replayIndex) nextAttempt(original originalID) (a attempt) {
 	isOfEarlierRead := false
 	for l := range r.lettersOf(original) {
 		state := r.states[l.partition]
 		a.replays = max(a.replays, int(l.replays)+1)
 		if digest, ok := state.inDoubt[l.offset]; ok && a.replays == int(l.replays)+1 {
 			a.inDoubt = true
-			a.valueDigest = max(a.valueDigest, digest)
+			a.valueDigest = max(a.valueDigest, digest) // any digest is greater than ""
 		}
 		if r.isSettled(l) || isOfEarlierRead {
 			continue
 		}
-		isOfEarlierRead = l.isRow && l.replays == 0
+		isOfEarlierRead = l.isRow && l.replays == 0 // so are the letters before this one
 		common, ok := a.rows.Intersect(r.rows[l.position()])
 		a.rows = common
 		a.isContradictory = a.isContradictory || !ok

@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-// UnknownCause is the identifier of all causes beyond [maxCauseTexts] together: letters of several faults, which can be
-// listed but not handled by it.
+// UnknownCause is the identifier of all causes beyond [maxCauseTexts] together. It selects letters of several faults,
+// so letters can be listed by it, but not replayed or discarded.
 const UnknownCause = "00000000"
 
 // CauseCount counts the open dead letters of one cause.
@@ -52,7 +52,7 @@ var closingMarks = map[rune]rune{'"': '"', '`': '`', '\'': '\'', '“': '”', '
 // because messages are cut.
 func CauseText(message string) string {
 	message, _, _ = strings.Cut(strings.TrimSpace(message), "\n")
-	message = message[:min(len(message), 8*shown.MaxLine)]
+	message = message[:min(len(message), 8*shown.MaxLine)] // bounds the work; the result is one line
 	var b strings.Builder
 	last := ' '                // the previous rune
 	unsearched := len(message) // length of the end of the message that was not searched for a number yet
@@ -100,8 +100,8 @@ func closingMark(text string, open, end rune) int {
 		case escaped:
 			escaped = false
 		case r == '\\':
-			escaped = open == end
-		case r == end && (i > 0 || open != end):
+			escaped = open == end // between brackets a backslash is like any other character
+		case r == end && (i > 0 || open != end): // not the opening quote itself
 			depth--
 			if depth == 0 || open == end {
 				return i + utf8.RuneLen(r)
@@ -114,6 +114,9 @@ func closingMark(text string, open, end rune) int {
 }
 
 func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
+
+// minHexDigits is the least length of an identifier with letters: abc1 and 5xx may be words of a message.
+const minHexDigits = 8
 
 // findNumber returns the size of the number, time or identifier of hexadecimal digits at the beginning. Zero means that
 // no number begins before next.
@@ -134,10 +137,10 @@ func findNumber(text string) (size, next int) {
 		}
 	}
 	switch {
-	case digits == 0 || isWordRune(following):
+	case digits == 0 || isWordRune(following): // following means that the digits begin a longer word
 		return 0, len(span)
-	case letters > 0 && digits+letters < 8:
-		return 0, lettersEnd
+	case letters > 0 && digits+letters < minHexDigits:
+		return 0, lettersEnd // what follows the letters may be a number
 	}
 	return len(word), len(word)
 }

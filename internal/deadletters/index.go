@@ -115,6 +115,7 @@ func newIndex() *deadLetterIndex {
 		texts: map[causeID]string{}, states: map[int32]replayState{}, from: kafka.Positions{}, limit: maxTrackedLetters}
 }
 
+// compareIndexed orders letters by the time of failure. Partition and offset only make the order unique.
 func compareIndexed(a, b indexedLetter) int {
 	return cmp.Or(cmp.Compare(a.failedAt, b.failedAt), cmp.Compare(a.partition, b.partition),
 		cmp.Compare(a.offset, b.offset))
@@ -141,7 +142,8 @@ func (d *deadLetterIndex) add(l *Letter) {
 	}
 }
 
-// dropOldest drops the oldest letters beyond nine tenths of the limit. They count as not read.
+// dropOldest drops the oldest letters beyond nine tenths of the limit, so that not each new letter makes it sort again.
+// They count as not read.
 func (d *deadLetterIndex) dropOldest() {
 	slices.SortFunc(d.letters, compareIndexed)
 	dropped := len(d.letters) - d.limit + d.limit/10
@@ -160,8 +162,8 @@ func (d *deadLetterIndex) update(starts kafka.Positions, states map[int32]replay
 		d.dropOldest()
 	}
 	isDeleted := func(l indexedLetter) bool { return l.offset < starts[l.partition] }
-	haveSameRanges := func(a, b replayState) bool { return slices.Equal(a.settled, b.settled) }
-	isSorted := slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareIndexed)
+	haveSameRanges := func(a, b replayState) bool { return slices.Equal(a.settled, b.settled) } // doubts change nothing
+	isSorted := slices.IsSortedFunc(d.letters[max(0, d.indexed-1):], compareIndexed)            // the new letters
 	if !isSorted || !maps.EqualFunc(states, d.states, haveSameRanges) || slices.ContainsFunc(d.letters, isDeleted) {
 		d.letters = slices.DeleteFunc(d.letters, isDeleted)
 		d.indexed = 0
@@ -213,6 +215,7 @@ func (d *deadLetterIndex) isNewer(l, preceding *indexedLetter) bool {
 	if isOpen != isPrecedingOpen {
 		return isOpen
 	}
+	// In another partition the letter failed later or at the same time, because the other precedes it.
 	return l.partition != preceding.partition || l.offset > preceding.offset
 }
 
@@ -284,9 +287,13 @@ func (d *deadLetterIndex) isSuperseded(original originalID) bool {
 // isComplete reports whether all letters that were not read or were dropped are settled.
 func (d *deadLetterIndex) isComplete() bool {
 	for partition, from := range d.from {
-		state := d.states[partition]
 		start := d.starts[partition]
-		if i, ok := state.find(start); start < from && (!ok || state.settled[i].last < from-1) {
+		if from <= start {
+			continue // all letters of the partition were read
+		}
+		state := d.states[partition]
+		i, ok := state.find(start)
+		if !ok || state.settled[i].last < from-1 { // one range must have all offsets before from
 			return false
 		}
 	}
@@ -298,7 +305,7 @@ func (d *deadLetterIndex) summary() *Summary {
 	s := &Summary{Causes: []CauseCount{}, More: !d.isComplete()}
 	indexes := map[causeID]int{} // in s.Causes
 	var open int64
-	for i := range slices.Backward(d.letters) {
+	for i := range slices.Backward(d.letters) { // so the first letter of a cause is its newest one
 		l := &d.letters[i]
 		if int(d.originals[l.original].newest) != i || d.isSettled(l) {
 			continue
@@ -322,7 +329,8 @@ func (d *deadLetterIndex) summary() *Summary {
 	return s
 }
 
-// selected yields the positions of the newest letters of the originals that [deadLetterIndex.selects] selects.
+// selected yields the positions of the newest letters of the originals that [deadLetterIndex.selects] selects, each
+// with true: [maps.Collect] makes a set of them.
 func (d *deadLetterIndex) selected(show string, filter *Filter) iter.Seq2[Position, bool] {
 	return func(yield func(Position, bool) bool) {
 		for _, o := range d.originals {
@@ -338,7 +346,8 @@ func (d *deadLetterIndex) selected(show string, filter *Filter) iter.Seq2[Positi
 // its newest attempt may follow them. Otherwise no filter up to the time of a list would select a row that is refused
 // in every period.
 func (d *deadLetterIndex) selects(l *indexedLetter, show string, filter *Filter) bool {
-	if show != ShowAll && (show == ShowOpen) == d.isSettled(l) {
+	isOpen := !d.isSettled(l)
+	if show != ShowAll && isOpen != (show == ShowOpen) {
 		return false
 	}
 	isOfCause := filter.Cause == ""

@@ -101,7 +101,7 @@ func TestReplayIndexFindsOpenLetters(t *testing.T) {
 			}
 		}
 		assert.Equal(t, test.want, found, name+": the letter to send")
-		attempt := index.attempt(letters[0].recordID().original())
+		attempt := index.nextAttempt(letters[0].recordID().original())
 		assert.Equal(t, []any{test.attempt.replays, test.attempt.inDoubt}, []any{attempt.replays, attempt.inDoubt},
 			name+": replays, in doubt")
 	}
@@ -292,7 +292,7 @@ func TestReplayIndexIntersectsRows(t *testing.T) {
 		deadLetter.Record.Offset = int64(i)
 		require.NoError(t, index.add(deadLetter, &Filter{}))
 		index.update(nil)
-		attempt := index.attempt(deadLetter.recordID().original())
+		attempt := index.nextAttempt(deadLetter.recordID().original())
 		assert.Equal(t, letter.want, attempt.rows.String(), fmt.Sprintf("after letter %d", i))
 		assert.Equal(t, letter.wantContradiction, attempt.isContradictory, fmt.Sprintf("after letter %d", i))
 	}
@@ -313,7 +313,7 @@ func TestReplayIndexIntersectsRows(t *testing.T) {
 		row.Record.Offset = int64(i)
 		require.NoError(t, index.add(row, &Filter{}))
 		index.update(nil)
-		attempt := index.attempt(row.recordID().original())
+		attempt := index.nextAttempt(row.recordID().original())
 		assert.Equal(t, letter.want, attempt.rows.String(), fmt.Sprintf("of a source, after letter %d", i))
 	}
 }

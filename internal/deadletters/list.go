@@ -136,9 +136,12 @@ func (d *deadLetterIndex) page(topic string, query Query) (page Page, err error)
 	after := ""
 	for i := end - 1; i >= 0; i-- {
 		oldest := &d.letters[i]
+		if oldest.older >= 0 {
+			continue // it is not the oldest letter of its original
+		}
 		l := d.newest(oldest.original)
 		isOther := query.Only != nil && onlyOriginal != l.original
-		if oldest.older >= 0 || isOther || !d.selects(l, query.Show, &query.Filter) {
+		if isOther || !d.selects(l, query.Show, &query.Filter) {
 			continue
 		}
 		if len(page.listed) == limit {

@@ -40,7 +40,7 @@ func newSinkNewerRecords(kafkaConfig kafka.Config, running *runningReplay, isOpe
 // newSourceNewerRecords returns the newerRecords for the letters of a source. Records of open transactions count,
 // because a running task may commit them.
 func newSourceNewerRecords(kafkaConfig kafka.Config, running *runningReplay) newerRecords {
-	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig
+	kafkaConfig.Consumer.ClientConfig = kafkaConfig.Producer.ClientConfig // a source has settings of producers only
 	kafkaConfig.Consumer.ReadUncommitted = true
 	scan := &topicScan{kafka: kafkaConfig, running: running, topics: map[string]*scannedTopic{}}
 	return newerRecords{scan, &timeComparison{scan: scan, records: map[Position][]rowRecord{},
@@ -122,11 +122,11 @@ func (s *topicScan) readTopic(ctx context.Context, name string, topic *scannedTo
 		}
 	}
 	options := kafka.ReadOptions{From: topic.positions, To: to, Uncommitted: uncommitted}
-	read, err := s.clients.Reader.Read(ctx, name, options, func(record *kgo.Record) error {
+	next, err := s.clients.Reader.Read(ctx, name, options, func(record *kgo.Record) error {
 		add(record)
 		return nil
 	})
-	maps.Copy(topic.positions, read)
+	maps.Copy(topic.positions, next)
 	return err
 }
 

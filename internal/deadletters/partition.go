@@ -47,7 +47,7 @@ func (p *partitionReplay) load(ctx context.Context) error {
 		return err
 	}
 	p.storedJSON = string(offset.AppendJSON(nil, stored))
-	if !p.request.IncludeReplayed || !p.request.Filter.IsZero() {
+	if !p.request.IncludeReplayed || !p.request.Filter.IsZero() { // else all letters are sent, whatever is stored
 		if p.state, err = parseReplayState(stored); err != nil {
 			return fmt.Errorf("stored replay state of topic %s, partition %d: %w", p.request.Topic, p.partition, err)
 		}
@@ -89,9 +89,10 @@ func (p *partitionReplay) nextBatch(ctx context.Context) (letters []*Letter, err
 	err = readLetters(ctx, p.reader, p.request.Topic, p.pending, func(r *kgo.Record) error {
 		l := Parse(r, p.queues.o.Worker.Redact)
 		record := recordPosition{topic: l.Topic, partition: l.Partition, offset: l.Offset}
-		// If the topic was created again, one task cannot write both.
-		isOtherRecord := p.sender.Sink != nil && records[record]
-		if isOtherRecord || len(letters) == batchRecords || bytes >= batchBytes {
+		// Two originals with one position are of a topic that was created again. A sink tells the records of a batch
+		// apart by their positions, so the second one is in the next batch.
+		isRepeated := p.sender.Sink != nil && records[record]
+		if isRepeated || len(letters) == batchRecords || bytes >= batchBytes {
 			next = l.position()
 			return kafka.ErrStop
 		}

@@ -134,7 +134,7 @@ func (q *Queues) ReplayConnector(ctx context.Context, connector string, r Reques
 	}
 	bytes := int64(replayBytes)
 	if r.isDiscard {
-		bytes = 0
+		bytes = 0 // it sends no batch
 	}
 	if r.running, err = q.replays.begin(connector, bytes); err != nil {
 		return result, err
@@ -149,7 +149,9 @@ func (q *Queues) ReplayConnector(ctx context.Context, connector string, r Reques
 	if err != nil || result.Rejected == 0 || r.DryRun || len(named) != 1 {
 		return result, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // the first read of a large topic takes minutes
+	// The only selected letter was rejected: find the letter that it became. Without the timeout, the first read of a
+	// large topic would take minutes.
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	for selected := range named {
 		newest := func(l ListedLetter) error {

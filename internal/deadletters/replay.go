@@ -52,7 +52,7 @@ func (c *connectorReplay) run(ctx context.Context) (err error) {
 		if c.name == "" {
 			reason = "without the headers of errors.deadletterqueue.context.headers.enable"
 		}
-		c.index.update(nil)
+		c.index.update(nil) // without states all letters are open
 		c.selectLetters()
 		c.markFound()
 		if len(c.selected) > 0 {
@@ -132,7 +132,9 @@ func (c *connectorReplay) load(ctx context.Context) error {
 		p.pending = append(p.pending, position)
 	}
 	c.request.running.selected.Store(int64(len(c.selected)))
-	if !c.request.isLocated { // the index has all letters of the connector
+	// The index has all letters of the connector, so offsets of other letters can be settled, too: fewer ranges are
+	// stored.
+	if !c.request.isLocated {
 		open := map[int32][]int64{}
 		for i := range c.index.letters {
 			if l := &c.index.letters[i]; !c.index.isSettled(l) {
@@ -141,8 +143,7 @@ func (c *connectorReplay) load(ctx context.Context) error {
 		}
 		for partition, p := range c.partitions {
 			slices.Sort(open[partition])
-			// All letters before the end are settled or do not exist, except the open ones.
-			p.state.settled = nil
+			p.state.settled = nil // replaced by all offsets before the end except those of open letters
 			next := int64(0)
 			for _, pos := range append(open[partition], p.end()) {
 				if pos > next {
@@ -234,7 +235,7 @@ func (c *connectorReplay) replay(ctx context.Context) (err error) {
 	} else {
 		c.newer = newSourceNewerRecords(c.task.Kafka, c.request.running)
 	}
-	defer func() { c.newer.clients.Close() }()
+	defer func() { c.newer.clients.Close() }() // a function, because clients are opened later, or stay nil
 	if !isSink {
 		for _, partition := range slices.Sorted(maps.Keys(c.partitions)) {
 			p := c.partitions[partition]
@@ -300,17 +301,17 @@ func (c *connectorReplay) loadTopics() error {
 // sent only to topics of the connector.
 func (c *connectorReplay) skipReason(l *Letter) string {
 	isSink := c.sender.Sink != nil
-	attempt := c.attempt(l)
+	next := c.nextAttempt(l)
 	switch {
 	case l.Stage == "":
 		return "that another program has written in an unknown format"
 	case l.UnreadableHeader != "":
 		return "with the header " + l.UnreadableHeader + ", whose format this version does not know"
-	case attempt.isContradictory:
+	case next.isContradictory:
 		return "of records whose dead letters contradict each other about their number of rows"
 	case isSink && (l.Partition < 0 || l.Offset < 0):
 		return "without the position of their record"
-	case attempt.valueDigest != "" && attempt.valueDigest != c.request.valueDigest():
+	case next.valueDigest != "" && next.valueDigest != c.request.valueDigest():
 		return keptOtherValue
 	case isSink && l.Record.Key == nil && c.newer.isSuperseded(l):
 		return "of records without a key, whose topic has later records that may be of the same entity and would be " +
@@ -327,18 +328,18 @@ func (c *connectorReplay) skipReason(l *Letter) string {
 	return ""
 }
 
-// attempt returns the next attempt of the original of a letter.
-func (c *connectorReplay) attempt(l *Letter) attempt {
-	return c.index.attempt(l.recordID().original())
+// nextAttempt returns the next attempt of the original of a letter.
+func (c *connectorReplay) nextAttempt(l *Letter) attempt {
+	return c.index.nextAttempt(l.recordID().original())
 }
 
 // replayed returns a letter in the form in which it is sent now.
 func (c *connectorReplay) replayed(l *Letter) task.DeadLetter {
-	attempt := c.attempt(l)
+	next := c.nextAttempt(l)
 	replayed := l.forReplay()
-	replayed.Rows = attempt.rows
-	replayed.Replays = attempt.replays
-	replayed.InDoubt = attempt.inDoubt
+	replayed.Rows = next.rows
+	replayed.Replays = next.replays
+	replayed.InDoubt = next.inDoubt
 	return replayed
 }
 

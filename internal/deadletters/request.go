@@ -80,7 +80,7 @@ func checkValue(stored []byte, value string) error {
 	switch {
 	case err == nil && !isDocument([]byte(value)) && strings.TrimSpace(value) != "null":
 		return fmt.Errorf("%w, found another value", ErrNotJSON)
-	case !ok:
+	case !ok: // err is nil, or not about the syntax
 		return err
 	}
 	prefix := value[:max(syntax.Offset-1, 0)]
@@ -95,7 +95,7 @@ func (r *Request) valueDigest() string {
 		return ""
 	}
 	sum := sha256.Sum256([]byte(*r.Value))
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:16]) // half of the sum is enough to identify a value
 }
 
 // isDocument reports whether a value is a JSON object or array.

@@ -83,7 +83,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	for _, l := range letters {
 		replay.Letters = append(replay.Letters, p.replayed(l))
 	}
-	if p.request.Value != nil && !p.request.DryRun {
+	if p.request.Value != nil && !p.request.DryRun { // then there is only one letter
 		if isWritten, err := p.checkStoredValue(ctx, options, letters, &replay.Letters[0]); err != nil || isWritten {
 			return err
 		}
@@ -92,7 +92,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 	// Older letters in doubt settle with the letter that is sent, which is then in doubt in their place.
 	for i, l := range letters {
 		if _, ok := initialState.inDoubt[l.Record.Offset]; replay.Letters[i].InDoubt && !ok {
-			initialState.setInDoubt(l.Record.Offset, p.attempt(l).valueDigest)
+			initialState.setInDoubt(l.Record.Offset, p.nextAttempt(l).valueDigest)
 		}
 	}
 	if len(initialState.inDoubt) > len(p.state.inDoubt) {
@@ -134,7 +134,7 @@ func (p *partitionReplay) deliver(ctx context.Context, options sink.Options, let
 func (p *partitionReplay) checkStoredValue(ctx context.Context, options sink.Options, letters []*Letter,
 	replayed *task.DeadLetter) (isWritten bool, err error) {
 	l := letters[0]
-	if !replayed.InDoubt || p.attempt(l).valueDigest != "" { // the sink itself checks the value that was sent
+	if !replayed.InDoubt || p.nextAttempt(l).valueDigest != "" { // the sink itself checks the value that was sent
 		return false, nil
 	}
 	stored := p.replayed(l)

@@ -21,7 +21,7 @@ func (p *partitionReplay) watchRows(ctx context.Context) error {
 	dry.request.running = new(runningReplay)
 	dry.result = &Result{Kept: map[string]int{}}
 	dry.rejections = newRejections(p.rejections.redact, dry.result)
-	dry.newer = newSourceNewerRecords(p.task.Kafka, nil)
+	dry.newer = newSourceNewerRecords(p.task.Kafka, nil) // watches no topic, so it finds nothing
 	dry.partitions = map[int32]*partitionReplay{}
 	for partition, other := range p.partitions {
 		trial := *other

@@ -44,12 +44,15 @@ func readStates(ctx context.Context, reader *kafka.Reader, worker map[string]str
 			return nil
 		}
 		for _, field := range key {
-			isKey := field.Name == "partition" && field.Value.Integer != nil
-			if isKey && offset.Identity(key) == offset.Identity(stateKey(topic, int32(*field.Value.Integer))) {
+			if field.Name != "partition" || field.Value.Integer == nil {
+				continue
+			}
+			partition := int32(*field.Value.Integer)
+			if offset.Identity(key) == offset.Identity(stateKey(topic, partition)) { // not of another topic
 				if newest[connector] == nil {
 					newest[connector] = map[int32]*kgo.Record{}
 				}
-				newest[connector][int32(*field.Value.Integer)] = r
+				newest[connector][partition] = r
 			}
 		}
 		return nil
@@ -214,7 +217,7 @@ func (r *replayState) markSettled(first, last int64) {
 	if first > last {
 		return
 	}
-	if last-first < int64(len(r.inDoubt)) {
+	if last-first < int64(len(r.inDoubt)) { // iterate over the smaller set
 		for pos := first; pos <= last; pos++ {
 			delete(r.inDoubt, pos)
 		}
@@ -266,7 +269,7 @@ func (r *replayState) fields() []wit.OffsetEntry {
 		fields = append(fields, wit.StringEntry(fieldValues, strings.Join(values, ",")))
 	}
 	if isBitmap {
-		bitmap := make([]byte, (r.end()-1-next)/8+1)
+		bitmap := make([]byte, (r.end()-1-next)/8+1) // up to the byte of the last settled offset
 		for _, span := range ranges {
 			for pos := span.first - next; pos <= span.last-next; pos++ {
 				bitmap[pos/8] |= 1 << (pos % 8)
@@ -298,7 +301,7 @@ func (r *replayState) addBitmap(text string) error {
 	}
 	isSet := func(pos int) bool { return pos < 8*len(bitmap) && bitmap[pos/8]>>(pos%8)&1 == 1 }
 	first := 0
-	for pos := range 8*len(bitmap) + 1 {
+	for pos := range 8 * len(bitmap) {
 		switch {
 		case !isSet(pos):
 			first = pos + 1
@@ -329,6 +332,7 @@ func parseReplayState(stored []wit.OffsetEntry) (r replayState, err error) {
 }
 
 func (r *replayState) parse(fields []wit.OffsetEntry) (err error) {
+	// fieldNext is parsed first, because the other ranges follow it.
 	if i := slices.IndexFunc(fields, func(f wit.OffsetEntry) bool { return f.Name == fieldNext }); i > 0 {
 		fields = slices.Concat(fields[i:i+1], fields[:i], fields[i+1:])
 	}

@@ -45,10 +45,10 @@ func (t *timeComparison) add(r *kgo.Record) {
 		return
 	}
 	order, ok := t.sent[record.content]
-	if !ok {
+	if !ok { // not sent by this replay: after all rows of its time
 		order = rowOrder{millis: r.Timestamp.Add(clockTolerance).UnixMilli(), index: math.MaxInt64}
 	}
-	if order.compare(newest.order) >= 0 {
+	if order.compare(newest.order) >= 0 { // of equal ones the last in the topic counts
 		t.newest[record.key] = newestRow{content: record.content, order: order}
 	}
 }
@@ -62,7 +62,7 @@ func (t *timeComparison) markSent(l *Letter) {
 
 func (t *timeComparison) isSuperseded(l *Letter) bool {
 	order := orderOf(l)
-	contents := map[recordID]recordID{} // the last contents of each key
+	contents := map[recordID]recordID{} // by key, of the last of the letter's records, which overwrites the others
 	for _, record := range t.records[l.position()] {
 		contents[record.key] = record.content
 	}
@@ -108,7 +108,7 @@ func orderOf(l *Letter) rowOrder {
 }
 
 func newRowRecord(topic string, key, value []byte) rowRecord {
-	const row, tombstone = -1, -2 // in place of a partition
+	const row, tombstone = -1, -2 // in place of a partition, because an ID does not distinguish nil from an empty value
 	kind := int32(row)
 	if value == nil {
 		kind = tombstone

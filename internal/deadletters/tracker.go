@@ -260,7 +260,7 @@ func (q *Queues) refresh(ctx context.Context, entry *trackedTopic, offsets kafka
 		q.readStates(ctx, entry.name, c, offsets)
 		isExceeded = c.exceeds(offsets) || isExceeded
 	}
-	if isExceeded {
+	if isExceeded { // another refresh or a replay came first, or the topic was created again
 		current, ok := clients.Admin.Ranges(ctx, entry.name)[entry.name]
 		if !ok {
 			q.setBackoff(ctx, entry, true)
@@ -414,7 +414,7 @@ func (q *Queues) withIndex(ctx context.Context, connector, topic string,
 	}
 	offsets, ok := ranges[topic]
 	if !ok {
-		_, err := clients.Admin.EndOffsets(ctx, false, topic)
+		_, err := clients.Admin.EndOffsets(ctx, false, topic) // loadRanges does not say why
 		return cmp.Or(err, fmt.Errorf("topic %s cannot be read at the moment", topic))
 	}
 	if err := entry.lock.Lock(ctx); err != nil {
@@ -453,7 +453,7 @@ func (q *Queues) locate(ctx context.Context, r *Request) {
 		if !c.index.isComplete() {
 			return nil
 		}
-		if r.Filter.Positions == nil { // in place of what the index knows
+		if r.Filter.Positions == nil { // keep what the index selects, and Error, because it has no texts of letters
 			r.Filter = Filter{Connector: r.Filter.Connector, Error: r.Filter.Error,
 				Positions: maps.Collect(c.index.selected(show, &r.Filter))}
 		}

@@ -243,7 +243,7 @@ func (w *Writer) failedComponent(failure *task.Failure) (settingName, class stri
 	info = w.Module()
 	switch failure.Stage {
 	case task.StageKeyConverter, task.StageValueConverter, task.StageHeaderConverter:
-		settingName = strings.ReplaceAll(string(failure.Stage), " ", ".")
+		settingName = strings.ReplaceAll(string(failure.Stage), " ", ".") // the stage "key converter" is of key.converter
 		class, _ = w.Config.Converter(settingName)
 		if converter, err := resolved.ConverterOf(settingName, class); err == nil { // as when it was created
 			class = converter.Class
