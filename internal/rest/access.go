@@ -59,13 +59,13 @@ func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 			return
 		}
 		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" { // no preflight request
 			next.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("Access-Control-Allow-Methods", strings.Join(methods, ","))
 		w.Header().Set("Access-Control-Allow-Headers", "X-Requested-With,Content-Type,Accept,Origin,Authorization")
-		w.Header().Set("Access-Control-Max-Age", "1800")
+		w.Header().Set("Access-Control-Max-Age", "1800") // seconds
 		w.WriteHeader(http.StatusOK)
 	})
 }
@@ -76,7 +76,7 @@ func isFromOrigin(origins []string, r *http.Request) bool {
 }
 
 type header struct {
-	action string
+	action string // set, add, setDate or addDate
 	name   string
 	value  string
 }
@@ -143,7 +143,7 @@ func addHeaders(next http.Handler, headers []header) http.Handler {
 				delay, _ := time.ParseDuration(h.value + "ms") // parseHeaders has checked it
 				value = time.Now().Add(delay).UTC().Format(http.TimeFormat)
 			}
-			if strings.HasPrefix(h.action, "set") {
+			if strings.HasPrefix(h.action, "set") { // also setDate
 				w.Header().Set(h.name, value)
 			} else {
 				w.Header().Add(h.name, value)

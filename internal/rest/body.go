@@ -100,7 +100,7 @@ const NullValue = "Null value can not be supplied as the configuration value."
 // UnmarshalJSON accepts numbers and booleans as text.
 func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil || members == nil {
+	if err := json.Unmarshal(data, &members); err != nil || members == nil { // null leaves Settings nil
 		return err
 	}
 	c.Settings = make(map[string]string, len(members))
@@ -109,7 +109,7 @@ func (c *ConfigRequest) UnmarshalJSON(data []byte) error {
 		switch value[0] {
 		case '{', '[':
 			return fmt.Errorf("%s: expected text, a number or a boolean, found an object or a list", key)
-		case 'n':
+		case 'n': // null
 			c.Null = append(c.Null, key)
 		case '"':
 			var text string

@@ -57,7 +57,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 	}
 	defer answer.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(answer.Body, c.MaxBytes+1))
-	switch dst, ok := into.(*string); {
+	switch plain, ok := into.(*string); {
 	case err != nil:
 		return nil, err
 	case int64(len(data)) > c.MaxBytes:
@@ -68,7 +68,7 @@ func (c *Client) Call(ctx context.Context, route string, header http.Header, bod
 		message := cmp.Or(failed.Message, method+" "+target+": "+answer.Status)
 		return answer.Header, &Refusal{Status: answer.StatusCode, Message: message}
 	case ok:
-		*dst = string(data)
+		*plain = string(data)
 	case into != nil && len(data) > 0:
 		if err := secret.UnmarshalJSON(data, into); err != nil {
 			return nil, fmt.Errorf("%s %s: expected a worker's answer in JSON: %w", method, target, err)

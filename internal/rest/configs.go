@@ -69,7 +69,7 @@ func (t *plainText) UnmarshalJSON(data []byte) error {
 	switch data[0] {
 	case '{', '[':
 		return errors.New("expected text, found an object or a list")
-	case 'n':
+	case 'n': // null
 		*t = ""
 		return nil
 	case '"':

@@ -27,7 +27,7 @@ func (l *ConnectorLetters) mergeLetters(other ConnectorLetters) {
 	}
 }
 
-// DeadLetterCause counts the open dead letters of one cause among the newest 10,000.
+// DeadLetterCause counts the open dead letters of one cause.
 type DeadLetterCause struct {
 	ID     string `json:"id"`
 	Text   string `json:"text"` // a message without its quoted, bracketed and numeric parts

@@ -74,8 +74,8 @@ var listOrders = map[string]func(l *ConnectorSummary) float64{
 	"activity": func(l *ConnectorSummary) float64 { return latestFirst(l.LastActive) },
 }
 
-// urgency returns the place of a state in a list. A running connector has that of an idle one, so that a short read
-// does not move it; a load does.
+// urgency returns the place of a state in a list. A running connector has the place of an idle one, so that a short
+// read does not move it. A longer read, which has a state of its own (loading), does.
 func urgency(state connect.Condition) float64 {
 	if state == connect.ConditionRunning {
 		state = connect.ConditionIdle
@@ -199,7 +199,7 @@ func (req *request) listConnectors() {
 	} else {
 		for i := range page.Connectors {
 			c := &page.Connectors[i]
-			c.Activity.Add(herder.Hour(c.Name))
+			c.Activity.Add(herder.Hour(c.Name)) // of this worker; the reports of others have theirs
 		}
 	}
 	page.Silent = group.silent
@@ -295,7 +295,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool,
 			summary.Workers = append(summary.Workers, component.WorkerID)
 		}
 		if group.byWorker[component.WorkerID][c.Name].State != "" && !component.Local {
-			continue
+			continue // its worker's report is merged below
 		}
 		if !ownOnly {
 			component = group.refine(component)
@@ -315,7 +315,7 @@ func summarize(c *connect.Summary, group *listAnswers, ownOnly bool,
 	}
 	slices.Sort(summary.Workers)
 	if summary.Rows != nil {
-		rounded := math.Round(10**summary.Rows) / 10
+		rounded := math.Round(*summary.Rows*10) / 10
 		summary.Rows = &rounded
 	}
 	if summary.State == connect.ConditionFailed && summary.Failed > 0 && summary.Failed < summary.Tasks {
@@ -337,13 +337,15 @@ func newConnectorState(name string, component *connect.ComponentStatus) Connecto
 // merge adds another part of the connector: the state with the least precedence wins. Of equal states the earlier one
 // counts, but the later one if idle, since all parts must be idle. A cause is kept if the winning part has no cause.
 func (c *ConnectorSummary) merge(other ConnectorSummary) {
-	order := -1
+	order := -1 // the first part wins over none
 	if c.State != "" {
 		order = cmp.Compare(other.State.Precedence(), c.State.Precedence())
 	}
-	if order == 0 && other.Since != nil &&
-		(c.Since == nil || other.Since.Before(*c.Since) != (c.State == connect.ConditionIdle)) {
-		order = -1
+	if order == 0 && other.Since != nil {
+		wantsLater := c.State == connect.ConditionIdle
+		if c.Since == nil || other.Since.Before(*c.Since) != wantsLater {
+			order = -1
+		}
 	}
 	if order < 0 {
 		c.State = other.State

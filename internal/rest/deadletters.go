@@ -426,7 +426,7 @@ func (req *request) answerReplay(replay deadletters.Request) {
 		result := NewReplayResult(outcome, replay.DryRun, req.worker.Redact)
 		req.answer(http.StatusOK, struct {
 			ReplayResult
-			Passes int `json:"passes"`
+			Passes int `json:"passes"` // replaces WouldPass, which leaves out zero
 		}{ReplayResult: result, Passes: result.WouldPass})
 	default:
 		req.logWith("sent", outcome.Sent, "delivered", outcome.Delivered, "refused", outcome.Rejected)

@@ -31,7 +31,8 @@ type workerAnswer struct {
 	err     error
 }
 
-// needsFanOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries.
+// needsFanOut reports whether the leader has to query all workers of the group. It adds ?own=true to these queries. Of
+// GET /connectors only the metrics (?expand=motion) need that: each worker knows the rest.
 func (req *request) needsFanOut() bool {
 	return !req.queryBool("own") && (req.route.path != "/connectors" ||
 		slices.Contains(req.queryValues("expand"), "motion"))
@@ -110,8 +111,9 @@ func (req *request) queryWorker(ctx context.Context, to, query string, result *w
 	return nil
 }
 
+// groupMetrics has what the leader needs to complete the metrics of its own tasks.
 type groupMetrics struct {
-	tasks map[connect.TaskID][]connect.TaskMetrics
+	tasks map[connect.TaskID][]connect.TaskMetrics // of other workers; two may report a task that moves
 	// components has the states of connectors (task -1) and tasks in the list of connectors.
 	components map[connect.TaskID]connect.ComponentStatus
 	// silent has the errors of workers that did not respond, by ID; missingReason explains missing metrics of a task.
@@ -142,7 +144,7 @@ func (req *request) groupMetrics() (*groupMetrics, error) {
 			continue
 		}
 		byConnector := map[string]struct{ Motion connect.Metrics }{}
-		if name := req.name(); name == "" {
+		if name := req.name(); name == "" { // GET /connectors
 			_ = json.Unmarshal(answer.body, &byConnector) // metrics of another type are ignored
 		} else {
 			progress := byConnector[name]
@@ -186,8 +188,10 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		owner := task.WorkerID
 		why, ok := m.silent[owner]
 		task.Error = cmp.Or(why, m.missingReason)
-		for _, t := range slices.Concat(ownTasks, m.tasks[id]) { // two workers report a task that moves
-			if t.Task == id.Task && (t.WorkerID == owner || (task.Error != "" && !ok)) {
+		for _, t := range slices.Concat(ownTasks, m.tasks[id]) {
+			// The owner's metrics win. Those of another worker are better than none, unless the owner is silent.
+			isBetter := t.WorkerID == owner || (task.Error != "" && !ok)
+			if t.Task == id.Task && isBetter {
 				task = t
 			}
 		}

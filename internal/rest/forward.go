@@ -22,11 +22,12 @@ import (
 	"github.com/culvert-project/culvert/internal/shown"
 )
 
-type target uint8
+// targetKind specifies which worker answers a route.
+type targetKind uint8
 
 const (
 	// local is any worker: the answer is in topics that each worker reads, or is about the worker itself.
-	local target = iota
+	local targetKind = iota
 	// leader is the only worker that writes connectors, tasks and offsets.
 	leader
 	// owner runs the task in the path, or else the connector.
@@ -43,8 +44,11 @@ const (
 	namedWorker
 )
 
-var targetStatuses = map[target][]int{leader: {409, 500, 503}, owner: {409, 500, 503}, restartTarget: {409, 500, 503},
-	firstTaskOwner: {409, 500, 503}, fanOut: {409, 500, 503}, namedWorker: {404, 409, 500, 503}}
+// targetStatuses has the error statuses of requests whose target is unknown or does not answer, for the OpenAPI
+// document.
+var targetStatuses = map[targetKind][]int{leader: {409, 500, 503}, owner: {409, 500, 503},
+	restartTarget: {409, 500, 503}, firstTaskOwner: {409, 500, 503}, fanOut: {409, 500, 503},
+	namedWorker: {404, 409, 500, 503}}
 
 // Texts of Kafka Connect (HerderRequestHandler, DistributedHerder), by which clients recognize that they can retry.
 // Before the first two the request waits for a leader, as in Kafka Connect.
@@ -114,7 +118,7 @@ func (req *request) targetURL() (to string, err error) {
 		return "", err
 	}
 	switch hops := req.queryValues("forward"); {
-	case hops != nil && !strings.EqualFold(hops[0], "true"):
+	case hops != nil && !strings.EqualFold(hops[0], "true"): // this was the last hop, see forwardQuery
 		return "", errHops
 	case !worker.isKnown:
 		return "", cmp.Or(membership.Blocked, error(errNoLeader))

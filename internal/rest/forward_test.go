@@ -289,7 +289,7 @@ func TestAdvertisedHostIsAllowed(t *testing.T) {
 // is expected, the request is rejected after a timeout.
 func TestEachRouteIsHandledByItsWorker(t *testing.T) {
 	group := newTrio(t)
-	paths := map[target][]string{
+	paths := map[targetKind][]string{
 		local:          {"0"},
 		leader:         {"0", "1:true"},
 		owner:          {"0", "1:true", "2:false"},

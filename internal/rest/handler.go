@@ -32,7 +32,7 @@ func (c common) handler(has func(path string) bool) http.Handler {
 	handle("/", func(req *request) { req.frameworkError(http.StatusNotFound) })
 	pattern := func(path string) string {
 		if path == "/" {
-			return "/{$}"
+			return "/{$}" // because / matches all paths
 		}
 		return path
 	}

@@ -29,23 +29,23 @@ func checkHost(next http.Handler, o *Options, guard *hostGuard) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		acceptedOn, _ := r.Context().Value(listenerKey{}).(net.Listener)
-		if isHealthCheck(r) || (!isLoopback(acceptedOn) && (len(names) == 0 || isScrape(r))) ||
-			isOwnHost(r.Host, names) || o.advertises(r.Host) {
-			if err := origins.Check(r); err != nil && (isPage(r) || !isFromOrigin(o.Origins, r) ||
-				!slices.Contains(o.Methods, r.Method)) {
-				writeError(w, http.StatusForbidden,
-					"The request comes from a page of another origin: pages in a browser may not change this worker")
-				return
-			}
-			if !isLoopback(acceptedOn) && len(names) == 0 {
-				r = guard.restrict(r)
-			}
-			next.ServeHTTP(w, r)
+		needsOwnHost := isLoopback(acceptedOn) || (len(names) > 0 && !isScrape(r))
+		if needsOwnHost && !isHealthCheck(r) && !isOwnHost(r.Host, names) && !o.advertises(r.Host) {
+			writeError(w, http.StatusForbidden,
+				"Host is not a name of this worker: expected localhost, an address of the loopback interface, or "+
+					"a name of rest.allowed.hosts")
 			return
 		}
-		writeError(w, http.StatusForbidden,
-			"Host is not a name of this worker: expected localhost, an address of the loopback interface, or a name "+
-				"of rest.allowed.hosts")
+		isAllowedOrigin := !isPage(r) && isFromOrigin(o.Origins, r) && slices.Contains(o.Methods, r.Method)
+		if origins.Check(r) != nil && !isAllowedOrigin {
+			writeError(w, http.StatusForbidden,
+				"The request comes from a page of another origin: pages in a browser may not change this worker")
+			return
+		}
+		if !isLoopback(acceptedOn) && len(names) == 0 {
+			r = guard.restrict(r)
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

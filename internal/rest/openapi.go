@@ -176,6 +176,7 @@ func object(t reflect.Type, schemas map[string]any) map[string]any {
 			continue
 		}
 		properties[name] = schemaOf(field.Type, schemas)
+		// A field of an embedded pointer is missing if the pointer is nil.
 		isAlwaysSet := len(field.Index) == 1 || t.Field(field.Index[0]).Type.Kind() != reflect.Pointer
 		if isAlwaysSet && !strings.Contains(options, "omit") {
 			required = append(required, name)

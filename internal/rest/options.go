@@ -67,7 +67,7 @@ func (o *Options) Advertised(urls []string) string {
 	if host == "" {
 		host, _ = os.Hostname()
 	}
-	return scheme + "://" + net.JoinHostPort(host, cmp.Or(port, "8083"))
+	return scheme + "://" + net.JoinHostPort(host, cmp.Or(port, "8083")) // the default port of listeners
 }
 
 func invalid(name, value, why string) error {

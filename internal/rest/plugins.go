@@ -52,7 +52,7 @@ func (req *request) swap() {
 	if !req.readJSON(&body) {
 		return
 	}
-	req.choose(cmp.Or(body.Hash, "none"))
+	req.choose(cmp.Or(body.Hash, "none")) // no version has this hash, but "" would choose the previous one
 }
 
 // choose switches to the plugin version with a hash; "" means the previous version.

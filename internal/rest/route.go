@@ -12,7 +12,7 @@ import (
 type route struct {
 	method  string
 	path    string
-	target  target
+	target  targetKind
 	serve   func(*request) // nil if only OPTIONS lists the route
 	summary string
 	operation
@@ -58,7 +58,7 @@ func allowedMethods() map[string]string {
 		r := &routes[i]
 		switch pathMethods := methods[r.path]; {
 		case r.mediaType != "":
-			methods[r.path] = pathMethods
+			methods[r.path] = pathMethods // an entry without methods: OPTIONS is not allowed
 		case r.method == http.MethodGet:
 			methods[r.path] = append(pathMethods, r.method, http.MethodHead)
 		default:

@@ -187,12 +187,13 @@ func (s *Server) Serve(w Worker) {
 	shared := common{worker: w, bodies: &s.bodies, held: &s.held, validations: make(chan struct{}, maxValidations),
 		masked: s.options.Masked, records: s.options.Records, requiresLogon: s.users != nil,
 		cluster: s.options.cluster(), seen: &s.seen, workerClient: s.workerClient}
-	chain := func(next http.Handler) http.Handler {
+	chain := func(next http.Handler) http.Handler { // the last of these handlers sees a request first
 		next = rejectChanges(logChanges(next, s.log, s.users != nil), s.options.ReadOnly)
 		next = requireUser(s.withPages(next, shared), s.users)
 		return addHeaders(checkHost(allowOrigins(next, s.options.Origins, s.options.Methods), &s.options, guard),
 			s.headers)
 	}
+	// Calls of other workers are signed: the restrictions of users do not apply.
 	callShared := common{worker: w, bodies: &s.bodies, held: &s.held, cluster: s.options.cluster()}
 	main := chain(shared.handler(func(path string) bool { return !s.options.SeparateAdmin || !isAdmin(path) }))
 	admin := chain(shared.handler(func(path string) bool { return path == "/" || isAdmin(path) }))

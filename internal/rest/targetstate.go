@@ -134,7 +134,7 @@ func (req *request) resetTopics() {
 		return
 	}
 	err := parts.Herder.ResetTopics(req.name())
-	if errors.Is(err, connect.ErrUnknownConnector) {
+	if errors.Is(err, connect.ErrUnknownConnector) { // see topics
 		err = nil
 	}
 	req.finish(http.StatusAccepted, err)

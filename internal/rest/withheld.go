@@ -79,14 +79,14 @@ func withholdValue(v reflect.Value, message string) reflect.Value {
 		}
 	case reflect.Struct:
 		for field, value := range v.Fields() {
-			target := changed.FieldByIndex(field.Index)
+			changedField := changed.FieldByIndex(field.Index)
 			switch _, quotes := field.Tag.Lookup(quotesTag); {
 			case !field.IsExported():
 				// it is not encoded
 			case !quotes:
-				target.Set(withholdValue(value, message))
+				changedField.Set(withholdValue(value, message))
 			case value.String() != "":
-				target.SetString(message)
+				changedField.SetString(message)
 			}
 		}
 	}

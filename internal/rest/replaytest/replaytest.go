@@ -196,7 +196,7 @@ func (w *Worker) request(s *Step) (string, error) {
 	}
 	if s.Sent["Transfer-Encoding"] == "chunked" {
 		var b bytes.Buffer
-		for chunk := range slices.Chunk(body, 7) {
+		for chunk := range slices.Chunk(body, 7) { // small, so that there are several
 			fmt.Fprintf(&b, "%x\r\n%s\r\n", len(chunk), chunk)
 		}
 		b.WriteString("0\r\n\r\n")
