@@ -118,6 +118,8 @@ func (c *Connector) InitialTarget() string {
 
 const classKey = "connector.class"
 
+// isConnector reports whether a file has the settings of a connector rather than of a worker. Some may be missing or
+// misspelt.
 func isConnector(entries []Entry) bool {
 	has := func(keys ...string) bool {
 		return slices.ContainsFunc(entries, func(entry Entry) bool { return slices.Contains(keys, entry.Key) })
@@ -125,11 +127,18 @@ func isConnector(entries []Entry) bool {
 	if has(classKey) {
 		return true
 	}
+	if has("bootstrap.servers") {
+		return false
+	}
 	_, misspelt := misspelledClass(entries)
-	return !has("bootstrap.servers") && (misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms") ||
-		(len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting)))
+	return misspelt || has("name", "tasks.max", "topics", "topics.regex", "transforms") ||
+		(len(entries) > 0 && !slices.ContainsFunc(entries, isWorkerSetting))
 }
 
+// typingErrors is the largest [setting.Distance] between a misspelt key and the setting that it means.
+const typingErrors = 2
+
+// isWorkerSetting reports whether a key is, or may be a misspelt, setting of workers only.
 func isWorkerSetting(entry Entry) bool {
 	if _, ok := common.Find(entry.Key); ok || HasPrefix(entry.Key, connectorPrefixes) {
 		return false
@@ -138,12 +147,13 @@ func isWorkerSetting(entry Entry) bool {
 		return true
 	}
 	near := workerDeclarations().Nearest(entry.Key)
-	return near != "" && setting.Distance(near, entry.Key) <= 2
+	return near != "" && setting.Distance(near, entry.Key) <= typingErrors
 }
 
 var connectorPrefixes = []string{"key.converter.", "value.converter.", "header.converter.", "producer.override.",
 	"consumer.override.", "admin.override.", "transforms.", "predicates."}
 
+// misspelledClass returns the first entry whose key resembles connector.class.
 func misspelledClass(entries []Entry) (Entry, bool) {
 	declarations := Declare(declared(classKey, wit.KindString, "", ""))
 	i := slices.IndexFunc(entries, func(entry Entry) bool { return declarations.Nearest(entry.Key) != "" })

@@ -168,6 +168,7 @@ func CommonTable(kind wit.ComponentKind) *Declarations {
 // MaxSinkTasks is the largest number of tasks of a sink. Each is a Kafka client, even without a partition.
 const MaxSinkTasks = 1000
 
+// Widths of the fields in which tools show settings (ConfigDef.Width).
 const (
 	shortField uint8 = iota + 1
 	mediumField
@@ -178,6 +179,7 @@ func formPosition(group string, order int32, width uint8, label string) []wit.Ru
 	return []wit.Rule{setting.InGroup(group), {Order: &order}, {Width: &width}, setting.Display(label)}
 }
 
+// commonSetting is declared with an importance and a position in forms.
 func commonSetting(name string, kind wit.SettingKind, value string, importance wit.Importance, position []wit.Rule,
 	doc string, rules ...wit.Rule) wit.ConfigKey {
 	s := declared(name, kind, value, doc, append(position, rules...)...)

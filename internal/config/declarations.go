@@ -13,6 +13,7 @@ type Declarations = setting.Table
 // Declare returns the Declarations of settings in order.
 func Declare(specs ...wit.ConfigKey) *Declarations { return setting.NewTable(specs...) }
 
+// declared declares a setting. value is its default; "" means that it has none.
 func declared(name string, kind wit.SettingKind, value, doc string, rules ...wit.Rule) wit.ConfigKey {
 	s := wit.ConfigKey{Name: name, Kind: kind, Importance: wit.Low, Documentation: doc, Rules: rules}
 	if value != "" {

@@ -39,6 +39,7 @@ func readJSON(file string, data []byte) ([]Entry, Problems) {
 	return entries, append(r.problems, problems...)
 }
 
+// nestedMembers are members that are no settings: Raw describes the value, an object, a list or null.
 type nestedMembers []Entry
 
 func (m nestedMembers) problems() Problems {
@@ -178,8 +179,12 @@ func (r *jsonReader) members(onNested func(Entry, json.Delim) error) error {
 	return err
 }
 
+// skip reads the rest of a nested value, given as in members.
 func (r *jsonReader) skip(opened json.Delim) error {
-	for depth := min(int(opened), 1); depth > 0; {
+	if opened == 0 {
+		return nil
+	}
+	for depth := 1; depth > 0; {
 		t, err := r.dec.Token()
 		if err != nil {
 			return err
@@ -234,7 +239,7 @@ func YAMLProblem(file, prefix string, data []byte, err error) Problem {
 			p.Text = message
 		}
 	}
-	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok {
+	if name, ok := strings.CutPrefix(p.Text, "unknown anchor '"); ok { // an error without a line
 		name, _, _ = strings.Cut(name, "'")
 		alias := regexp.MustCompile(`[\s\[{,]\*` + regexp.QuoteMeta(name) + `(?:[\s,\]}]|$)`)
 		if match := alias.FindIndex(data); match != nil {
@@ -255,6 +260,7 @@ func YAMLSettings(file string, n *yaml.Node) ([]Entry, Problems) {
 	return entries, append(r.problems, twice...)
 }
 
+// restForm returns the mapping config and the settings around it if a document has REST's form. If not, config is nil.
 func restForm(n *yaml.Node) (config, outer *yaml.Node) {
 	if n.Kind != yaml.MappingNode {
 		return nil, nil

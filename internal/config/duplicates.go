@@ -13,6 +13,7 @@ func MergeLayers(layers ...[]Entry) []Entry {
 	return entries
 }
 
+// dropDuplicates returns the last entry of each key, with a problem for each entry that repeats a key.
 func dropDuplicates(entries []Entry) ([]Entry, Problems) {
 	first := make(map[string]int, len(entries))
 	set := make(map[string]Entry, len(entries)) // the last one with a value

@@ -33,7 +33,7 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 		for i := 0; i < len(lines); {
 			joined, used := joinLines(lines[i:])
 			logical := logicalLine{line: i + 1, isSetting: joined != ""}
-			size := 0
+			size := 0 // of the natural lines, with the line breaks between them
 			for _, line := range lines[i : i+used] {
 				size += len(logical.newline) + len(line)
 				logical.newline = remaining[size:min(size+1, len(remaining))]
@@ -60,6 +60,7 @@ func logicalLines(text string) iter.Seq[logicalLine] {
 	}
 }
 
+// propertyHead matches a line up to its value. It does not match a line without = and :.
 var propertyHead = regexp.MustCompile(`^[ \t\f]*(?:[^\\=: \t\f\r\n]|\\[^\r\n])+[ \t\f]*[=:][ \t\f]*`)
 
 func (l logicalLine) withValue(value string) string {
@@ -167,9 +168,9 @@ func rawOf(entries []Entry) map[string]string {
 // MaskedText replaces clear passwords in a text of properties, also in comments, by [Mask]. References stay.
 func MaskedText(text string, password func(key string) bool) string {
 	var b strings.Builder
-	masked := newMasker(text, password)
+	mask := newMasker(text, password)
 	for l := range logicalLines(text) {
-		b.WriteString(masked(l) + l.newline)
+		b.WriteString(mask(l) + l.newline)
 	}
 	return b.String()
 }
@@ -179,6 +180,7 @@ func IsReference(value string) bool { return wholeReference.MatchString(value) }
 
 var wholeReference = regexp.MustCompile(`^\s*` + reference.String() + `\s*$`)
 
+// newMasker returns a function that returns a line of the text without passwords, which comments may repeat.
 func newMasker(text string, password func(key string) bool) func(logicalLine) string {
 	isClear := func(key, value string) bool { return value != "" && password(key) && !IsReference(value) }
 	var redactor secret.Redactor
@@ -194,8 +196,9 @@ func newMasker(text string, password func(key string) bool) func(logicalLine) st
 		case l.isSetting:
 			return l.raw
 		}
+		// A comment: the text after the name of a password may be an earlier value of it.
 		const between = "#!=:\\\r\n" + propertyBlanks
-		for remaining := strings.TrimLeft(l.raw, between); remaining != ""; { // after the name of a password
+		for remaining := strings.TrimLeft(l.raw, between); remaining != ""; {
 			name := remaining
 			after := ""
 			if end := strings.IndexAny(remaining, between); end >= 0 {
@@ -229,8 +232,9 @@ func escape(text string, key bool) string {
 			b = append(b, '\\', 'f')
 		case r == 0 || r == '\ufeff': // not allowed in text; a byte order mark at the start
 			b = append(b, []rune(fmt.Sprintf(`\u%04x`, r))...)
-		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '),
-			i == 0 && key && r == '{':
+		case r == '\\', key && (r == ':' || r == '=' || r == ' '), i == 0 && (r == '#' || r == '!' || r == ' '):
+			b = append(b, '\\', r)
+		case i == 0 && key && r == '{': // else the text would be JSON, see isJSON
 			b = append(b, '\\', r)
 		default:
 			b = append(b, r)

@@ -43,7 +43,7 @@ type scanState struct {
 	files          map[string]*watchedFile // the files of connectors, by path
 	identity       fs.FileInfo             // of the folder
 	scanned        bool                    // at least once
-	graceScans     int                     // remaining scans before a missing file counts as deleted
+	graceScans     int                     // scans that a file of a replaced folder may miss; otherwise zero
 	workerStamp    string                  // of the worker's file when it was checked
 	workerProblems Problems
 }
@@ -87,7 +87,7 @@ func (s *FolderStore) Ready() bool { return s.ready.Load() }
 // IsStale reports whether something has changed after a snapshot, so that another one follows.
 func (s *FolderStore) IsStale(snapshot Snapshot) bool {
 	s.mu.Lock()
-	snapshot.Revision -= s.revision
+	snapshot.Revision -= s.revision // the rest is the revision of Stored, see snapshot
 	s.mu.Unlock()
 	if s.locations.Stored == nil {
 		return snapshot.Revision != 0

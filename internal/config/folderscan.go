@@ -173,7 +173,7 @@ func (s *FolderStore) scan() (different, unstable bool) {
 		file := s.state.files[changed[i]]
 		isLoaded := file.setLoaded(connector)
 		if !isLoaded && !s.state.scanned {
-			file.loaded = connector // the next scan loads it again
+			file.loaded = connector // else it would count as deleted; the next scan loads it again
 		}
 		different = different || (isLoaded && s.state.scanned)
 		unstable = unstable || !isLoaded
@@ -263,6 +263,7 @@ func (f *watchedFile) setLoaded(connector *Connector) bool {
 	return true
 }
 
+// checkWorkerFile returns a warning for each setting of the worker's file that has changed since the worker read it.
 func (s *FolderStore) checkWorkerFile(path string) Problems {
 	if path == "" || path != s.worker.File {
 		return nil

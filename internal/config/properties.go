@@ -48,28 +48,30 @@ func naturalLines(s string) []string {
 
 const propertyBlanks = " \t\f"
 
-func joinLines(lines []string) (string, int) {
-	nothing := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
-	first := strings.TrimLeft(lines[0], propertyBlanks)
-	if nothing(first) {
+// joinLines returns the first logical line, without the backslashes that join its natural lines and without their
+// blanks, and the number of these lines. A comment or blank line is "".
+func joinLines(lines []string) (joined string, used int) {
+	isSkipped := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
+	line := strings.TrimLeft(lines[0], propertyBlanks)
+	if isSkipped(line) {
 		return "", 1
 	}
 	var b strings.Builder
-	line := first
-	for used := 1; ; used++ {
-		body, more := isContinued(line)
+	for used = 1; ; used++ {
+		body, isContinued := cutBackslash(line)
 		b.WriteString(body)
-		if !more || used == len(lines) {
+		if !isContinued || used == len(lines) {
 			return b.String(), used
 		}
 		line = strings.TrimLeft(lines[used], propertyBlanks)
-		if b.Len() == 0 && nothing(line) {
+		if b.Len() == 0 && isSkipped(line) { // as in Java, after lines with nothing but a backslash
 			return "", used + 1
 		}
 	}
 }
 
-func isContinued(line string) (string, bool) {
+// cutBackslash removes the backslash that joins the next line, which an even number of backslashes does not do.
+func cutBackslash(line string) (body string, ok bool) {
 	if n := len(line) - len(strings.TrimRight(line, `\`)); n%2 == 0 {
 		return line, false
 	}

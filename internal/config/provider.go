@@ -43,17 +43,16 @@ func (p *Providers) redactProblems(problems Problems) Problems {
 	return problems
 }
 
+// names lists the providers in a message, at least file, dir and env. A nil p, as in checks without a worker, has none.
 func (p *Providers) names() string {
-	var names []string
-	if p != nil {
-		names = slices.Sorted(maps.Keys(p.byName))
+	if p == nil {
+		return "no others"
 	}
-	if len(names) < 2 {
-		return strings.Join(append(names, "no others"), ", ")
-	}
+	names := slices.Sorted(maps.Keys(p.byName))
 	return strings.Join(names[:len(names)-1], ", ") + " and " + names[len(names)-1]
 }
 
+// provider is a config provider that a reference names.
 type provider struct {
 	kind       *providerKind
 	openToREST bool
@@ -200,6 +199,8 @@ func environmentProvider(allowed *regexp.Regexp) provider {
 	}}
 }
 
+// allowedPath returns the path to read, or an error if it is not below one of the allowed folders after symbolic links
+// are followed. No folders allow any path.
 func allowedPath(allowed []string, path string) (real string, err error) {
 	if len(allowed) == 0 {
 		return path, nil
@@ -221,6 +222,8 @@ func allowedPath(allowed []string, path string) (real string, err error) {
 	return "", fmt.Errorf("%s is outside allowed.paths", path)
 }
 
+// reference matches ${PROVIDER:PATH:KEY} and ${PROVIDER:KEY}, as in Kafka. Group 1 is the provider, 3 the path (or ""),
+// and 4 the key.
 var reference = regexp.MustCompile(`\$\{([^}]*?):(([^}]*?):)?([^}]*?)\}`)
 
 // resolveAll resolves the references of one configuration.
@@ -252,19 +255,20 @@ func secretValues(value string) []string {
 	return []string{value}
 }
 
+// closedHint explains why a reference from REST is rejected, with lines of the worker's file that would allow only it.
 func (p *Providers) closedHint(source provider, name, path, key string) string {
-	limit := path
+	allowed := path // of directoryKind
 	switch source.kind {
 	case environmentKind:
-		limit = regexp.QuoteMeta(key)
+		allowed = regexp.QuoteMeta(key)
 	case fileKind:
-		limit = filepath.Dir(path)
+		allowed = filepath.Dir(path)
 	}
 	prefix := "config.providers." + name + "."
 	return fmt.Sprintf("a configuration received by REST, or in config.storage.topic, may use only config providers "+
 		"that the worker's file declares. These lines declare this one, limited by the last line: %s %s %s",
 		"config.providers="+strings.Join(append(slices.Clone(p.declared), name), ","),
-		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+limit)
+		prefix+"class="+source.kind.class, prefix+source.kind.limit+"="+allowed)
 }
 
 // Resolve resolves the references again, because the secret in a file may have changed.

@@ -19,8 +19,9 @@ func (e Entry) IsUnresolved() bool { return e.Value.IsSecret() && e.Value.Reveal
 func (c *Connector) UnresolvedKeys(workerKeys ...string) []string {
 	names := unresolvedKeys(c.Entries)
 	for _, name := range workerKeys {
-		if !slices.ContainsFunc(c.Entries,
-			func(entry Entry) bool { return strings.HasPrefix(name+".", entry.Key+".") }) {
+		// key.converter also overrides the worker's key.converter.basic.auth.user.info.
+		overrides := func(entry Entry) bool { return strings.HasPrefix(name+".", entry.Key+".") }
+		if !slices.ContainsFunc(c.Entries, overrides) {
 			names = append(names, name)
 		}
 	}

@@ -55,6 +55,7 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 }
 
 func newWorker(doc *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
+	// The values as written. Entries of the environment and of flags are added by Load, those of the file precede them.
 	environ, links := withoutServiceLinks(environ)
 	merged := layers{Koanf: koanf.New(noDelimiter)}
 	err := errors.Join(merged.Load(defaults(doc.path), nil), merged.Load(rawbytes.Provider(data), doc),
@@ -62,15 +63,16 @@ func newWorker(doc *document, data []byte, environ []string, flags map[string]st
 	merged.entries = slices.Concat(doc.entries, merged.entries)
 	telemetry, warnings := telemetryEntries(environ, merged.entries)
 	merged.entries = slices.Concat(telemetry, merged.entries)
+	// The resolved values.
 	providers, problems := newProviders(merged.entries)
 	resolved, resolveProblems := providers.resolveAll(merged.entries)
 	problems = slices.Concat(problems, warnings, links, resolveProblems)
 	problems = append(problems, emptiedProtections(resolved, problems)...)
 	merged.entries = MergeLayers(resolved)
-	overrides := slices.DeleteFunc(slices.Clone(merged.entries),
-		func(entry Entry) bool {
-			return !entry.Value.IsSecret() && !strings.HasPrefix(entry.File, fromTelemetry)
-		})
+	// Only resolved references, and the variables of OpenTelemetry, differ from what koanf has.
+	overrides := slices.DeleteFunc(slices.Clone(merged.entries), func(entry Entry) bool {
+		return !entry.Value.IsSecret() && !strings.HasPrefix(entry.File, fromTelemetry)
+	})
 	if err = errors.Join(err, merged.Load(confmap.Provider(valuesByKey(overrides), noDelimiter), nil)); err != nil {
 		problems = append(problems, Problem{File: doc.path, Text: err.Error()})
 	}
@@ -118,14 +120,14 @@ func (w *Worker) check() Problems {
 				}
 			}
 		case strings.HasPrefix(entry.Key, "offset.storage.") && setting.Distance(declarations.Nearest(entry.Key),
-			entry.Key) > 2: // a setting of the topic
+			entry.Key) > typingErrors: // a setting of the topic
 		case isPluginSetting(entry.Key): // package plugin checks it
 		case HasPrefix(entry.Key, passThroughPrefixes), slices.Contains(clientSettings, entry.Key):
 			if w.Providers.HasUnknownProvider(entry) && w.isSecret(entry.Key) {
 				problems = append(problems, w.Providers.UnknownProvider(entry, true))
 			}
 		case strings.HasPrefix(entry.File, fromEnvironment) && setting.Distance(declarations.Nearest(entry.Key),
-			entry.Key) > 2: // a variable of something else
+			entry.Key) > typingErrors: // a variable of something else
 		case IsConnectorSetting(entry.Key):
 			problems = append(problems, entry.Warning(
 				"has no effect: a setting of connectors, which belongs in a connector's file"))

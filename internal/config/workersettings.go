@@ -230,6 +230,7 @@ func withoutEffectSetting(name string, kind wit.SettingKind, reason string) wit.
 	return declared(name, kind, "", withoutEffect+reason+".")
 }
 
+// exactlyOnceSettings are groupSettings that have an effect without a group, too, if exactly-once is enabled.
 var exactlyOnceSettings = []string{"group.id", "config.storage.topic", "config.storage.replication.factor"}
 
 func (w *Worker) noEffect(spec *wit.ConfigKey) string {
