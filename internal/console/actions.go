@@ -233,7 +233,8 @@ func (pr *pageRequest) act() (any, error) {
 	}
 	isTrial := pr.formValues.Get("dry") != ""
 	if pr.formValues.Get("matching") != "" && pr.formValues.Get("sure") == "" && !isTrial {
-		form := maps.Clone(pr.formValues) // of the question before an action for all letters that match
+		// Ask before an action for all letters that match. The form of the question repeats the action.
+		form := maps.Clone(pr.formValues)
 		form.Del("letter")
 		selected := selection(form)
 		form.Set("since", selected.Since)

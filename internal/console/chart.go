@@ -145,6 +145,7 @@ type tick struct {
 
 type chartRow struct{ Time, First, Second string }
 
+// chartPlot is the place of the lines in the SVG of connector.html (560×150). Labels are left of it and below it.
 var chartPlot = box{left: 44, top: 10, width: 516, height: 120}
 
 const (

@@ -177,7 +177,7 @@ func (c *console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		// The names of vendor files have versions.
 		if r.URL.RawQuery == c.version || strings.HasPrefix(name, "assets/vendor/") {
-			h.Set("Cache-Control", "private, max-age=31536000, immutable")
+			h.Set("Cache-Control", "private, max-age=31536000, immutable") // a year
 		}
 		http.ServeContent(w, r, name, time.Time{}, bytes.NewReader(data))
 		return
@@ -308,7 +308,7 @@ func (c *console) answerPage(w http.ResponseWriter, pr *pageRequest, name string
 		frame.Poll = "?" + pr.query.Encode()
 	}
 	frame.Counts = <-counts
-	if p, ok := data.(overviewPage); ok && p.Search == "" {
+	if p, ok := data.(overviewPage); ok && p.Search == "" { // readCounts has not read them
 		frame.Counts.Letters = p.LettersOpen
 	}
 	c.answerFrame(w, pr, frame, status)

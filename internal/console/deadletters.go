@@ -37,7 +37,7 @@ const lettersRoute = "GET /culvert/connectors/{name}/deadletters"
 
 func (pr *pageRequest) deadLetters() (any, error) {
 	p := deadLettersPage{Name: pr.query.Get("name"), Filter: filterOf(pr.query), After: pr.query.Get("after"),
-		Loaded: time.Now().UTC().Add(time.Second).Format(time.RFC3339)} // without the fraction
+		Loaded: time.Now().UTC().Add(time.Second).Format(time.RFC3339)} // rounded up: the format has no fraction
 	var err error
 	p.Head, err = pr.head(p.Name, "letters")
 	switch {
@@ -57,7 +57,7 @@ func (pr *pageRequest) deadLetters() (any, error) {
 	}
 	err = pr.get(lettersRoute+"?"+selected.Encode(), &p.DeadLetterList, p.Name)
 	if isRefused(err, 400) || isRefused(err, 404) || isRefused(err, 500) {
-		p.EmptyReason = err.Error()
+		p.EmptyReason = err.Error() // the page still has its head and its filter
 		return p, nil
 	}
 	position := pr.query.Get("letter")
@@ -175,9 +175,9 @@ func (pr *pageRequest) editLetter(form url.Values) error {
 	}
 	rawJSON := strings.ReplaceAll(form.Get("value"), "\r\n", "\n")
 	switch *stored.Record.Value {
-	case rawJSON:
+	case rawJSON: // the text was not edited
 		form.Set("value", value)
-	case value:
+	case value: // no field was edited
 		form.Set("value", rawJSON)
 	default:
 		return newRefusal(http.StatusBadRequest, "Fields and the raw JSON were both edited: change only one of them")

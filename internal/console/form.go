@@ -46,7 +46,11 @@ type logonResult struct {
 	Unanswered string // why it is unknown whether it accepts the user
 }
 
-const fieldPrefix = "f."
+// Prefixes of a setting's name in the form.
+const (
+	fieldPrefix  = "f." // of the field with the value
+	secretPrefix = "s." // of a hidden field that marks the value as a secret
+)
 
 func (pr *pageRequest) form() (any, error) {
 	if pr.query.Has("name") {
@@ -184,7 +188,7 @@ func (pr *pageRequest) applyFields(text, base string) (edited string, typed map[
 			continue
 		}
 		value := values[0]
-		isSecret := pr.formValues.Get("s."+key) != ""
+		isSecret := pr.formValues.Get(secretPrefix+key) != ""
 		switch previous := baseSettings[key]; {
 		case isSecret && value == "" && !config.IsReference(previous):
 			// the stored secret is kept

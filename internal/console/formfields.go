@@ -48,11 +48,11 @@ var (
 		"unknown.settings", "task.auto.restart", "exactly.once", "transaction.", "offsets.", "on.delete", "tracing."}
 )
 
-func stepOf(setting, group string) int {
+func stepOf(name, group string) int {
 	switch {
-	case setting == "name", slices.Contains(serviceGroups, group):
+	case name == "name", slices.Contains(serviceGroups, group):
 		return serviceStep
-	case slices.ContainsFunc(kafkaPrefixes, func(prefix string) bool { return strings.HasPrefix(setting, prefix) }):
+	case slices.ContainsFunc(kafkaPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }):
 		return kafkaStep
 	}
 	return setsStep
@@ -102,6 +102,7 @@ func (f *formField) setChoices() {
 	case slices.Equal(values, setting.BoolValues):
 		values = []string{"0", "1"} // as the documentation has them
 	}
+	// Without the default, which the page offers as the choice that sets nothing.
 	f.Choices = slices.DeleteFunc(slices.Clone(values), func(value string) bool {
 		return value == "" || (f.Definition.DefaultValue != nil && value == *f.Definition.DefaultValue)
 	})
@@ -115,22 +116,10 @@ func formSteps(v check.Validation, settings map[string]string, revealed int) []f
 	steps := []formStep{{ID: "service", Title: "Service"}, {ID: "sets", Title: "Sets"}, {ID: "kafka", Title: "Kafka"}}
 	for _, validated := range v.Configs {
 		definition := validated.Definition
-		f := formField{Validated: validated}
-		f.Text, f.IsSet = settings[definition.Name]
+		f := newFormField(validated, settings)
 		if !f.IsSet && !validated.Value.Visible {
 			continue
 		}
-		if (definition.Type == "PASSWORD" && !config.IsReference(f.Text)) || f.Text == config.Mask {
-			f.Secret = true
-			f.Text = ""
-		}
-		i := slices.IndexFunc(f.Value.Errors, func(e string) bool { return strings.HasPrefix(e, check.LogonNotTried) })
-		if i >= 0 {
-			f.Note = f.Value.Errors[i]
-			f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
-		}
-		f.Value.RecommendedValues = proposals(validated.Value.RecommendedValues, f.Text)
-		f.setChoices()
 		group := "Other settings"
 		if definition.Group != nil && *definition.Group != "" {
 			group = *definition.Group
@@ -147,18 +136,8 @@ func formSteps(v check.Validation, settings map[string]string, revealed int) []f
 			steps[setsStep].Groups[i].findSet()
 		}
 	}
-	order := func(g formGroup) int {
-		i := slices.Index(v.Groups, g.Name)
-		switch {
-		case slices.ContainsFunc(g.Fields, isSetName): // before all others
-			return i - len(v.Groups)
-		case i < 0: // after all others
-			return len(v.Groups)
-		}
-		return i
-	}
 	for i := range steps {
-		slices.SortStableFunc(steps[i].Groups, func(a, b formGroup) int { return cmp.Compare(order(a), order(b)) })
+		sortGroups(steps[i].Groups, v.Groups)
 	}
 	for i := range steps[setsStep].Groups {
 		g := &steps[setsStep].Groups[i]
@@ -167,12 +146,45 @@ func formSteps(v check.Validation, settings map[string]string, revealed int) []f
 	return steps
 }
 
+// newFormField returns the field of a setting, with its value in settings.
+func newFormField(validated check.Validated, settings map[string]string) formField {
+	f := formField{Validated: validated}
+	f.Text, f.IsSet = settings[validated.Definition.Name]
+	if (validated.Definition.Type == "PASSWORD" && !config.IsReference(f.Text)) || f.Text == config.Mask {
+		f.Secret = true
+		f.Text = ""
+	}
+	i := slices.IndexFunc(f.Value.Errors, func(e string) bool { return strings.HasPrefix(e, check.LogonNotTried) })
+	if i >= 0 {
+		f.Note = f.Value.Errors[i]
+		f.Value.Errors = slices.Delete(slices.Clone(f.Value.Errors), i, i+1)
+	}
+	f.Value.RecommendedValues = proposals(validated.Value.RecommendedValues, f.Text)
+	f.setChoices()
+	return f
+}
+
+// sortGroups sorts groups as they are declared: entity sets before all others, undeclared groups after them.
+func sortGroups(groups []formGroup, declared []string) {
+	order := func(g formGroup) int {
+		i := slices.Index(declared, g.Name)
+		switch {
+		case slices.ContainsFunc(g.Fields, isSetName):
+			return i - len(declared)
+		case i < 0:
+			return len(declared)
+		}
+		return i
+	}
+	slices.SortStableFunc(groups, func(a, b formGroup) int { return cmp.Compare(order(a), order(b)) })
+}
+
 // isUsed reports whether the setting must be seen: it is set, or has an error.
 func (f formField) isUsed() bool { return f.IsSet || len(f.Value.Errors) > 0 }
 
 func isSetName(f formField) bool { return strings.HasSuffix(f.Definition.Name, ".entityset") }
 
-// findSet sets the settings that the command peek needs, if the group has them.
+// findSet sets Service, Set and SetName from the fields of the group, if it is the group of an entity set.
 func (g *formGroup) findSet() {
 	for _, f := range g.Fields {
 		switch {

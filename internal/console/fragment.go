@@ -81,7 +81,7 @@ type rendered struct {
 
 func digest(text []byte) string {
 	hash := sha256.Sum256(text)
-	return base64.RawURLEncoding.EncodeToString(hash[:9])
+	return base64.RawURLEncoding.EncodeToString(hash[:9]) // 12 characters
 }
 
 const (
@@ -135,16 +135,16 @@ type encodedAnswer struct {
 // renders it while others wait.
 func (c *pageCache) answer(key pageInputs, known string, render func() rendered) encodedAnswer {
 	p := c.page(key)
-	encoded, bytes := p.answer(known, render)
+	encoded, size := p.answer(known, render)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	p.bytes = bytes + len(key.encodedQuery) + len(key.Base)
+	p.bytes = size + len(key.encodedQuery) + len(key.Base)
 	c.limit()
 	return encoded
 }
 
 // answer is [pageCache.answer] for one page. It also returns the page's size in bytes.
-func (p *cachedPage) answer(known string, render func() rendered) (encoded encodedAnswer, bytes int) {
+func (p *cachedPage) answer(known string, render func() rendered) (encoded encodedAnswer, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if start := time.Now(); !start.Before(p.expiresAt) {
@@ -175,22 +175,22 @@ func (p *cachedPage) answer(known string, render func() rendered) (encoded encod
 }
 
 // size returns approximately how many bytes of memory the page needs.
-func (p *cachedPage) size() (bytes int) {
+func (p *cachedPage) size() (size int) {
 	const entryBytes = 100 // of a map entry with its hash
 	for _, fragment := range p.content.fragments {
-		bytes += len(fragment.HTML)
+		size += len(fragment.HTML)
 	}
 	for versions, encoded := range p.answers {
-		bytes += len(versions) + cap(encoded.plain) + cap(encoded.compressed)
+		size += len(versions) + cap(encoded.plain) + cap(encoded.compressed)
 	}
 	for _, outlines := range p.outlines {
 		for _, o := range outlines {
 			for id := range o.rows {
-				bytes += len(id) + entryBytes
+				size += len(id) + entryBytes
 			}
 		}
 	}
-	return bytes
+	return size
 }
 
 func (p *cachedPage) storeOutlines() {
@@ -281,18 +281,18 @@ func (c *pageCache) dropUnused() {
 // limit drops the pages that were not viewed for the longest time until the others are within the bounds. The next poll
 // of their viewers adds them again. c.mu is held.
 func (c *pageCache) limit() {
-	bytes := 0
+	total := 0
 	for _, p := range c.pages {
-		bytes += p.bytes
+		total += p.bytes
 	}
-	for bytes > maxCacheBytes || len(c.pages) > maxCachedPages {
-		var oldest pageInputs
+	for total > maxCacheBytes || len(c.pages) > maxCachedPages {
+		var oldest pageInputs // at first no page's key
 		for key, p := range c.pages {
 			if other := c.pages[oldest]; other == nil || p.usedAt.Before(other.usedAt) {
 				oldest = key
 			}
 		}
-		bytes -= c.pages[oldest].bytes
+		total -= c.pages[oldest].bytes
 		delete(c.pages, oldest)
 	}
 }

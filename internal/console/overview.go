@@ -77,7 +77,7 @@ func (pr *pageRequest) overview() (any, error) {
 	page.Former = group.Former
 	if groupErr != nil {
 		page.GroupError = groupErr.Error()
-		page.Connectors = page.Connectors[:min(len(page.Connectors), perPage)]
+		page.Connectors = page.Connectors[:min(len(page.Connectors), perPage)] // ?own=true ignores the limit
 	}
 	link := func(state, sort, after string) string {
 		return "./" + query("state", state, "search", page.Search, "sort", sort, "after", after)

@@ -179,7 +179,7 @@ func (pr *pageRequest) runTool(p *recordsPage) (any, error) {
 func settingsOf(text string) (settings map[string]string, problem string) {
 	entries, problems := config.Read("text.properties", []byte(text))
 	if err := problems.Err(); err != nil {
-		return nil, strings.ReplaceAll(err.Error(), "text.properties", "line")
+		return nil, strings.ReplaceAll(err.Error(), "text.properties", "line") // as line:3 instead of a file's name
 	}
 	settings = map[string]string{}
 	for _, e := range entries {

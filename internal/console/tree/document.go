@@ -49,7 +49,7 @@ type Document struct {
 	Fields []*Field // of the value, or the value itself if it has no members
 	text   string
 	leaves []*Field
-	count  int
+	count  int // fields, or more than maxFields if the document is too deep
 }
 
 // schema is a schema as JsonConverter writes it.
@@ -118,7 +118,7 @@ func (d *Document) fill(f *Field, depth int) {
 		f.Type = f.schema.kind()
 	}
 	if depth > maxDepth {
-		d.count = maxFields + 1
+		d.count = maxFields + 1 // too deep counts as too many
 	}
 	if d.count > maxFields {
 		return
@@ -167,7 +167,7 @@ func eachMember(text string, visit func(name string, start, end int)) {
 // Fields whose text does not differ are not changed. An error names the field.
 func (d *Document) Edit(values map[string]string) (string, error) {
 	edited := d.text
-	for _, f := range slices.Backward(d.leaves) {
+	for _, f := range slices.Backward(d.leaves) { // so that the positions of the earlier ones stay valid
 		value, ok := values[f.Path]
 		if !ok || value == f.Text || !f.isEditable() {
 			continue

@@ -149,7 +149,7 @@ func (f *Field) parseTime(text string) (raw string, err error) {
 		return f.null(text, logical.hint)
 	}
 	if f.Type == "Time" {
-		typed = typed.AddDate(1970, 0, 0)
+		typed = typed.AddDate(1970, 0, 0) // Parse returns the year 0
 	}
 	return strconv.FormatInt(typed.UnixMilli()/logical.unit.Milliseconds(), 10), nil
 }
