@@ -42,13 +42,17 @@ func normalizeNumbers(v any) any {
 	return v
 }
 
-// comparedDigits bounds the numbers that are compared by value: longer ones are compared as text.
-const comparedDigits = 1000
+// Bounds of the numbers that are compared by value: longer ones are compared as text.
+const (
+	comparedDigits         = 1000
+	comparedExponentDigits = 3
+)
 
 func normalizeNumber(n json.Number) json.Number {
 	literal := n.String()
 	_, exponent, hasExponent := strings.Cut(strings.ToLower(literal), "e")
-	if len(literal) > comparedDigits || (hasExponent && len(strings.TrimLeft(exponent, "+-0")) > 3) {
+	exponentDigits := strings.TrimLeft(exponent, "+-0") // without sign and leading zeros
+	if len(literal) > comparedDigits || (hasExponent && len(exponentDigits) > comparedExponentDigits) {
 		return n
 	}
 	r, ok := new(big.Rat).SetString(literal)

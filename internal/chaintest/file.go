@@ -28,6 +28,9 @@ const (
 	maxBytes  = 64 << 20
 )
 
+// reportedProblems is how many problems of a file are reported.
+const reportedProblems = 100
+
 // file is a parsed file of tests.
 type file struct {
 	path string
@@ -169,7 +172,7 @@ type reader struct {
 }
 
 func (r *reader) addProblem(n *yaml.Node, format string, args ...any) {
-	if len(r.problems) < 100 {
+	if len(r.problems) < reportedProblems {
 		text := fmt.Sprintf(format, args...)
 		r.problems = append(r.problems, config.Problem{File: r.file.path, Line: n.Line, Text: text})
 	}
@@ -237,7 +240,7 @@ func (r *reader) readSettings(n *yaml.Node) []config.Entry {
 	for _, e := range entries {
 		list, suffix, _ := strings.Cut(e.Key, ".")
 		for _, prefix := range []string{"transforms", "predicates"} {
-			if list != prefix && setting.Distance(list, prefix) <= 2 {
+			if list != prefix && setting.Distance(list, prefix) <= 2 { // transforms or predicates with a typing error
 				if suffix != "" {
 					prefix += "." + suffix
 				}
@@ -397,6 +400,7 @@ func (r *reader) readValue(n *yaml.Node) *expectedValue {
 	return &expectedValue{line: n.Line, json: r.appendJSON(nil, n, 0), isEnvelope: isEnvelope(n)}
 }
 
+// isEnvelope reports whether a mapping has exactly schema and payload. Content has each name and each value.
 func isEnvelope(n *yaml.Node) bool {
 	return n.Kind == yaml.MappingNode && len(n.Content) == 4 && hasMember(n, "schema") && hasMember(n, "payload")
 }

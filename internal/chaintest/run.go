@@ -114,7 +114,7 @@ func (r *runner) run(ctx context.Context, base []config.Entry) {
 		for i := range r.failures {
 			r.failures[i].Text = r.Worker.Redact(r.failures[i].Text)
 		}
-		runtime.KeepAlive(written)
+		runtime.KeepAlive(written) // its secrets are redacted only while it is in memory
 	}()
 	checker := check.Checker{Worker: r.Worker, Plugins: r.Plugins, Registry: r.Registry}
 	c := checker.Resolver().Resolve(written)

@@ -33,7 +33,7 @@ func (d *Diagnosis) connect(ctx context.Context, probe *routeProbe, address stri
 			if !ok {
 				continue
 			}
-			elapsed -= event.Elapsed
+			elapsed -= event.Elapsed // the rest is of the step connect
 			name := string(step)
 			err := probe.explain(event.Err, address)
 			if step == socks.StepProxy {

@@ -121,6 +121,7 @@ func (d *Diagnosis) fetchBrokers(ctx context.Context, probe *routeProbe, k Kafka
 	return brokers
 }
 
+// keySASLAuthenticate is the API key of requests with credentials (SaslAuthenticate).
 const keySASLAuthenticate = 36
 
 func explainProtocol(err error, setting string) error {

@@ -35,14 +35,14 @@ type writer struct {
 
 // records renders the first maxRecords of rows.
 func (w *writer) records(b *record.Batch, rows []wit.Row) []rest.SampledRecord {
-	shown := []rest.SampledRecord{}
+	list := []rest.SampledRecord{}
 	for i := range rows[:min(len(rows), maxRecords)] {
-		shown = append(shown, w.record(b, &rows[i]))
+		list = append(list, w.record(b, &rows[i]))
 	}
 	if len(rows) > maxRecords {
-		shown[maxRecords-1].Cut = true
+		list[maxRecords-1].Cut = true
 	}
-	return shown
+	return list
 }
 
 // record renders a row with the first maxHeaders of its headers.
@@ -55,9 +55,9 @@ func (w *writer) record(b *record.Batch, row *wit.Row) (r rest.SampledRecord) {
 		headers, err := connectdata.Headers(nil, b.Bytes(row.Headers))
 		cut[2] = err != nil || len(headers) > maxHeaders
 		for i := range headers[:min(len(headers), maxHeaders)] {
-			shown, _, isCut := w.value(b, chaintest.Header(b, &headers[i]))
+			value, _, isCut := w.value(b, chaintest.Header(b, &headers[i]))
 			cut[2] = cut[2] || isCut
-			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: shown})
+			r.Headers = append(r.Headers, rest.SampledHeader{Name: line(w.redact(headers[i].Name)), Value: value})
 		}
 	}
 	r.Cut = cut != [3]bool{}
@@ -142,7 +142,7 @@ func (p *printer) value(depth int) error {
 	if n > 0 {
 		p.indent(depth)
 	}
-	p.out = append(p.out, byte(bracket)+2)
+	p.out = append(p.out, byte(bracket)+2) // in ASCII } is { + 2, and ] is [ + 2
 	_, err = p.tokens.Token()
 	return err
 }
