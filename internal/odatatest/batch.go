@@ -226,8 +226,9 @@ func (ex *exchange) readPart(p *multipart.Part, set *changeset) (*exchange, *fau
 	sw := ex.sw
 	sw.LoseAnswer = 0
 	if ex.isMatched() {
-		sw.Match = "\x00" // the faults were this request's
+		sw.Match = "\x00" // matches no part: the faults were those of the batch
 	}
+	// target is between the method and the version, and may contain blanks.
 	inner := &exchange{service: ex.service, mount: ex.mount, w: &partRecorder{id: id, header: http.Header{}}, r: r,
 		sw: sw, session: ex.session, server: ex.server, method: r.Method, base: ex.base, set: set,
 		target: strings.Join(words[1:max(2, len(words)-1)], " "), json: strings.Contains(header.Get("Accept"), "json")}

@@ -137,7 +137,7 @@ func fromJSON(p *property, content any) (*value, error) {
 			if p.kind == dateTimeKind {
 				return nil, fmt.Errorf("expected a date without offset, found %q", c)
 			}
-			offset := digits(m[3])
+			offset := digits(m[3]) // minutes
 			if m[2] == "-" {
 				offset = -offset
 			}

@@ -132,7 +132,7 @@ func (ex *exchange) serveDelta(src source, token string) *fault {
 	from := mark{}
 	var to, pos int
 	parts := strings.Split(strings.Trim(token, "'"), "_")
-	ok := len(parts) == 2 || len(parts) == 4
+	ok := len(parts) == 2 || len(parts) == 4 // a token alone has one _
 	if ok {
 		from, ok = parseMark(parts[0] + "_" + parts[1])
 	}

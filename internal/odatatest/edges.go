@@ -98,7 +98,7 @@ func (no *northwind) addAllTypes() {
 			}
 			fillEdge(r, i, columns[i].kind, n+i, moments)
 		}
-		if day := &r.values[len(columns)-2]; !day.null {
+		if day := &r.values[len(columns)-2]; !day.null { // the column Day has whole days
 			days, _ := floorDiv(day.num, ticksPerDay)
 			day.num = days * ticksPerDay
 		}

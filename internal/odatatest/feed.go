@@ -249,7 +249,7 @@ func boolNumber(b bool) int {
 	return 0
 }
 
-// pageLimit returns the number of rows after which this feed ends, zero for no limit; linked reports whether a next
+// pageLimit returns the number of rows after which this feed ends, zero for no limit; hasNext reports whether a next
 // link follows.
 func (ex *exchange) pageLimit() (limit int, hasNext bool) {
 	limit = ex.sw.PageSize
@@ -332,6 +332,7 @@ func (ex *exchange) serveFeed(src source) *fault {
 		}
 		if ex.sw.RepeatPages > 0 && ex.query.skipToken != "" && ex.query.option("again") == "" && ex.isMatched() &&
 			ex.service.useUp(func(s *Switches) *int { return &s.RepeatPages }) {
+			// The next page is this one again; again=1 keeps it from being repeated once more.
 			query = ex.query.follow(ex.query.top, ex.query.skipToken) + "&again=1"
 		}
 		link = ex.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))

@@ -144,6 +144,7 @@ func (p *filterParser) parseComparison() (*expression, error) {
 	}
 	leftValue := left.eval
 	rightValue := right.eval
+	// Any two values show whether the kinds can be compared.
 	if _, ok := compare(&value{kind: left.kind, text: []byte("0")}, &value{kind: right.kind, text: []byte("0")}); !ok &&
 		!right.isMissing() && !left.isMissing() {
 		return nil, fmt.Errorf("operator '%s' incompatible with operand types '%s' and '%s' at position %d", operator,

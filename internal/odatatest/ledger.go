@@ -87,7 +87,7 @@ func (b *book) update(change func(l *Ledger)) {
 	change(&b.l)
 }
 
-// addRequest records a request and returns its number, for [book.close].
+// addRequest records a request and returns its number, for [book.setStatus].
 func (b *book) addRequest(r Request) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,7 +99,7 @@ func (b *book) addRequest(r Request) int {
 	return b.l.Total
 }
 
-// setStatus records the status of the request that open has returned the number of.
+// setStatus records the status of a request, by the number that addRequest has returned.
 func (b *book) setStatus(number, status int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -33,7 +33,7 @@ func newLexer(text string) (*lexer, error) {
 	return l, l.next()
 }
 
-// next reads one token into l.tok.
+// next reads one token into l.token.
 func (l *lexer) next() error {
 	for l.at < len(l.text) && (l.text[l.at] == ' ' || l.text[l.at] == '\t') {
 		l.at++
@@ -73,7 +73,8 @@ func (l *lexer) next() error {
 	case "null":
 		l.token.literal = &value{null: true}
 	case "true", "false":
-		l.token.literal = &value{kind: booleanKind, num: int64(len("false") - len(name))}
+		v := booleanValue(name == "true")
+		l.token.literal = &v
 	case "":
 		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
 	default:
@@ -105,14 +106,15 @@ func (l *lexer) readQuoted() ([]byte, error) {
 func (l *lexer) readNumber() error {
 	start := l.at
 	for l.at++; l.at < len(l.text) && strings.IndexByte("0123456789.eE+-", l.text[l.at]) >= 0; l.at++ {
-		if c := l.text[l.at]; (c == '+' || c == '-') && l.text[l.at-1]|0x20 != 'e' {
-			break
+		previous := l.text[l.at-1]
+		if c := l.text[l.at]; (c == '+' || c == '-') && previous != 'e' && previous != 'E' {
+			break // a sign is only after the e of an exponent
 		}
 	}
 	digits := l.text[start:l.at]
 	suffix := byte(0)
 	if l.at < len(l.text) && strings.IndexByte("LlMmDdFf", l.text[l.at]) >= 0 {
-		suffix = l.text[l.at] | 0x20
+		suffix = l.text[l.at] | 0x20 // in lower case
 		l.at++
 	}
 	k := doubleKind
@@ -170,6 +172,7 @@ var (
 	jsonDateForm = regexp.MustCompile(`^/Date\((-?\d+)(?:([+-])(\d{1,4}))?\)/$`)
 )
 
+// integerBits has the sizes of signed integers; Byte, which has no sign, needs one bit more.
 var integerBits = map[kind]int{byteKind: 9, sbyteKind: 8, int16Kind: 16, int32Kind: 32, int64Kind: 64}
 
 // parsePlain reads a value in the form of Atom text and unquoted literals.
@@ -213,18 +216,19 @@ func parsePlain(k kind, s string) (*value, error) {
 		}
 	case timeKind:
 		m := durationForm.FindStringSubmatch(s)
-		if m == nil || len(s) < 4 {
+		if m == nil || len(s) < len("PT0S") {
 			return nil, invalid()
 		}
 		v.num = (digits(m[1])*3600+digits(m[2])*60+digits(m[3]))*ticksPerSecond + fractionTicks(m[4])
 	case dateTimeKind, dateTimeOffsetKind:
 		m := momentForm.FindStringSubmatch(s)
+		// m[8] is the zone, Z or an offset. A DateTime accepts Z only.
 		if m == nil || (k == dateTimeKind && len(m[8]) > 1) || (k == dateTimeOffsetKind && m[8] == "") {
 			return nil, fmt.Errorf("expected a value of type %s, found %q", k, s)
 		}
 		t := time.Date(int(digits(m[1])), time.Month(digits(m[2])), int(digits(m[3])), int(digits(m[4])),
 			int(digits(m[5])), int(digits(m[6])), 0, time.UTC)
-		if t.Day() != int(digits(m[3])) || t.Hour() != int(digits(m[4])) {
+		if t.Day() != int(digits(m[3])) || t.Hour() != int(digits(m[4])) { // time.Date normalizes 30 February
 			return nil, fmt.Errorf("expected a value of type %s, found %q, which is no date", k, s)
 		}
 		v := &value{kind: k, num: t.Unix()*ticksPerSecond + fractionTicks(m[7])}

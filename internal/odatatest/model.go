@@ -111,7 +111,7 @@ func (r *row) setText(i int, s []byte) {
 	v.text = s
 }
 
-// mark and setMarked use the bytes appended to buf since mark as the text of a value.
+// setMarked uses the bytes appended to buf since it had the length mark as the text of a value.
 func (r *row) setMarked(i, mark int) { r.setText(i, r.buf[mark:len(r.buf):len(r.buf)]) }
 
 // appendKey writes the key predicate with its brackets: (10248) or (OrderID=10248,ProductID=11).

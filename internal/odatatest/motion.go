@@ -10,7 +10,7 @@ import (
 
 // disturb changes the rows before a page that is requested again, as the switch differ specifies.
 func (ex *exchange) disturb(sel *selection) *fault {
-	if ex.sw.Differ == "" || !ex.countVisit() || ex.sw.Differ != "all" { // again counts the visit in any mode
+	if ex.sw.Differ == "" || !ex.countVisit() || ex.sw.Differ != "all" { // visits are counted in any mode
 		return nil
 	}
 	next, _, f := ex.rows(sel)
@@ -53,7 +53,7 @@ func (ex *exchange) rowsToMove() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if visits := s.visits[ex.visitID()]; visits > 1 {
-		return 1 + (visits-2)*3%50
+		return 1 + (visits-2)*3%50 // another number at each visit
 	}
 	return 0
 }
@@ -157,7 +157,7 @@ func (ex *exchange) newBreaker() *breaker {
 	b.mode = ex.sw.Break
 	b.remaining = ex.sw.BreakAfter
 	if b.mode == "length" {
-		ex.w.Header().Set("Content-Length", strconv.Itoa(b.remaining+100_000))
+		ex.w.Header().Set("Content-Length", strconv.Itoa(b.remaining+100_000)) // more than the response has
 	}
 	return b
 }

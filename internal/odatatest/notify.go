@@ -90,7 +90,7 @@ func (ex *exchange) notify(t *table, key []value, changeType string) {
 	})
 }
 
-// add stores a notification if keep is true, and sends it in a goroutine unless the switch notify-off is on.
+// add stores a persistent notification, and sends any in a goroutine unless the switch notify-off is on.
 func (p *pushQueue) add(s *Service, isPersistent bool, notification pushMessage) {
 	isOff := s.Switches().NotifyOff
 	p.mu.Lock()

@@ -112,8 +112,8 @@ func splitPaths(text string) []string {
 }
 
 // pathsBelow returns the paths below a navigation property. found reports whether any path starts with it.
-func pathsBelow(splitPaths []string, name string) (found bool, remaining []string) {
-	for _, path := range splitPaths {
+func pathsBelow(paths []string, name string) (found bool, remaining []string) {
+	for _, path := range paths {
 		first, tail, deeper := strings.Cut(path, "/")
 		if first != name {
 			continue

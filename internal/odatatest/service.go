@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// The service is available under both paths, with the same data.
+// The service is available under both paths, with the same data. Other paths are in New.
 const (
 	// NorthwindPath answers like Microsoft's services: m:type in Atom, doubles as numbers, short errors.
 	NorthwindPath = "/V2/Northwind/Northwind.svc/"
@@ -92,7 +92,7 @@ func New(o Options) *Service {
 	return s
 }
 
-// mount is the service under one of the two paths.
+// mount is a path of the service, with the properties of the answers there.
 type mount struct {
 	path      string
 	namespace string

@@ -42,7 +42,7 @@ func (s *sessions) count(n *session, change func(l *Ledger, c *SessionCount)) {
 	})
 }
 
-// start opens a session. alone ends the user's other sessions.
+// start opens a session. isOnly ends the user's other sessions.
 func (s *sessions) start(user string, isOnly bool) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -183,7 +183,7 @@ type cursor struct {
 	step      int    // its change with each row
 	end       int    // position after the last row
 	inserted  int    // position in the inserted rows
-	epoch     uint64 // of the table when born was found
+	epoch     uint64 // of the table when the position inserted was found
 	current   *row   // valid until the next call of next
 	generated *row   // memory of generated rows
 }
