@@ -25,19 +25,19 @@ func newCluster() *cobra.Command {
 }
 
 // newGroupCommand adds the argument WORKER-FILE, the file of a worker of a group, to a command.
-func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, config host.Config) error) *cobra.Command {
+func newGroupCommand(c *cobra.Command, do func(c *cobra.Command, hostConfig host.Config) error) *cobra.Command {
 	var in installation
 	c.Use += " WORKER-FILE"
 	c.RunE = func(c *cobra.Command, args []string) error {
-		config, err := in.read(args, "", c.ErrOrStderr())
+		hostConfig, err := in.read(args, "", c.ErrOrStderr())
 		if err != nil {
 			return err
 		}
-		if config.Files.Worker == "" {
+		if hostConfig.Files.Worker == "" {
 			return asUsageError(fmt.Errorf("%s: expected the file of a worker, found a connector's", args[0]))
 		}
-		config.Compiling = compilingReporter(c.ErrOrStderr())
-		return asSetupError(asFailure(do(c, config)))
+		hostConfig.Compiling = compilingReporter(c.ErrOrStderr())
+		return asSetupError(asFailure(do(c, hostConfig)))
 	}
 	in.flags(c, "warn")
 	return c
@@ -52,8 +52,8 @@ func newClusterCheck() *cobra.Command {
 prevents the rest from running: classes, settings, references, topics, rights, live members. It only reads. See culvert
 reference guide/cluster. Exit code: 0 a start would take over everything, 1 the named items would not run.`,
 		Example: "  culvert cluster check worker.properties\n  culvert cluster check worker.properties --json",
-	}, func(c *cobra.Command, in host.Config) error {
-		preview, err := takeover.Check(c.Context(), in)
+	}, func(c *cobra.Command, hostConfig host.Config) error {
+		preview, err := takeover.Check(c.Context(), hostConfig)
 		if err != nil {
 			return err
 		}
@@ -88,8 +88,8 @@ stopped: if some are alive, they are named and nothing is done. Producers of hun
 configurations are removed from the topic. See culvert reference guide/cluster. Exit code: 0 released, 1 not released,
 or not completely.`,
 		Example: "  culvert cluster release worker.properties",
-	}, func(c *cobra.Command, config host.Config) error {
-		release, err := takeover.Release(c.Context(), config)
+	}, func(c *cobra.Command, hostConfig host.Config) error {
+		release, err := takeover.Release(c.Context(), hostConfig)
 		if err != nil {
 			return err
 		}
@@ -123,8 +123,8 @@ config.storage.topic of a worker's file. Nothing is written while a worker runs,
 settings of the same name, secrets that the topic would not keep, missing offsets. A second run finds nothing to do.
 See culvert reference guide/cluster.`,
 		Example: `  culvert cluster adopt --data /var/lib/culvert worker.properties`,
-	}, func(c *cobra.Command, config host.Config) error {
-		names, err := host.Import(c.Context(), config, startOver)
+	}, func(c *cobra.Command, hostConfig host.Config) error {
+		names, err := host.Import(c.Context(), hostConfig, startOver)
 		if err == nil && len(names) == 0 {
 			fmt.Fprintln(c.OutOrStdout(), "no connectors to move")
 		}

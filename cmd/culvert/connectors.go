@@ -367,7 +367,7 @@ func (r *remote) newApply() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			updater := *r
+			updater := *r // for the PUT alone, which has --if-version
 			if version != "" {
 				if len(configurations) > 1 {
 					return asUsageError(errors.New("--if-version: expected exactly one FILE"))
@@ -439,7 +439,7 @@ func (r *remote) newRouteCommand(command routeCommand) *cobra.Command {
 			return r.forEach(c, len(calls), func(i int) (string, string, error) {
 				name := command.name
 				message := command.message
-				args := slices.Clip(calls[i])
+				args := slices.Clip(calls[i]) // the answer's values are appended to a copy
 				var body any
 				if command.body != nil {
 					body = command.body(args)
@@ -488,6 +488,7 @@ func (r *remote) newRestart() *cobra.Command {
 				message = fmt.Sprintf("has restarted task %d", task)
 			}
 			return r.forEach(c, len(args), func(i int) (string, string, error) {
+				// A route without {task} ignores the last argument.
 				return args[i], message, r.call(c.Context(), route, nil, nil, args[i], strconv.Itoa(task))
 			})
 		},

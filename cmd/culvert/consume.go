@@ -107,7 +107,7 @@ func (o *consumeOptions) readOptions(ctx context.Context, r *kafka.Reader, topic
 		}
 	}
 	if o.partition >= 0 {
-		options.To = kafka.Positions{o.partition: math.MaxInt64}
+		options.To = kafka.Positions{o.partition: math.MaxInt64} // so that no other partition is read
 	}
 	if o.offset > 0 {
 		// From an offset beyond the end nothing would be read, or with --follow records from another offset. The ends

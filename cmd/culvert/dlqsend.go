@@ -71,11 +71,12 @@ worker at --url replays those of its connector. See culvert reference guide/deli
 			}
 			result, err := host.Replay(c.Context(), configuration, deadletters.Request{Topic: args[0], Filter: filter,
 				IncludeReplayed: includeReplayed, IncludeSuperseded: includeSuperseded, DryRun: isDryRun})
+			// After an error, too, the result is printed. strings.Clone redacts nothing: the replay itself has done it.
+			printErr := r.printReplay(c.OutOrStdout(), rest.NewReplayResult(result, isDryRun, strings.Clone))
 			if err != nil {
-				_ = r.printReplay(c.OutOrStdout(), rest.NewReplayResult(result, isDryRun, strings.Clone))
 				return asSetupError(asFailure(err))
 			}
-			return r.printReplay(c.OutOrStdout(), rest.NewReplayResult(result, isDryRun, strings.Clone))
+			return printErr
 		},
 	}
 	in.flags(c, "warn")

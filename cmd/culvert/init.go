@@ -444,6 +444,7 @@ func (i *initDialog) recommended(ctx context.Context, flag, name string) []strin
 	for _, c := range v.Configs {
 		if c.Value.Name == name {
 			values = c.Value.RecommendedValues
+			// The plugin adds a hint in parentheses to the documentation.
 			if _, hint, ok := strings.Cut(c.Definition.Documentation, "(No services are suggested: "); ok {
 				fmt.Fprintln(i.out, "No suggestions:", strings.TrimSuffix(hint, ")"))
 			}

@@ -66,7 +66,7 @@ func newOffsetsCommand(use, short, method string, read func(c *cobra.Command, ar
 	var in installation
 	var address string
 	var o output
-	argumentCount := strings.Count(strings.Split(use, " [")[0], " ")
+	argumentCount := strings.Count(strings.Split(use, " [")[0], " ") // 1 for NAME, 2 for NAME FILE
 	c := &cobra.Command{
 		Use: use, Short: short,
 		ValidArgsFunction: func(c *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {

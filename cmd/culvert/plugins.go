@@ -202,7 +202,7 @@ func moduleOfFile(c *cobra.Command, in *installation, file string) ([]plugin.Inf
 		return nil, asFailure(err)
 	}
 	inCopy := *in
-	inCopy.plugins = dir
+	inCopy.plugins = dir // --plugins accepts only a folder
 	m, err := openPlugins(c, &inCopy, nil)
 	if err != nil {
 		return nil, err
@@ -304,6 +304,7 @@ func newPluginForm(m *plugin.Info) pluginForm {
 }
 
 func newSettingForms(specs []wit.ConfigKey) []settingForm {
+	// By [wit.SettingKind].
 	kinds := []string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}
 	forms := []settingForm{}
 	for _, s := range specs {

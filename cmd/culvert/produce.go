@@ -127,6 +127,7 @@ func (l *recordLines) send(ctx context.Context, brokers kafka.Config, in io.Read
 				continue
 			}
 		}
+		// Send the lines so far: no other line waits, the batch is full, this line is wrong, or the input ends.
 		acknowledged := make(chan error, 1)
 		producer.Produce(ctx, batch, func(n int, err error) { sent += n; acknowledged <- err })
 		if produceErr := <-acknowledged; produceErr != nil {

@@ -112,7 +112,8 @@ func (r *schemaReader) convert(ctx context.Context, source *kgo.Record) (*kgo.Re
 // toJSON converts data that has a schema id, in front or in a header, to JSON. It returns nil for other data.
 func (r *schemaReader) toJSON(ctx context.Context, topic string, converters []convert.Converter,
 	data, header []byte) ([]byte, error) {
-	if len(converters) == 0 || data == nil || (header == nil && (len(data) < 5 || data[0] != 0)) {
+	hasPrefix := len(data) >= 5 && data[0] == 0 // a byte 0 and four bytes of the id
+	if len(converters) == 0 || data == nil || (header == nil && !hasPrefix) {
 		return nil, nil
 	}
 	var errs error

@@ -69,7 +69,7 @@ func (ss statusSnapshot) problem() error {
 		names[state] = append(names[state], inLine(name))
 	}
 	var problems []string
-	for _, state := range connect.Conditions[:connect.ConditionStarting.Urgency()] {
+	for _, state := range connect.Conditions[:connect.ConditionStarting.Urgency()] { // later ones are no problem
 		if len(names[state]) > 0 {
 			problems = append(problems, string(state)+": "+strings.Join(names[state], ", "))
 		}
@@ -297,7 +297,7 @@ func (r *remote) watch(ctx context.Context, out io.Writer) error {
 		}
 		var b strings.Builder
 		if onTerminal {
-			b.WriteString("\x1b[H\x1b[2J")
+			b.WriteString("\x1b[H\x1b[2J") // clears the terminal
 		}
 		if err != nil {
 			fmt.Fprintln(&b, shown.Line(err.Error()))

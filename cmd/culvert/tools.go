@@ -63,6 +63,7 @@ func addTools(root *cobra.Command, args []string) {
 	if !isFound {
 		// Only a connector's plugin could have a command of that name.
 		root.AddCommand(newHiddenCommand(name, func(*cobra.Command, []string) error {
+			// The text follows a c, or a C at the beginning of a sentence.
 			const file = "ommands of plugins, such as peek, need a connector's file: culvert %s -p FILE"
 			if suggestions := root.SuggestionsFor(name); len(suggestions) > 0 {
 				return asUsageError(fmt.Errorf("unknown command %q: did you mean %s? C"+file, name,

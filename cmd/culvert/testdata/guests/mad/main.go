@@ -126,6 +126,7 @@ func doubling(n int) []wit.SchemaNode {
 	return nodes
 }
 
+// chain returns n nodes, each an array of the next one.
 func chain(n int) []wit.SchemaNode {
 	nodes := make([]wit.SchemaNode, n)
 	for i := range nodes {
