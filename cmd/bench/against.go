@@ -54,7 +54,7 @@ func (b *bench) interleave(cases int, run func(round, i int, side candidate) (us
 				break
 			}
 			for n := range sides {
-				sideIndex := (n + round + 1) % len(sides)
+				sideIndex := (n + round + 1) % len(sides) // each round another candidate is first
 				u, err := run(round, i, sides[sideIndex])
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", sides[sideIndex].culvert, err)

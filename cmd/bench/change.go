@@ -92,7 +92,7 @@ func (w *largeWorker) change(ctx context.Context, b *bench, servicePort string, 
 	}
 	for range 200 {
 		status, _, err := w.get(ctx, "/connectors/changed/status")
-		if err == nil && strings.Count(string(status), `"RUNNING"`) == 2 {
+		if err == nil && strings.Count(string(status), `"RUNNING"`) == 2 { // the connector and its task
 			return nil
 		}
 		if err := b.wait(ctx, 20*time.Millisecond); err != nil {

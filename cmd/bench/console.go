@@ -52,9 +52,10 @@ func measureConsole(ctx context.Context, b *bench) error {
 	return nil
 }
 
+// largeWorker is a worker with many connectors.
 type largeWorker struct {
 	*program
-	url string
+	url string // of its REST API
 }
 
 // startLarge starts a worker on a data folder with compiled plugins. Workers with different names have different
@@ -200,7 +201,7 @@ func (w *largeWorker) cpu() time.Duration {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", w.Process.Pid))
 	_, fields, _ := bytes.Cut(stat, []byte(") ")) // the name may contain spaces
 	var user, system int64
-	if values := strings.Fields(string(fields)); len(values) > 12 {
+	if values := strings.Fields(string(fields)); len(values) > 12 { // the fields 14 and 15 of proc(5), after the name
 		user, _ = strconv.ParseInt(values[11], 10, 64)
 		system, _ = strconv.ParseInt(values[12], 10, 64)
 	}

@@ -39,22 +39,22 @@ func measureFeeds(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer service.stop()
-	feedCase := feedCase{connectors: 50, sets: 2, readingAim: 250, finishedAim: 80}
+	f := feedCase{connectors: 50, sets: 2, readingAim: 250, finishedAim: 80}
 	if b.brief {
-		feedCase.connectors = 2
+		f.connectors = 2
 	}
 	fmt.Printf("%d connectors, each at an origin of its own and with %d sets, of %d and %d rows in pages of %d, JSON; "+
-		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", feedCase.connectors,
-		feedCase.sets, feedRows, detailRows, feedPage)
+		"memory of the worker, MiB, every 0.1 s, pages that instances share counted once\n", f.connectors, f.sets,
+		feedRows, detailRows, feedPage)
 	for _, side := range b.candidates() {
-		memory, err := b.runFeeds(ctx, service, side, feedCase)
+		memory, err := b.runFeeds(ctx, service, side, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", side.culvert, err)
 		}
 		fmt.Printf("%s: at most %.0f (aim %.0f), %v after the last row %.0f (aim %.0f), of which %.0f are private; "+
-			"%.1f s CPU, %.1f s\n", side.culvert, memory.reading, feedCase.readingAim, idleTime, memory.finished,
-			feedCase.finishedAim, memory.private, memory.cpu.Seconds(), memory.wall.Seconds())
-		if failures := feedCase.exceededAims(memory); b.strict && len(failures) > 0 && side.culvert == b.culvert {
+			"%.1f s CPU, %.1f s\n", side.culvert, memory.reading, f.readingAim, idleTime, memory.finished,
+			f.finishedAim, memory.private, memory.cpu.Seconds(), memory.wall.Seconds())
+		if failures := f.exceededAims(memory); b.strict && len(failures) > 0 && side.culvert == b.culvert {
 			return errors.New(strings.Join(failures, "; "))
 		}
 	}
@@ -82,6 +82,7 @@ type feedMemory struct {
 	private  float64 // the part of finished that no file of the program backs
 }
 
+// warm compiles the plugins into a data folder.
 func (b *bench) warm(ctx context.Context, side candidate, data string) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err

@@ -172,13 +172,13 @@ func (b benchmark) run(ctx context.Context, in *bench) error {
 	}
 	fmt.Println(b.about)
 	count := b.count
-	time := cmp.Or(b.time, "1s")
+	runTime := cmp.Or(b.time, "1s")
 	if in.brief {
 		count = 1
-		time = "1x"
+		runTime = "1x"
 	}
 	out, err := exec.CommandContext(ctx, "go", "test", "-run", "^$", "-bench", "^"+b.name+"$", "-count",
-		strconv.Itoa(count), "-benchtime", time, "-short="+strconv.FormatBool(in.brief), b.folder).CombinedOutput()
+		strconv.Itoa(count), "-benchtime", runTime, "-short="+strconv.FormatBool(in.brief), b.folder).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s in %s: %w: %s", b.name, b.folder, err, out)
 	}

@@ -20,9 +20,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// process is a service or broker of a measurement, see spawn.
 type process struct {
 	cmd     *exec.Cmd
-	address string
+	address string // HOST:PORT
 }
 
 // spawn starts a program and waits until it prints a line with an address.
@@ -43,7 +44,7 @@ func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 	for lines.Scan() {
 		for _, word := range strings.Fields(lines.Text()) {
 			if address := strings.TrimSuffix(strings.TrimPrefix(word, "http://"), "/"); isAddress(address) {
-				go func() {
+				go func() { // the program would wait if nobody read its output
 					for lines.Scan() {
 					}
 				}()
@@ -68,6 +69,7 @@ func (p *process) stop() {
 	_ = p.cmd.Wait()
 }
 
+// program is a culvert that is measured.
 type program struct {
 	*exec.Cmd
 	log bytes.Buffer
@@ -96,7 +98,7 @@ func (p *program) wait() error {
 
 func (p *program) usage() usage {
 	return usage{cpu: p.ProcessState.UserTime() + p.ProcessState.SystemTime(),
-		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024}
+		peak: float64(p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) / 1024} // Linux counts KiB
 }
 
 // procMiB reads a field in MiB from a file in /proc/PID, such as VmRSS of status. It returns 0 if it cannot be read.
@@ -113,10 +115,11 @@ func procMiB(pid int, file, field string) float64 {
 	return kb / 1024
 }
 
+// set is an entity set to read.
 type set struct {
 	name       string
-	format     string
-	transforms int
+	format     string // json or atom
+	transforms int    // the first of threeTransforms
 }
 
 var threeTransforms = []string{
