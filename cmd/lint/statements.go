@@ -98,8 +98,8 @@ func checkWraps(f *file, n ast.Node) {
 		f.hasComment(from, end) {
 		return
 	}
-	file := f.fset.File(from)
-	line := f.text(file.LineStart(f.line(from)), from) + joined(statement) + f.restOfLine(end)
+	lineStart := f.fset.File(from).LineStart(f.line(from))
+	line := f.text(lineStart, from) + joined(statement) + f.restOfLine(end)
 	if utf8.RuneCountInString(line)+3*strings.Count(line, "\t") <= maxColumns {
 		f.report(n, "broken over lines although it fits into %d columns", maxColumns)
 	}
