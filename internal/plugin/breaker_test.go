@@ -1,6 +1,7 @@
 package plugin_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -67,6 +68,19 @@ func callsUntilSuccess(t *testing.T, binding *plugin.Binding) (tries int) {
 		}
 	}
 	return tries
+}
+
+// A start that ends while it waits for a processor is no try: the next one decides.
+func TestStartWithoutProcessorIsNoTry(t *testing.T) {
+	m, binding, _, _ := bindFickle(t, "1.0.0", prepareWorks)
+	plugin.StopLongAgo(binding, "_initialize")
+	free := plugin.OccupyProcessors(m)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	err := binding.Current().Do(ctx, func(*plugin.Instance) error { return nil })
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	free()
+	require.NoError(t, prepareOn(t, binding))
 }
 
 // A version that always traps is stopped for its connector only; another file starts from zero.

@@ -85,5 +85,26 @@ func Panic(ctx context.Context, i *Instance) error {
 	panic("a mistake")
 }
 
+// StopLongAgo stops the version of a binding by breaks of a function, and lets the pause pass.
+func StopLongAgo(b *Binding, function string) {
+	for range breaksToOpen {
+		b.Current().breaker.recordBreak(function, "call.ms", time.Now().Add(-time.Hour))
+	}
+}
+
+// OccupyProcessors takes all processors of a manager until free is called.
+func OccupyProcessors(m *Manager) (free func()) {
+	p := m.loader.processors
+	n := cap(p.slots) - len(p.slots)
+	for range n {
+		p.slots <- struct{}{}
+	}
+	return func() {
+		for range n {
+			p.release()
+		}
+	}
+}
+
 // Running returns the number of calls that have a processor.
 func Running(m *Manager) int { return len(m.loader.processors.slots) }

@@ -141,9 +141,6 @@ func (i *Instance) checkTime() { i.clock.check(time.Now()) }
 
 // start instantiates the module and calls its initialization functions.
 func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
-	if err := i.checkBreaker(i.call.function, time.Now()); err != nil {
-		return err
-	}
 	i.schemas = abi.NewTranslator(i.module.host.registry.ForConnector(i.connector()), i.clock.callerErr)
 	limits := i.module.limits
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions().WithStdout(&i.out).WithStderr(&i.out).
@@ -152,28 +149,33 @@ func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
 		return err
 	}
 	defer i.module.host.processors.release()
-	i.clock.start(ctx, time.Now(), limits.callTime(i.call.function))
+	started := time.Now()
+	if err := i.checkBreaker(i.call.function, started); err != nil {
+		return err
+	}
+	outcome := errPanicked // until the call has ended
+	defer func() { i.recordOutcome(outcome) }()
+	i.clock.start(ctx, started, limits.callTime(i.call.function))
 	running, err := compiled.Instantiate(i.callCtx, config)
 	if err == nil {
 		if i.guest, err = abi.NewGuest(running, limits.ResultBytes); err != nil {
 			_ = running.Close(i.callCtx)
-			return &code.UnusableError{Reason: err}
+			outcome = &code.UnusableError{Reason: err}
+			return outcome
 		}
 		i.guest.CallerErr = i.clock.callerErr
 		// Not called by the engine, which would not allow to watch the stack.
 		err = i.guest.CallExports(i.callCtx, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
+	outcome = nil
 	if err != nil {
-		err = i.callError(err)
-		i.recordOutcome(err)
+		outcome = i.callError(err)
 		if running != nil {
 			_ = running.Close(i.callCtx)
 		}
-		return err
 	}
-	i.recordOutcome(nil)
-	return nil
+	return outcome
 }
 
 var errPanicked = errors.New("a call ended with a panic of the host")
@@ -183,6 +185,7 @@ func (i *Instance) abortRunning() {
 	if i.call.running {
 		i.call.running = false
 		i.broken = errPanicked
+		i.recordOutcome(errPanicked)
 		i.module.host.processors.release()
 	}
 }

@@ -221,10 +221,11 @@ func TestIdleConnectorsReleaseInstances(t *testing.T) {
 }
 
 // A panic of the host during a call closes the instance and releases the processor: otherwise others would wait for it
-// forever.
+// forever. It is no outcome of a try of a stopped version, either.
 func TestPanicReleasesProcessor(t *testing.T) {
 	m, binding := guest(t, plugin.Options{}, allGuest)
 	pool := binding.Current()
+	plugin.StopLongAgo(binding, "describe")
 	for range 2 * runtime.GOMAXPROCS(0) {
 		err := guard.Do(slog.New(slog.DiscardHandler), "a call", func() error {
 			return pool.Do(t.Context(), func(i *plugin.Instance) error { return plugin.Panic(t.Context(), i) })
