@@ -89,15 +89,14 @@ func (r *runningReplay) reserve(bytes int64) error {
 
 // reserveLocked is reserve while registry.mu is held.
 func (r *runningReplay) reserveLocked(bytes int64) error {
-	n := len(r.registry.running)
 	switch {
 	case r.registry.bytes+bytes <= maxReplayBytes:
 		r.registry.bytes += bytes
 		r.bytes += bytes
 		return nil
-	case n > 1:
-		return fmt.Errorf("%w: the %d replays of this worker use the %d MiB that they have together: repeat the "+
-			"request when others have ended", ErrInProgress, n, maxReplayBytes>>20)
+	case r.registry.bytes > r.bytes:
+		return fmt.Errorf("%w: the replays of this worker use the %d MiB that they have together: repeat the request "+
+			"when others have ended", ErrInProgress, maxReplayBytes>>20)
 	}
 	return fmt.Errorf("expected dead letters that need at most %d MiB of memory, found more: delete those that were "+
 		"replayed, with kafka-delete-records for example, or select one connector", (maxReplayBytes-replayBytes)>>20)

@@ -44,7 +44,7 @@ func TestReplaysShareMemory(t *testing.T) {
 		require.NoError(t, err)
 	}
 	_, err := r.begin("another", replayBytes)
-	assert.Error(t, err, "connector another: dead letters are being replayed already: the 40 replays of this worker "+
+	assert.Error(t, err, "connector another: dead letters are being replayed already: the replays of this worker "+
 		"use the 320 MiB that they have together")
 	assert.Equal(t, true, errors.Is(err, ErrInProgress))
 	discard, err := r.begin("a discard", 0)
@@ -62,6 +62,8 @@ func TestReplaysShareMemory(t *testing.T) {
 	err = running.reserve(indexedLetterBytes)
 	assert.Error(t, err, "expected dead letters that need at most 312 MiB")
 	assert.Equal(t, false, errors.Is(err, ErrInProgress))
+	_, err = alone.begin("another", replayBytes)
+	assert.Equal(t, true, errors.Is(err, ErrInProgress))
 }
 
 // While a replay of one connector waits, letters of another one are discarded, and letters of both are listed.

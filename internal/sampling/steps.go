@@ -92,7 +92,7 @@ func (w *writer) row(r *row, chain chainPrefixes) (shown rest.SampledRow, err er
 		batch, outcome, err := runChain(w.ctx, prefix.chain, r)
 		switch {
 		case w.ctx.Err() != nil:
-			return shown, err
+			return shown, w.ctx.Err()
 		case err != nil || outcome.Fault != nil:
 			step.Error = line(w.redact(prefix.stage.Alias + ": " + w.failureText(outcome, err)))
 			step.Outcome = "failed"
