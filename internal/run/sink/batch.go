@@ -31,7 +31,9 @@ func timestampOf(r *kgo.Record) int64 {
 	return r.Timestamp.UnixMilli()
 }
 
-func (b *batch) bytes() int { return len(b.rows.Data) + 300*len(b.rows.Rows) }
+const rowOverhead = 300 // bytes of a row besides its data, about
+
+func (b *batch) bytes() int { return len(b.rows.Data) + rowOverhead*len(b.rows.Rows) }
 
 // maxDeliveryBytes bounds a batch's unfinished deliveries, beyond the size of its rows: bisection encodes many.
 const maxDeliveryBytes = 256 << 20
@@ -51,7 +53,8 @@ type activeBatch struct {
 	// they do not, if the queue is empty, or if it is encodedWith.
 	sameKeysWith *pluginContext
 	retakes      int // how often the batch was taken back to be encoded again, for any reason
-	// switchVersion means that another plugin version must encode the batch, started that it must not be encoded again.
+	// switchVersion means that another plugin version must encode the batch, started that some of it may have been sent,
+	// so that it is not taken back any more.
 	switchVersion bool
 	started       bool
 	remaining     int // the number of unfinished deliveries

@@ -49,7 +49,7 @@ func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
 	if reader.key, reader.value, err = t.o.NewConverters(); err != nil {
 		return nil, err
 	}
-	reader.header = (convert.SimpleHeaders{Registry: t.o.Registry})
+	reader.header = convert.SimpleHeaders{Registry: t.o.Registry}
 	if t.o.NewHeaderConverter != nil {
 		if reader.header, err = t.o.NewHeaderConverter(); err != nil {
 			return nil, err
@@ -134,7 +134,7 @@ func (br *batchReader) nextBatch(ctx context.Context) (*batch, error) {
 			br.firstReadAt = time.Now()
 			due = br.firstReadAt.Add(t.o.Linger)
 			select {
-			case <-t.finishing:
+			case <-t.finishing: // hardly any record follows
 				due = br.firstReadAt.Add(min(t.o.Linger, quietPeriod))
 			default:
 			}
@@ -185,7 +185,7 @@ func (br *batchReader) poll(ctx context.Context, due time.Time, first bool) ([]*
 			return records, nil
 		case ctx.Err() == nil && pollCtx.Err() != nil && (err == nil || errors.Is(err, context.Canceled) ||
 			errors.Is(err, context.DeadlineExceeded)):
-			return nil, nil
+			return nil, nil // due, or quiet
 		case err != nil:
 			return nil, err
 		case ctx.Err() != nil:
@@ -257,7 +257,7 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 }
 
 func (br *batchReader) newBatch(items []*item, maxBytes int) *batch {
-	size := int(float64(sizeOf(items))*br.growth*1.125) + 1<<10
+	size := int(float64(sizeOf(items))*br.growth*1.125) + 1<<10 // with some room, so that Data seldom grows
 	return &batch{
 		rows: record.Batch{Registry: br.task.o.Registry, Rows: make([]wit.Row, 0, len(items)),
 			Data: make([]byte, 0, min(size, maxBytes))},
@@ -313,7 +313,7 @@ func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowErro
 		}
 		rowCounts[index]++
 	}
-	rejected := make([]error, len(inputs))
+	rejected := make([]error, len(inputs)) // the first error of each
 	for i := range rowErrs {
 		if f := &rowErrs[i]; int(f.RowIndex) < len(inputs) {
 			rejected[f.RowIndex] = cmp.Or(rejected[f.RowIndex], error(task.RowError{Row: f}))
@@ -333,6 +333,7 @@ func (br *batchReader) matchRows(b *batch, inputs []*item, rowErrs []wit.RowErro
 			break
 		}
 	}
+	// Keep the rows of the other records; of a replayed one only those that are still to be written.
 	nextPart := make([]uint32, len(rowCounts))
 	remaining := make([]int, len(rowCounts))
 	kept := b.rows.Rows[:0]

@@ -20,6 +20,7 @@ const (
 
 const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
+// bitmapLength returns the number of characters for a number of offsets, three in each.
 func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
 type stateRange struct {
@@ -133,7 +134,7 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 			return false
 		}
 		for range 3 {
-			state := byte(digit & 3)
+			state := byte(digit & 3) // the lowest two bits
 			list := m.list(state)
 			if state == stateInFlight || state == stateInDoubt {
 				*budget--

@@ -46,13 +46,14 @@ func (c *capacity) fits(partition *partition, rows int, maxOffset int64, useRese
 	return lists.listsLength(partition.baseOffset)+(partition.startedRows+rows)*partition.rowCost() <= limit
 }
 
-// bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of n more rows up to maxOffset.
-func (c *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int64 {
+// bitmapSize returns the maximum length of the metadata with a bitmap for any outcome of so many more rows up to
+// maxOffset. The bitmap contains inherited ranges up to an offset that makes the text shortest; lists have the others.
+func (c *capacity) bitmapSize(partition *partition, rows int, maxOffset int64) int64 {
 	first := partition.items[0].offset
 	for len(partition.inherited) > 0 && partition.inherited[0].last <= partition.maxStarted {
 		partition.inherited = partition.inherited[1:]
 	}
-	listed := int64(0) // in lists
+	listed := int64(0) // the length of the ranges that are not in the bitmap
 	for _, s := range partition.inherited {
 		if s.last > maxOffset {
 			listed += s.cost
@@ -68,17 +69,18 @@ func (c *capacity) bitmapSize(partition *partition, n int, maxOffset int64) int6
 			least = min(least, bitmapLength(s.last-first+1)+listed+splitCost)
 		}
 	}
-	if n := len(partition.inherited); n > 0 && listed == 0 {
+	if n := len(partition.inherited); n > 0 { // all in the bitmap: no list, so no splitCost
 		least = min(least, bitmapLength(max(maxOffset, partition.inherited[n-1].last)-first+1))
 	}
 	usedDecisions := c.inDoubt.usedDecisions(partition.tp, partition.baseOffset)
 	if len(usedDecisions) == 0 {
-		return least + bitmapOverhead + reservedForFirst // leaves room for decisions
+		return least + bitmapOverhead + reservedForFirst // room for decisions that are used up later
 	}
 	lists := metadata{usedDecisions: usedDecisions}.listsLength(partition.baseOffset)
-	return least + bitmapOverhead + int64(lists+partition.rowCost()*(partition.startedRows+n))
+	return least + bitmapOverhead + int64(lists+partition.rowCost()*(partition.startedRows+rows))
 }
 
+// rowCost returns the maximum length of an offset with its separator in a list.
 func (p *partition) rowCost() int {
 	distance := int64(0)
 	if n := len(p.items); n > 0 {
@@ -87,7 +89,7 @@ func (p *partition) rowCost() int {
 	return len(strconv.FormatInt(distance, 10)) + 1
 }
 
-const minPortion = 64
+const minPortion = 64 // rows of a partition, even if the metadata have room for less
 
 // portions splits the rows of a batch, as positions in items, into parts that are encoded one after another. Each has
 // about as many rows of a partition as its metadata can describe, because a larger delivery could not start and would
@@ -96,23 +98,23 @@ const minPortion = 64
 func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint32 {
 	type partitionShare struct {
 		rows  int
-		size  int
+		size  int // rows in a portion
 		first int64
 		last  int64
 	}
-	parts := map[*partition]*partitionShare{}
-	number := 1
+	shares := map[*partition]*partitionShare{}
+	portionCount := 1 // the number of portions, the maximum over the partitions
 	for _, row := range rows {
 		item := items[row]
-		share := parts[item.partition]
+		share := shares[item.partition]
 		if share == nil {
 			share = &partitionShare{first: item.offset}
-			parts[item.partition] = share
+			shares[item.partition] = share
 		}
 		share.rows++
 		share.last = max(share.last, item.offset)
 	}
-	for p, share := range parts {
+	for p, share := range shares {
 		lanes := max(inFlight, 2)
 		maxRows := max((c.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
 		// A bitmap may have room for more rows, unless their offsets are far apart.
@@ -121,21 +123,21 @@ func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 			maxRows = share.rows
 		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
 			len(p.inherited) == 0 && len(c.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
-			times := (share.last - share.first + bitmapRows) / bitmapRows
-			maxRows = max(maxRows, int((int64(share.rows)+times-1)/times))
+			bitmaps := (share.last - share.first + bitmapRows) / bitmapRows // so many cover the offsets
+			maxRows = max(maxRows, int((int64(share.rows)+bitmaps-1)/bitmaps))
 		}
 		count := (share.rows + maxRows - 1) / maxRows
 		share.size = (share.rows + count - 1) / count
-		number = max(number, count)
+		portionCount = max(portionCount, count)
 	}
-	if number == 1 {
+	if portionCount == 1 {
 		return [][]uint32{rows}
 	}
-	out := make([][]uint32, number)
-	seen := make(map[*partition]int, len(parts))
+	out := make([][]uint32, portionCount)
+	seen := make(map[*partition]int, len(shares))
 	for _, row := range rows {
 		p := items[row].partition
-		n := seen[p] / parts[p].size
+		n := seen[p] / shares[p].size
 		out[n] = append(out[n], row)
 		seen[p]++
 	}

@@ -52,7 +52,7 @@ type Client interface {
 	transport.Fetcher
 	Exchange(ctx context.Context, r *wit.Request) (wit.Response, error)
 	Retry() transport.Retry
-	Away() bool
+	Away() bool // whether an outage lasts since a failed request
 }
 
 // Chain runs the transforms: *transform.Chain. It replaces rows and appends data. Row indexes are of the call.

@@ -42,7 +42,7 @@ var errPartialCommit = errors.New("the commit has left out partitions that were 
 // commitLocked requires t.committing. After an error the next commit includes the same partitions.
 func (t *Task) commitLocked(ctx context.Context) error {
 	started := t.tracker.apply(commitStarted{})
-	if len(started.offsets) == 0 {
+	if len(started.offsets) == 0 { // everything is stored already
 		t.tracker.apply(commitSucceeded{nil, started.number})
 		return nil
 	}

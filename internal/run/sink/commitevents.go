@@ -33,7 +33,7 @@ func (p *partition) addToCommit(out kafka.Offsets) {
 	}
 	stored := p.lastCommit.text()
 	p.lastCommit = nil
-	if next.Offset < 0 {
+	if next.Offset < 0 { // nothing was committed or read
 		return
 	}
 	p.lastCommit = &commitEntry{offset: next.Offset, metadata: stored}

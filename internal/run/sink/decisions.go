@@ -75,6 +75,7 @@ func (d decisions) names(setting string, tp topicPartition, from int64) (assignm
 	return assignments
 }
 
+// count returns how often the setting names a record.
 func (d decisions) count(id recordID) int {
 	n := 0
 	for _, offsets := range d[id.topicPartition()] {

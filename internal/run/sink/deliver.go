@@ -58,7 +58,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	defer func() { a.task.tracker.apply(end) }()
 	if end.outcomeOpen {
 		releaseSlot := delivery.releaseSlot
-		delivery.releaseSlot = func() {
+		delivery.releaseSlot = func() { // called only after a response
 			a.task.tracker.apply(outcomeKnown{delivery.items})
 			end.outcomeOpen = false
 			releaseSlot()
@@ -114,7 +114,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 	results, err := a.interpret(delivery, response)
 	if err != nil {
 		if delivery.Request.Repeatable || (noResponse == nil && wit.IsRejection(response.Status)) {
-			return nil, a.rowsError(delivery.rows, "settle", err)
+			return nil, a.rowsError(delivery.rows, "settle", err) // a restart may send the rows again
 		}
 		reason := fmt.Errorf("%s %s was answered %d, which the plugin could not interpret: %w", delivery.Request.Method,
 			transport.PrintableTarget(delivery.Request.Target), response.Status, err)
@@ -212,11 +212,11 @@ func (a *activeBatch) storeIntent(delivery *delivery) (owned bool, err error) {
 		seq = max(seq, a.task.tracker.knownSeq())
 	case isResend:
 		seq = a.announce(delivery)
-	case delivery.isRead():
+	case delivery.isRead(): // it changes nothing
 		return true, nil
 	case a.task.tracker.checkAny(items, (*item).predecessorUncommitted):
 		seq = a.task.tracker.apply(storeRequested{}).number
-	case a.task.tracker.isDurable(seq):
+	case a.task.tracker.isDurable(seq): // the usual case of a repeatable delivery
 		return true, nil
 	}
 	for attempt := 0; ; attempt++ {
@@ -250,7 +250,8 @@ func (a *activeBatch) announce(d *delivery) int {
 }
 
 // interpret has the plugin read a response. It repeats a failed call once, on a fresh instance of the version that
-// encoded the delivery, because no other one can read its state.
+// encoded the delivery, because no other one can read its state. If the context is stale, it opens that version again
+// once, for a further call.
 func (a *activeBatch) interpret(delivery *delivery, response wit.Response) (results []wit.RowResult, err error) {
 	span := a.batch.span.StartChild("settle", tracing.Internal)
 	defer func() { span.End(err) }()
@@ -295,8 +296,8 @@ func (a *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 	defer a.task.count.settle.Stop()
 	var settled wit.ResponseResult
 	err = task.DoAcquired(ctx, delivery.opened.code, acquire, func(p Writer) error {
-		context := delivery.opened.currentContext().data
-		settled, err = p.HandleResponse(ctx, context, delivery.State, delivery.Delivery.Rows, response)
+		data := delivery.opened.currentContext().data
+		settled, err = p.HandleResponse(ctx, data, delivery.State, delivery.Delivery.Rows, response)
 		a.task.count.warnings.Add(int64(p.Warnings()))
 		return err
 	})

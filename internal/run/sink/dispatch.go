@@ -33,7 +33,7 @@ type dispatcher struct {
 	waiting    int         // deliveries of inFlight whose rows wait to be sent again
 	announced  []*lane     // wait, in sending order, for a commit that stores their non-repeatable deliveries
 	next       *batch      // the batch that was received last and has not started
-	closed     bool
+	closed     bool        // no further batch will be received
 	active     []*activeBatch
 	batchEnded bool // whether a batch has ended since the last commit
 	// failure ends the task without waiting for earlier records. firstFailure is the first record in read order that
@@ -65,7 +65,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 			}
 			d.batchEnded = false
 			if err := t.commit(t.run.requestCtx); errors.Is(err, kafka.ErrCommitMetadata) {
-				return err
+				return err // others may pass: commitLoop tries again
 			}
 			continue
 		}
@@ -118,7 +118,7 @@ func (d *dispatcher) receiveNow(batches <-chan *batch) bool {
 	}
 }
 
-// step does everything that is possible now; finished means that nothing will follow.
+// step does everything that is possible now; finished means that nothing will follow. Only then err counts.
 func (d *dispatcher) step() (finished bool, err error) {
 	d.startDeliveries()
 	if d.task.run.isEnding() {
@@ -245,7 +245,7 @@ func (d *dispatcher) requeue() {
 		return
 	}
 	if end == 1 && d.active[0].state == batchEncoded && d.active[0].keyContext() == nil {
-		return // it will be sent
+		return // it is queued next, alone, although its keys have no common context
 	}
 	start := end
 	for start > 0 && !d.active[start-1].started {
@@ -305,11 +305,11 @@ func (d *dispatcher) startBatch(b *batch) (finished bool, err error) {
 		}
 		return done, errDone
 	case b.idle, d.inDoubtErr != nil && !idle:
-		return false, nil
+		return false, nil // until other batches have ended
 	case d.inDoubtErr != nil && !t.tracker.checksPending():
 		return true, d.inDoubtErr
 	case !idle && (t.plugin.UpgradePending() || d.bytes()+b.bytes()+t.tracker.bytes() > t.o.memoryLimits().active):
-		return false, nil // until other batches have ended
+		return false, nil // likewise, to upgrade or for their memory
 	}
 	if idle && t.plugin.UpgradePending() {
 		if _, err := t.plugin.Upgrade(t.run.stopCtx); err != nil {

@@ -355,7 +355,7 @@ func TestPutBackFreesMetadataSpace(t *testing.T) {
 	d.queue.push(lanes[0])
 	d.queue.block(lanes[0])
 	d.fail(errors.New("over"))
-	d.retractAll()
+	d.retractIfEnding()
 	if d.queue.first() != lanes[0] || p.startedRows != 0 {
 		t.Errorf("expected the first delivery to be next, found %v, %d in progress", d.queue.first(), p.startedRows)
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // encodeBatch has the plugin make requests of the rows of a batch. Before the first encoding of a partition it stores
-// metadata, because only then their maximum length is known.
+// metadata, because only the answer shows their maximum length.
 func (a *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	t := a.task
 	if err := t.sendToDLQ(&a.batch.outcome); err != nil {
@@ -151,9 +151,9 @@ func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 		}
 		next := delivery{Delivery: ready, active: a, rows: make([]uint32, len(ready.Rows)),
 			items: make([]*item, len(ready.Rows)), opened: encoded.opened, context: encoded.context}
-		for n, row := range ready.Rows {
-			next.rows[n] = rows[row]
-			next.items[n] = a.batch.items[rows[row]]
+		for pos, row := range ready.Rows {
+			next.rows[pos] = rows[row]
+			next.items[pos] = a.batch.items[rows[row]]
 		}
 		more, err := a.requireReads(next)
 		if err != nil {

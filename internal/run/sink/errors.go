@@ -12,8 +12,8 @@ import (
 
 type recordError struct {
 	item        *item
-	moreRecords int // counts the further records of its delivery
-	stage       string
+	moreRecords int    // counts the further records of its delivery
+	stage       string // what failed, or was decided, for the message
 	err         error
 	inDoubt     bool
 }
@@ -26,7 +26,8 @@ func (e *recordError) Error() string {
 	return fmt.Sprintf("%s%s: %s: %v", e.item, more, e.stage, e.err)
 }
 
-// Unwrap returns the reason why a record in doubt could not be checked. The original error is hidden.
+// Unwrap hides the error that put a record in doubt, so that it does not decide about a restart. It returns the reason
+// why the record could not be checked, and other errors as they are.
 func (e *recordError) Unwrap() error {
 	if _, ok := e.err.(*uncheckedError); e.inDoubt && !ok &&
 		(errors.As(e.err, new(*wit.Error)) || errors.As(e.err, new(*transport.NoResponseError))) {

@@ -44,6 +44,7 @@ func (a *activeBatch) resolveRepeatable() error {
 	}
 	hints := make([]wit.Hint, len(rows))
 	for n := range hints {
+		// Without the first word the plugin returns the request that writes the row, not a check.
 		moved := strings.TrimPrefix(a.task.o.InDoubt.hint(a.batch.items[rows[n]].record), wit.HintUncertain+" ")
 		hints[n] = wit.Hint{Row: uint32(n), Text: moved}
 	}
@@ -53,7 +54,7 @@ func (a *activeBatch) resolveRepeatable() error {
 	}
 	nonRepeatable := map[*item]bool{}
 	for i := range encoded.Rejected {
-		// possibly due to an earlier run's knowledge, which only checks get
+		// This call lacks what an earlier run has learned: only checks get that.
 		if f := &encoded.Rejected[i]; isCallError(&f.Error) {
 			nonRepeatable[a.batch.items[rows[f.RowIndex]]] = true
 		}
@@ -133,6 +134,7 @@ func (a *activeBatch) resolve(row uint32) {
 	a.task.tracker.apply(inDoubtChanged{item})
 }
 
+// handleInconclusiveCheck decides about a check that has neither settled the row nor shown that it was not written.
 func (a *activeBatch) handleInconclusiveCheck(out *outcome, row uint32, pluginErr *wit.Error,
 	retryable bool) (retry bool, err error) {
 	t := a.task

@@ -210,6 +210,7 @@ func (i *InDoubtRecords) resolve(id recordID) {
 	}
 }
 
+// restoreDecisions restores how many decisions were used up for a record that is not in doubt.
 func (i *InDoubtRecords) restoreDecisions(id recordID, used int) {
 	i.add(id, nil)
 	i.mu.Lock()
@@ -327,7 +328,7 @@ func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRa
 	return decisions
 }
 
-const maxListedRecords = 1000
+const maxListedRecords = 1000 // more are named as ranges
 
 // names returns the names of the records in doubt, as ranges if there are many, and of those that were sent again once.
 func (i *InDoubtRecords) names() (open, resent []string) {

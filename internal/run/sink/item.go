@@ -37,7 +37,9 @@ var leadingItem = regexp.MustCompile(`^(topic \S+, partition \d+, offset \d+, ke
 // ReasonFirst returns the line of an error with the reason before the record that it begins with, for narrow columns.
 func ReasonFirst(line string) string { return leadingItem.ReplaceAllString(line, "$2 ($1)") }
 
-func (i *item) bytes() int { return 400 + len(i.record.Key) + len(i.record.Value) }
+const itemOverhead = 400 // bytes of an item and its record besides key and value, about
+
+func (i *item) bytes() int { return itemOverhead + len(i.record.Key) + len(i.record.Value) }
 
 func (i *item) unsettled() bool { return i.remaining > 0 }
 
@@ -53,12 +55,15 @@ func (i *item) readyForDLQ() bool {
 	return r != nil && (r.whole || len(r.parts) == i.remaining)
 }
 
-const maxShownKey = 100
+const (
+	maxShownKey  = 100
+	maxParsedKey = 64 << 10 // larger keys are not parsed to shorten them
+)
 
 // shortKey returns a key as messages show it: without the schema envelope of JSON converters, and cut.
 func shortKey(key []byte) []byte {
 	var envelope struct{ Schema, Payload json.RawMessage }
-	maybeJSON := len(key) < 64<<10 && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{"))
+	maybeJSON := len(key) < maxParsedKey && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{"))
 	if maybeJSON && json.Unmarshal(key, &envelope) == nil && envelope.Schema != nil && envelope.Payload != nil {
 		key = envelope.Payload
 	}

@@ -68,11 +68,11 @@ func (l *ledger) snapshot(records []*kgo.Record) (settled, inDoubt []bool) {
 	inDoubt = make([]bool, len(records))
 	items := map[recordID]*item{}
 	inDoubtRanges := map[topicPartition][]offsetRange{}
-	for id, partition := range l.partitions {
+	for tp, partition := range l.partitions {
 		for _, i := range partition.items {
 			items[idOf(i.record)] = i
 		}
-		inDoubtRanges[id] = slices.Concat(partition.appendInFlight(nil), l.inDoubt.openRanges(id, 0))
+		inDoubtRanges[tp] = slices.Concat(partition.appendInFlight(nil), l.inDoubt.openRanges(tp, 0))
 	}
 	for n, r := range records {
 		id := idOf(r)

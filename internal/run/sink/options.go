@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options configure a task. Fields without a default are required.
+// Options configure a task. Required are Connector to Registry, NewConsumer and NewConverters.
 type Options struct {
 	Connector string // names the task in logs, with Task
 	Task      int
@@ -26,7 +26,7 @@ type Options struct {
 	Versions  Versions
 	Client    Client
 	Registry  *record.Registry
-	Once      bool                                    // makes [Task.Finish] unnecessary; requires CaughtUp
+	Once      bool                                    // as if [Task.Finish] was called; both require CaughtUp
 	CaughtUp  func(ctx context.Context) (bool, error) // whether all up to the first call's end offsets is committed
 	Stages
 	Limits
@@ -34,10 +34,11 @@ type Options struct {
 	Shared
 	Telemetry
 
-	deadLetterOf map[recordID]task.DeadLetter // of a [Replay], else nil
+	// The fields below are of a [Replay], otherwise zero.
+	deadLetterOf map[recordID]task.DeadLetter
 	dryRun       bool
 	checkOnly    bool
-	written      func(*kgo.Record) // may be nil
+	written      func(*kgo.Record)
 }
 
 // Stages create what a task needs to read and convert records.
@@ -53,7 +54,7 @@ type Stages struct {
 
 // Limits bound batches, requests and waiting times.
 type Limits struct {
-	// BatchRows and Linger bound a batch: its rows (default 500), and the wait after its first record.
+	// BatchRows and Linger bound a batch: its rows (default 500), and the wait after its first record (default none).
 	BatchRows      int
 	Linger         time.Duration
 	InFlight       int           // requests at the same time, default 4; rows of one key stay in order
@@ -62,16 +63,16 @@ type Limits struct {
 	Memory         *memory.Share // for the rows of all sink tasks; nil means no limit
 }
 
-type memoryLimits struct {
+type byteLimits struct {
 	batch     int // records of a batch
 	converted int // rows of a batch
 	active    int // rows, requests and records of all batches
 }
 
-// memoryLimits returns the limits of the task's part of the memory. A single row may exceed them.
-func (l *Limits) memoryLimits() memoryLimits {
+// memoryLimits divides the task's part of the memory: one batch gets a fraction of it. A single row may exceed that.
+func (l *Limits) memoryLimits() byteLimits {
 	part := l.Memory.Part()
-	return memoryLimits{batch: int(min(part/8, maxBatchBytes)), converted: int(min(part/4, maxConvertedBytes)),
+	return byteLimits{batch: int(min(part/8, maxBatchBytes)), converted: int(min(part/4, maxConvertedBytes)),
 		active: int(min(part, maxActiveBytes))}
 }
 

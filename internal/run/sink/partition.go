@@ -55,13 +55,14 @@ func (p *partition) inheritedSettled(offset int64) bool {
 		return cmp.Compare(s.first, first)
 	})
 	for n--; n >= 0; n-- {
-		if s := p.inherited[n]; s.state == stateSettled { // these do not overlap
-			return offset <= s.last
+		if s := p.inherited[n]; s.state == stateSettled {
+			return offset <= s.last // settled ranges do not overlap: no other one can contain it
 		}
 	}
 	return false
 }
 
+// advance removes the settled records before the first unsettled one: the next commit passes them.
 func (p *partition) advance() {
 	n := 0
 	for ; n < len(p.items) && !p.items[n].unsettled(); n++ {
@@ -113,6 +114,8 @@ const (
 	sentOnly settledSet = false
 )
 
+// appendSettled appends the settled offsets from next on: those of records that were read, and the inherited ones after
+// these.
 func (p *partition) appendSettled(ranges []offsetRange, next int64, set settledSet) []offsetRange {
 	adjacent := false // no unsettled record is between the last range and the next settled offset
 	lastRead := next - 1

@@ -53,7 +53,7 @@ func (q *queue) setContext(context *pluginContext) {
 func (q *queue) add(deliveries []delivery) {
 	var fresh []*lane
 	for _, added := range deliveries {
-		if added.uncheckable != nil {
+		if added.uncheckable != nil { // a placeholder has no ordering key and is not sent
 			fresh = append(fresh, &lane{deliveries: []delivery{added}})
 			continue
 		}

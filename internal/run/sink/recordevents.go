@@ -63,7 +63,7 @@ func (l *ledger) resetPartition(prior *partition, offset int64) (p *partition, d
 	prior.revoked = true
 	p = &partition{tp: prior.tp, maxStarted: -1,
 		commitState: commitState{committed: offset, baseOffset: offset, dirty: true}}
-	if prior.committed == offsetUnknown {
+	if prior.committed == offsetUnknown { // offsetFetched will follow
 		p.committed = offsetUnknown
 	}
 	p.inherited = metadata{inDoubt: l.inDoubt.openRanges(prior.tp, offset)}.stateRanges(offset)

@@ -111,7 +111,7 @@ func (c *replayConsumer) Poll(ctx context.Context) ([]*kgo.Record, error) {
 func (c *replayConsumer) Commit(ctx context.Context, offsets kafka.Offsets) error {
 	for topic, partitions := range offsets {
 		for partition, committed := range partitions {
-			c.tracker.metadata(topic, partition, committed.Offset)
+			c.tracker.metadata(topic, partition, committed.Offset) // required in each commit, see [commitSucceeded]
 		}
 	}
 	settled, inDoubt := c.tracker.snapshot(c.records)

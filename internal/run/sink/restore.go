@@ -34,7 +34,7 @@ func (t *Task) restorePartition(topic string, partition int32, next int64, store
 		t.o.InDoubt.setRelocated(tp, prior.relocated[0])
 	}
 	for offset, times := range used {
-		if causes[offset] == nil {
+		if causes[offset] == nil { // otherwise applyDecisions has counted them
 			t.o.InDoubt.restoreDecisions(recordID{topic, partition, offset}, times)
 		}
 	}

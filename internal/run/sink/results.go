@@ -103,9 +103,9 @@ func (h *resultHandler) handleUnwritten(row uint32, result wit.RowResult) {
 			h.retryRows = append(h.retryRows, row)
 			h.backoff = true
 			h.isBusy = true
-			state.hint = ""
+			state.hint = "" // it is encoded again without a hint
 		}
-		if state.inDoubt != nil {
+		if state.inDoubt != nil { // handleRejected has put it in doubt
 			h.checkRows = append(h.checkRows, row)
 			h.checkTiming = checkAfterPause
 		}

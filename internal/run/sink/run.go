@@ -41,6 +41,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	startCtx, fail := context.WithCancel(ctx)
 	defer fail()
 	t.run = &runContext{stopCtx: ctx, startCtx: startCtx, requestCtx: requestCtx, resultCtx: resultCtx, fail: fail}
+	// NewConsumer needs t.run: the group's callbacks use it.
 	consumer, err := t.o.NewConsumer(opened.topics, t.tracker.rebalances(t.restorePartition))
 	if err != nil {
 		return err
@@ -49,6 +50,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	reader.consumer = consumer
 	t.run.consumer = consumer
 
+	// Requests get 3/4 of the stop timeout, the handling of their responses 1/8 more; the last commit follows.
 	stop := context.AfterFunc(ctx, func() {
 		time.AfterFunc(t.o.StopTimeout*3/4, func() { abort(errStopped) })
 		time.AfterFunc(t.o.StopTimeout*7/8, func() { endResults(errStopped) })

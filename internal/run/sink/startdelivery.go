@@ -53,13 +53,13 @@ const announcedRowsPerSlot = 3
 // nextDelivery returns the lane whose first delivery is sent next, nil if no delivery may start. It announces several
 // non-repeatable deliveries together, so that they share a commit.
 func (d *dispatcher) nextDelivery() *lane {
-	d.retractAll()
+	d.retractIfEnding()
 	if len(d.announced) > 0 {
 		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
 			if lane := d.announce(d.nextLane(laneFilter{})); lane != nil {
 				return lane
 			}
-			d.retractAll()
+			d.retractIfEnding() // nextLane may have failed the task
 		}
 		if len(d.announced) > 0 {
 			return d.popAnnounced()
@@ -73,7 +73,7 @@ func (d *dispatcher) nextDelivery() *lane {
 		}
 		d.announced = append(d.announced, lane)
 		if lane.deliveries[0].Request.Repeatable || d.isEnding() {
-			break
+			break // it needs no announcement, or the next one must be checked when this one is sent
 		}
 		rows += len(lane.deliveries[0].rows)
 	}
@@ -89,6 +89,7 @@ func (d *dispatcher) popAnnounced() *lane {
 	return first
 }
 
+// announce announces the first delivery of a lane if it is non-repeatable, and returns the lane, which may be nil.
 func (d *dispatcher) announce(l *lane) *lane {
 	if l != nil && !l.deliveries[0].Request.Repeatable {
 		first := &l.deliveries[0]
@@ -102,7 +103,7 @@ func (d *dispatcher) isEnding() bool {
 	return d.task.run.isEnding() || d.firstFailure != nil || d.inDoubtErr != nil
 }
 
-func (d *dispatcher) retractAll() {
+func (d *dispatcher) retractIfEnding() {
 	if d.isEnding() {
 		d.retract(nil)
 	}
@@ -139,6 +140,7 @@ func (d *dispatcher) onDelivered(lane *lane, retries []delivery, err error) {
 	}
 }
 
+// skip drops the first delivery of a lane, abandonLane all of its deliveries.
 func (d *dispatcher) skip(l *lane) {
 	d.queue.pop(l)
 	d.onDelivered(l, nil, nil)
@@ -259,6 +261,7 @@ func (d *dispatcher) split(lane *lane) {
 	d.reencodeFirst(lane, rows[:len(rows)/2], rows[len(rows)/2:])
 }
 
+// reencodeFirst replaces the first delivery of a lane: each part of its rows is encoded again. Other rows are dropped.
 func (d *dispatcher) reencodeFirst(lane *lane, parts ...[]uint32) {
 	active := lane.deliveries[0].active
 	var deliveries []delivery

@@ -22,7 +22,7 @@ type Task struct {
 	count   *counters
 	run     *runContext
 
-	finishing  chan struct{}
+	finishing  chan struct{} // closed by Finish
 	finishOnce sync.Once
 
 	committing    sync.Mutex // a commit never overtakes another
@@ -130,12 +130,12 @@ func NewTask(o Options) *Task {
 		New: func(c Code) *openedVersion {
 			return &openedVersion{code: c, responseLock: guard.NewCtxMutex()}
 		},
-		VersionOf: func(o *openedVersion) Code { return o.code },
+		VersionOf: func(opened *openedVersion) Code { return opened.code },
 		CallOpen:  t.callOpen,
-		CheckCompatible: func(_ context.Context, o *openedVersion) error {
-			if prior := t.plugin.Opened().topics; !slices.Equal(o.topics, prior) {
+		CheckCompatible: func(_ context.Context, opened *openedVersion) error {
+			if prior := t.plugin.Opened().topics; !slices.Equal(opened.topics, prior) {
 				return fmt.Errorf("expected the topics %q, found %q: restart the task to change topics", prior,
-					o.topics)
+					opened.topics)
 			}
 			return nil
 		},
@@ -200,20 +200,22 @@ func (t *Task) callOpen(ctx context.Context, w Writer, opened *openedVersion, st
 	return result.Pending, err
 }
 
-// reopen opens the version of o again after the error stale of a call with o. If another batch has opened it since the
-// call, it returns that result.
-func (t *Task) reopen(ctx context.Context, o *openedVersion, stale error) (*openedVersion, error) {
+// reopen opens a version of the plugin again after a call with its context has failed with the error stale. If another
+// batch has done so since the call, it returns that result.
+func (t *Task) reopen(ctx context.Context, opened *openedVersion, stale error) (*openedVersion, error) {
 	if err := t.reopening.Lock(ctx); err != nil {
 		return nil, err
 	}
 	defer t.reopening.Unlock()
-	if current := t.plugin.Opened(); current != o && current.code == o.code {
+	if current := t.plugin.Opened(); current != opened && current.code == opened.code {
 		return current, nil
 	}
-	t.log.Info("the plugin's context is stale: opening the plugin again", "version", o.code.Version(), "reason", stale)
-	return t.plugin.Reopen(ctx, o, stale)
+	t.log.Info("the plugin's context is stale: opening the plugin again", "version", opened.code.Version(),
+		"reason", stale)
+	return t.plugin.Reopen(ctx, opened, stale)
 }
 
+// markInDoubt puts a record in doubt and returns the error with which the task fails unless a check resolves the doubt.
 func (t *Task) markInDoubt(i *item, reason error) *recordError {
 	t.o.InDoubt.add(idOf(i.record), reason)
 	t.tracker.apply(inDoubtChanged{i})

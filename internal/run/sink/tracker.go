@@ -235,6 +235,7 @@ func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next 
 	if next < partition.committed {
 		return nil, false
 	}
-	return partition.appendSettled(nil, max(next, 0), allSettled), partition.inFlightRows == 0 &&
-		(metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text())
+	// The last commit may be stored although its response was lost.
+	isOwnText := metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text()
+	return partition.appendSettled(nil, max(next, 0), allSettled), partition.inFlightRows == 0 && isOwnText
 }

@@ -24,7 +24,7 @@ type UnmatchedTopics struct {
 	complete    bool // all InputTopics have arrived
 }
 
-const maxTopics = 1000
+const maxTopics = 1000 // bounds seenInputs and seenOutputs; further topics are not checked
 
 // observe checks the topics of transformed rows, one for each item. accepted are the plugin's topics.
 func (u *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.Batch, accepted []string) {
@@ -36,7 +36,7 @@ func (u *UnmatchedTopics) observe(log *slog.Logger, items []*item, rows *record.
 	for n, item := range items {
 		row := &rows.Rows[n]
 		if int(row.Topic) == to && item.record.Topic == from {
-			continue
+			continue // as the row before
 		}
 		from = item.record.Topic
 		to = int(row.Topic)
