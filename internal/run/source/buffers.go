@@ -61,7 +61,7 @@ func (b *Buffers) detach(chunk *chunk, reusable bool) {
 	defer b.mu.Unlock()
 	b.inUse--
 	switch {
-	case b.inUse == 0:
+	case b.inUse == 0: // the worker is idle: return its memory
 		b.free = nil
 	case reusable && len(b.free) < cap(b.sharedTokens):
 		b.free = append(b.free, released)
@@ -71,7 +71,7 @@ func (b *Buffers) detach(chunk *chunk, reusable bool) {
 // acquireChunk blocks until a chunk is free or ctx ends. The caller sends the chunk or releases it.
 func (f *feed) acquireChunk(ctx context.Context, origin *origin) (chunk *chunk, err error) {
 	select {
-	case chunk = <-f.pipeline.free:
+	case chunk = <-f.pipeline.free: // rather than a shared one
 	default:
 		select {
 		case chunk = <-f.pipeline.free:

@@ -20,8 +20,8 @@ const (
 	// one record at most, and a feed has at most [chunks] of them.
 	maxChunkOutput  = 4 << 20
 	maxChunkRecords = 10_000
-	recordOverhead  = 100 // bytes, an upper estimate
-	headerOverhead  = 10
+	recordOverhead  = 100 // bytes of a record besides key, value and headers, an upper estimate
+	headerOverhead  = 10  // likewise of a header besides name and value
 	// contextCheckRows is how many rows are converted between two checks of the context.
 	contextCheckRows = 16
 )

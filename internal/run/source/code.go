@@ -79,7 +79,7 @@ type Client interface {
 	transport.Fetcher
 	Do(ctx context.Context, r *wit.Request) (*transport.Answer, error)
 	Retry() transport.Retry
-	Away() bool
+	Away() bool // whether an outage lasts since a failed request
 }
 
 // Chain runs the transforms; *transform.Chain implements it. It replaces the rows of a batch and appends data. The row

@@ -117,11 +117,12 @@ func (t *Task) newFeed(ctx context.Context, opened *openedVersion, index uint32)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored offset: %w", err)
 	}
-	if stored == nil {
-		feed.position = position{fields: []wit.OffsetEntry{}}
-	} else if feed.position, feed.notifications.subscriptionDigest,
-		err = t.resume(ctx, opened, spec, stored); err != nil {
-		return nil, err
+	feed.position = position{fields: []wit.OffsetEntry{}}
+	if stored != nil {
+		feed.position, feed.notifications.subscriptionDigest, err = t.resume(ctx, opened, spec, stored)
+		if err != nil {
+			return nil, err
+		}
 	}
 	feed.pageStart = feed.position.fields
 	feed.boundary = feed.position.fields
@@ -143,7 +144,7 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	}
 	current := spec.Fingerprint
 	if fingerprint != nil && *fingerprint != current && strings.Contains(*fingerprint, topicPart) {
-		p.topic = spec.Topic
+		p.topic = spec.Topic // stored within a load: all of its rows must have the same topic
 		current = withTopic(current, p.topic)
 	}
 	if fingerprint == nil {
@@ -202,6 +203,7 @@ func (f *feed) run(ctx context.Context) (err error) {
 	f.pipeline.output.OnFailure(f.pipeline.fail)
 	readCtx, cancelRead := context.WithCancelCause(ctx)
 	defer cancelRead(nil)
+	// A failure of any stage ends reading.
 	unlink := context.AfterFunc(f.pipeline.ctx, func() { cancelRead(context.Cause(f.pipeline.ctx)) })
 	defer unlink()
 
@@ -232,7 +234,7 @@ func (f *feed) finish(ctx context.Context, readErr error) error {
 	}
 	storeErr := f.pipeline.output.Flush(flushCtx)
 	f.closeOutput()
-	f.pipeline.fail(nil)
+	f.pipeline.fail(nil) // releases the context; cause was read before
 	switch {
 	case kafka.IsTransactionTimeout(cause) && storeErr == nil && !errors.As(cause, new(*kafka.TransactionAbortedError)):
 		return &kafka.TransactionAbortedError{Cause: cause} // the transaction was given up

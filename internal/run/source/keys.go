@@ -143,7 +143,7 @@ func (f *feed) chooseKeyUse(ctx context.Context, r Reader) (offset []wit.OffsetE
 		f.keys.use = keysCompared
 		return f.keys.offset
 	}
-	if f.atBeginning && len(f.position.fields) == 0 {
+	if f.atBeginning && len(f.position.fields) == 0 { // the first load begins, perhaps again
 		f.dropKeys()
 		f.keys = &keySet{quota: f.task.o.Spare}
 	}

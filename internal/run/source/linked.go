@@ -173,7 +173,7 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 	}
 	defer answer.Body.Close()
 	if (answer.Status < 200 || answer.Status > 299) && !slices.Contains(linked.Tolerate, answer.Status) {
-		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300))
+		head, _ := io.ReadAll(io.LimitReader(answer.Body, 300)) // bytes, for the message
 		err := error(&wit.Error{Kind: wit.ErrorKindOf(answer.Status), Message: fmt.Sprintf(
 			"linked request %s: answered %d: %q", transport.PrintableTarget(r.Target), answer.Status, head)})
 		if p.feed.task.o.Client.Retry().Names(strconv.Itoa(int(answer.Status))) {

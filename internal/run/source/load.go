@@ -85,7 +85,7 @@ func (p *loadPace) observe(now time.Time, load *FeedLoad) {
 		p.samples = p.samples[1:]
 	}
 	if p.loggedAt.IsZero() {
-		p.loggedAt = now
+		p.loggedAt = now // a load is first logged after loadLogInterval
 	}
 	oldest := p.samples[0]
 	elapsed := now.Sub(oldest.at)

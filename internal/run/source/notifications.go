@@ -135,7 +135,7 @@ func (f *feed) enqueue(received *wit.Trigger) (processed <-chan struct{}, err er
 		return nil, notify.ErrBusy
 	case queue.pending.byToken[received.Token] != nil:
 		queued = queue.pending.join(received.Token)
-	case len(queue.pending.list) >= maxTriggers+queue.pending.repeated:
+	case len(queue.pending.list) >= maxTriggers+queue.pending.repeated: // maxRepeats bounds the repeated ones
 		return nil, notify.ErrBusy
 	default:
 		queued = &trigger{token: received.Token, done: make(chan struct{})}
@@ -155,7 +155,7 @@ func (f *feed) enqueue(received *wit.Trigger) (processed <-chan struct{}, err er
 	return queued.done, nil
 }
 
-// lockCurrent locks the feed, or the one that has replaced it.
+// lockCurrent locks and returns the feed, or the one that has replaced it.
 func (f *feed) lockCurrent() *feed {
 	f.mu.Lock()
 	for f.replacement != nil {
@@ -167,6 +167,8 @@ func (f *feed) lockCurrent() *feed {
 	return f
 }
 
+// moveStateFrom moves the notifications of a feed that started over to its replacement. Triggers whose rows were being
+// read become pending again.
 func (f *feed) moveStateFrom(old *feed) {
 	old.mu.Lock()
 	defer old.mu.Unlock()
@@ -207,7 +209,7 @@ func (f *feed) scheduleRepeat(wait time.Duration) {
 	current := queue.processing[len(queue.processing)-1]
 	switch {
 	case current.repeated, queue.pending.byToken[current.token] != nil:
-		return
+		return // it was repeated once, or another trigger reads the same again
 	case queue.pending.repeated >= maxRepeats:
 		if !queue.overflowLogged {
 			queue.overflowLogged = true
@@ -229,6 +231,7 @@ func (f *feed) markReading() {
 	}
 }
 
+// requeue makes the last trigger in processing the first pending one.
 func (f *feed) requeue() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -244,6 +247,7 @@ func (f *feed) hasDueTrigger() bool {
 	return f.notifications.pending.hasDue()
 }
 
+// ack lets the senders of the triggers in processing continue, and remembers their idents.
 func (f *feed) ack() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

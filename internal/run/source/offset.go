@@ -2,6 +2,7 @@ package source
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -100,7 +101,7 @@ func parsePosition(stored []wit.OffsetEntry) (p position, fingerprint *string, s
 		v := f.Value
 		switch f.Name {
 		case fieldRecord:
-			if v.Integer == nil || *v.Integer < 0 || *v.Integer > 1<<32-1 {
+			if v.Integer == nil || *v.Integer < 0 || *v.Integer > math.MaxUint32 {
 				return p, nil, "", fmt.Errorf("stored offset, field %s: expected a row number", f.Name)
 			}
 			p.row = uint32(*v.Integer)
@@ -166,7 +167,10 @@ func samePointee[T comparable](a, b *T) bool { return a == b || (a != nil && b !
 // other rows the second time; it does not resist an attacker.
 type digest uint64
 
-const emptyDigest digest = 14695981039346656037
+const (
+	emptyDigest digest = 14695981039346656037 // FNV's offset basis
+	fnvPrime           = 1099511628211
+)
 
 // addRow adds the length and bytes of the key of a row, or of its value if it has no key.
 func (d *digest) addRow(b *record.Batch, r *wit.Row) {
@@ -175,8 +179,8 @@ func (d *digest) addRow(b *record.Batch, r *wit.Row) {
 		value = r.Value
 	}
 	h := uint64(*d)
-	for n := value.Size; ; n >>= 8 {
-		h = (h ^ uint64(n&0xff)) * 1099511628211
+	for n := value.Size; ; n >>= 8 { // its bytes, the lowest first
+		h = (h ^ uint64(n&0xff)) * fnvPrime
 		if n < 256 {
 			break
 		}
@@ -194,7 +198,7 @@ func digestOf(text string) string {
 func (d *digest) add(text []byte) {
 	h := uint64(*d)
 	for _, c := range text {
-		h = (h ^ uint64(c)) * 1099511628211
+		h = (h ^ uint64(c)) * fnvPrime
 	}
 	*d = digest(h)
 }

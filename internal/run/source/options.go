@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options configure a task. Fields without a default are required.
+// Options configure a task. Required are Connector to Registry, StoredOffset, NewOutput and NewConverters.
 type Options struct {
 	Connector string // names the task in logs and headers, with Task
 	Task      int
@@ -40,13 +40,13 @@ type Options struct {
 type Offsets struct {
 	// StoredOffset returns the stored offset of a partition, or nil.
 	StoredOffset    func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error)
-	MismatchSetting string // names the feed's policy in errors
+	MismatchSetting string // the setting of [wit.Feed.OnMismatch], which an error about another query recommends; may be ""
 	// PrepareOffsets, if not nil, is called with the number of feeds before offsets are read, and again before a feed
 	// starts over. With transactions it fences other producers and reads what they have committed.
 	PrepareOffsets func(ctx context.Context, feeds int) error
 	// CheckLease, if not nil, returns an error if another worker may own the task: then a request that lets the service
-	// delete delivered data must not be sent. It is called when all earlier rows are stored, and again immediately
-	// before the request, with an ended context, so that it must not wait.
+	// delete delivered data must not be sent. It is called before such a request, when all earlier rows are stored, and
+	// may wait. At the moment of sending it is called with an ended context, and must answer from what it knows.
 	CheckLease func(ctx context.Context) error
 	// ExactlyOnceRequired makes it an error if a repeated page has other rows, because some would be delivered twice.
 	ExactlyOnceRequired bool

@@ -101,6 +101,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 	lastRequest := FeedRequest{Request: fetch.Request.Method + " " + transport.LoggedTarget(fetch.Request.Target),
 		At: start.UTC()}
 	f.setLastRequest(lastRequest)
+	// Send the request, without the slot.
 	slot.release()
 	fetchSpan := page.origin.span.StartRequest("fetch", &fetch.Request)
 	workCtx, endFetch := f.task.count.fetch.Track(ctx, &f.task.count.wait)
@@ -126,6 +127,7 @@ func (f *feed) readPage(ctx context.Context, r Reader, fetch *wit.Fetch, attempt
 		}
 		return result, &permanentError{err}
 	}
+	// Decode the response.
 	defer answer.Body.Close()
 	if answer.SessionLost {
 		answer.Headers = append(answer.Headers, wit.Header{Name: wit.SessionLostHeader, Value: "true"})

@@ -126,6 +126,7 @@ func (p *page) sendEnd(end pageEnd) {
 	_ = p.feed.send(p.feed.pipeline.ctx, chunk)
 }
 
+// offsetAt returns the offset to store for a position: the plugin's fields and the host's.
 func (f *feed) offsetAt(p position) kafka.Offset {
 	fields := slices.Clone(p.fields)
 	if p.midPage {
@@ -160,7 +161,7 @@ func (p *page) finish(ctx context.Context) error {
 	feed := p.feed
 	endsAtResume := p.cursor.lastRow == int64(p.resumeAt.row) && p.cursor.keys == p.resumeAt.keys
 	if (p.skipping && !endsAtResume) || p.resumeAt.extraRows > 0 {
-		return errMismatch
+		return errMismatch // the page ends before the rows that were delivered
 	}
 	if err := p.ensureChunk(ctx); err != nil {
 		return err

@@ -14,8 +14,8 @@ const (
 	// maxPoison bounds the rows of a page that may trap the plugin and be skipped; more are the plugin's fault.
 	maxPoison      = 20
 	maxSearches    = 6 * maxPoison // attempts to read the page
-	maxPageChanges = 3
-	searchSteps    = 256 // pieces of the range with the trap at each attempt
+	maxPageChanges = 3             // how often the page may be another one during the search
+	searchSteps    = 256           // pieces of the range with the trap at each attempt
 )
 
 // bisection finds the rows of a page that trap the plugin, so that they can be skipped instead of stopping the
@@ -73,8 +73,9 @@ func (b *bisection) narrow(trap *trapError) bool {
 	switch {
 	case size == 0 && (trap.from == 0 || (b.from == 0 && b.to == trap.from)):
 		return false // no body precedes the trap, or all of it was decoded byte by byte
-	case size == 0: // the trap is of a row that was complete: search before it
-		b.from, b.to = max(0, trap.from-max(pieceSize, 4*(b.to-b.from))), trap.from
+	case size == 0: // the trap is of a row that was complete: search before it, each time in a larger range
+		b.from = max(0, trap.from-max(pieceSize, 4*(b.to-b.from)))
+		b.to = trap.from
 		b.step = max(1, (b.to-b.from)/searchSteps)
 	case size == 1 && trap.from >= b.from && trap.to <= b.to:
 		if n == maxPoison || (n > 0 && b.rows[n-1].offset == trap.from) {
@@ -113,7 +114,8 @@ func (b *bisection) pieceEnd(start, end int64) int64 {
 	return end
 }
 
-// decodePiece decodes a piece of a response; in a search, in steps, without the rows that were found.
+// decodePiece decodes a piece of a response; in a search, in steps, without the rows that were found. Around each step
+// [wit.TagComplete] decodes the rows that are complete, so that a trap belongs to the bytes of that step.
 func (p *page) decodePiece(ctx context.Context, tag string, status uint16, piece []byte, isLast bool) error {
 	s := p.poisonSearch.bisection
 	if tag != "" || s.tries == 0 {

@@ -10,7 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const upgradeInterval = time.Second
+const upgradeInterval = time.Second // between checks for a newer version while a feed waits
 
 // read is the read stage: it gets the next action from the plugin, reads that page and waits for the next poll.
 func (f *feed) read(ctx context.Context) error {
@@ -93,6 +93,7 @@ func (r *readLoop) afterStep(ctx context.Context, result stepResult) (done bool,
 	if r.reason.Start != nil && result.requested && !result.fetched {
 		r.retryReason = wit.PollReason{More: wit.Set} // the plugin's extra page at a start was read
 	}
+	// The plugin wants the trigger's page once more after a wait: until then, other work continues.
 	if r.reason.Trigger != nil && result.more && !result.fetched && result.wait > 0 {
 		r.feed.scheduleRepeat(result.wait)
 		result.more = false
@@ -207,7 +208,7 @@ type stepResult struct {
 func (f *feed) step(ctx context.Context, reason wit.PollReason, attempts *attempts) (result stepResult, err error) {
 	r, err := f.opened.code.Acquire(ctx)
 	if err != nil {
-		if f.opened.code != f.task.plugin.Current() {
+		if f.opened.code != f.task.plugin.Current() { // then the pool of this version is closed
 			return result, errVersionReplaced
 		}
 		return result, err
@@ -236,7 +237,7 @@ func (f *feed) step(ctx context.Context, reason wit.PollReason, attempts *attemp
 		}
 	}
 	f.status.caughtUp.Store(false)
-	isCompared := result.compared
+	isCompared := result.compared // readPage returns a new result
 	if result, err = f.readPage(ctx, r, action.Fetch, attempts, slot); err != nil {
 		f.lastPage = ""
 	}

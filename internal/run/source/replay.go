@@ -256,6 +256,7 @@ func (t *Task) offsetHeaders(ctx context.Context, spec *wit.Feed) (headers []wit
 	return headers, nil
 }
 
+// feedOf returns the feed that can read a letter, or the reason why none can, as the end of a sentence about letters.
 func (r *replayReader) feedOf(deadLetter *task.DeadLetter) (index uint32, reason string) {
 	match := -1
 	for i, spec := range r.opened.feeds {

@@ -81,9 +81,10 @@ func (t *Task) subscribe(ctx context.Context, feed, address string) (subscriptio
 			continue
 		}
 		var pluginErr *wit.Error
+		isTransient := errors.As(err, &pluginErr) && pluginErr.Kind == wit.ErrorTransient
 		noAnswer := new(transport.NoResponseError) // the plugin checks the outcome of the request
-		if isRetriable := errors.As(err, &noAnswer) || (errors.As(err, &pluginErr) &&
-			pluginErr.Kind == wit.ErrorTransient); !isRetriable || retries >= t.o.Client.Retry().Times() {
+		isRetriable := isTransient || errors.As(err, &noAnswer)
+		if !isRetriable || retries >= t.o.Client.Retry().Times() {
 			return subscriptions, created, err
 		}
 		task.LogRetry(t.log, t.o.Client, "the feed is subscribed again", "feed", feed, "retry", retries+1, "error", err)

@@ -30,7 +30,7 @@ type Task struct {
 	plugin    *task.Plugin[Reader, *openedVersion]
 
 	mu    sync.Mutex
-	feeds []*feed
+	feeds []*feed // replaced, not modified: other goroutines may iterate over it
 
 	// idleMu is locked while [Options.OnIdle], or the function that it returned, is called; mu may be locked under it.
 	idleMu    sync.Mutex
@@ -78,7 +78,7 @@ func NewTask(o Options) *Task {
 	t.count.startedAt = time.Now()
 	t.plugin = task.NewPlugin(o.Versions, o.Client, t.log, task.Opener[Reader, *openedVersion]{
 		New:       func(c Code) *openedVersion { return &openedVersion{code: c} },
-		VersionOf: func(o *openedVersion) Code { return o.code }, CallOpen: t.callOpen,
+		VersionOf: func(opened *openedVersion) Code { return opened.code }, CallOpen: t.callOpen,
 		CheckCompatible: t.compatible, Answered: o.Answered})
 	return t
 }
@@ -173,12 +173,13 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		}
 		replacement.moveStateFrom(feed)
 		t.mu.Lock()
-		t.feeds = slices.Clone(t.feeds) // other goroutines may iterate over it
+		t.feeds = slices.Clone(t.feeds)
 		t.feeds[i] = replacement
 		t.mu.Unlock()
 	}
 }
 
+// startOver creates a replacement of a feed with the newest version of the plugin, from the stored offset.
 func (t *Task) startOver(ctx context.Context, old *feed) (*feed, error) {
 	for {
 		opened, err := t.plugin.Upgrade(ctx)

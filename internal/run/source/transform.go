@@ -24,13 +24,13 @@ type transformStage struct {
 	key      convert.Converter
 	value    convert.Converter
 	header   convert.Headers
-	topics   map[string]bool // known to exist
-	spans    []recordSpan
-	headers  []headerSpan
-	parsed   []connectdata.Header
+	topics   map[string]bool      // known to exist
+	spans    []recordSpan         // the converted rows of the chunk that are not in a record yet
+	headers  []headerSpan         // of spans
+	parsed   []connectdata.Header // reused by convertHeaders
 	dlqKey   convert.Converter
 	dlqValue convert.Converter
-	dlqBytes int
+	dlqBytes int // the size of the chunk's deadLetters
 	row      splitRow
 }
 
@@ -158,6 +158,7 @@ func (s *transformStage) checkReplayed(ctx context.Context, chunk *chunk) error 
 	return nil
 }
 
+// pageRow returns the index in the page of a row of the chunk.
 func (c *chunk) pageRow(index uint32) uint32 {
 	if int(index) < len(c.origins) {
 		return c.origins[index]
@@ -257,7 +258,7 @@ func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 			s.row.err = err
 		}
 	}
-	return s.startRow(ctx, chunk, 0)
+	return s.startRow(ctx, chunk, 0) // for the dead letter of the last row
 }
 
 // flushEarly sends the records of a chunk so far, to bound their size: a few bytes of a plugin may become many, such as

@@ -15,6 +15,7 @@ func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.UpgradeIfOpened)
 }
 
+// upgradeWaiting is upgrade, but waits until a newer version is opened.
 func (f *feed) upgradeWaiting(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.Upgrade)
 }
