@@ -34,13 +34,15 @@ func (c *BusyClock) Track(ctx context.Context, waitClock *BusyClock) (workCtx co
 	onWait := func(delta int) {
 		mu.Lock()
 		defer mu.Unlock()
-		previous := waits
-		if waits += delta; hasEnded || previous > 0 == (waits > 0) {
+		wasWaiting := waits > 0
+		waits += delta
+		isWaiting := waits > 0
+		if hasEnded || isWaiting == wasWaiting {
 			return // a wait of a shared connection may outlast the request
 		}
 		c.add(-delta, 0)
 		if waitClock != nil {
-			waitClock.add(delta, max(int64(delta), 0))
+			waitClock.add(delta, max(int64(delta), 0)) // only the begin of a wait counts as a start
 		}
 	}
 	return pause.WithWaitObserver(ctx, onWait), func() {
@@ -72,7 +74,7 @@ func (c *BusyClock) advance() (now time.Time) {
 		if earliest := now.Add(-minute - bucketTime); from.Before(earliest) {
 			from = earliest
 		}
-		for from.Before(now) {
+		for from.Before(now) { // divide the time among the buckets
 			next := from.Add(bucketTime - time.Duration(from.UnixNano()%int64(bucketTime)))
 			if next.After(now) {
 				next = now
@@ -179,7 +181,7 @@ func (m *Meter) perSecond(now time.Time, period time.Duration) (rate float64, ac
 const (
 	minute     = time.Minute
 	bucketTime = 5 * time.Second
-	buckets    = int64(minute/bucketTime) + 1
+	buckets    = int64(minute/bucketTime) + 1 // the newest and the oldest are within the minute only in part
 )
 
 // recent holds the counts of the last minute in a ring of buckets.

@@ -14,7 +14,7 @@ type DeadLetter struct {
 	// Record is a sink's record as it was read, or a source's row: with its topic, the partition that the plugin chose
 	// (-1 for none), and its index in the page as the offset.
 	Record   *kgo.Record
-	Position string
+	Position string // of the letter in its topic, as PARTITION@OFFSET
 	Original string // identifies the record or row across all attempts
 	// Rows are the rows to deliver. Replays counts replays, including this one.
 	Rows    RowSubset

@@ -16,7 +16,7 @@ type Metrics struct {
 	// Retries counts retried operations, Logged the skipped records that were logged.
 	Retries atomic.Int64
 	Logged  atomic.Int64
-	Errors  atomic.Int64
+	Errors  atomic.Int64 // records that made the task fail
 	// DeadLetters counts dead letters, LostDeadLetters those that could not be stored.
 	DeadLetters     atomic.Int64
 	LostDeadLetters atomic.Int64
@@ -55,7 +55,7 @@ func (b *BatchMetrics) AddActive(rows int) {
 type CommitMetrics struct {
 	mu       sync.Mutex
 	duration Window
-	records  Window
+	records  Window // of each transaction
 	outcomes Outcomes
 }
 

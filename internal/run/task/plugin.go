@@ -61,10 +61,10 @@ type Plugin[C any, O comparable] struct {
 
 	mu            sync.Mutex
 	opened        O
-	pending       *pendingVersion[C, O]
-	evaluateAfter time.Time
+	pending       *pendingVersion[C, O] // is opened in the background; nil means none
+	evaluateAfter time.Time             // until then there is no candidate
 	lastReopen    time.Time
-	reopenCount   int
+	reopenCount   int // counts the calls of Reopen within reopenWindow of each other
 }
 
 // NewPlugin returns a plugin without an opened version.
@@ -80,8 +80,8 @@ const (
 	evaluateRetry = 30 * time.Second // delay after a candidate could not be opened
 	reopenWindow  = 10 * time.Second // reopening within this time after the last one is delayed
 	upgradeWait   = 5 * time.Millisecond
-	watchInterval = time.Second
-	callAttempts  = 3
+	watchInterval = time.Second // between looks for a candidate
+	callAttempts  = 3           // of [Do]
 	noLimit       = time.Duration(-1)
 )
 
@@ -95,7 +95,7 @@ func (p *Plugin[C, O]) Open(ctx context.Context, version PluginVersion[C]) (O, e
 func (p *Plugin[C, O]) openWith(ctx context.Context, version PluginVersion[C], first []byte) (O, error) {
 	opened := p.New(version)
 	callOpen := func(state []byte, answers []wit.Response) (need *wit.RequestBatch, err error) {
-		if answers == nil {
+		if answers == nil { // the first call
 			state = first
 		}
 		err = Do(ctx, version, func(call C) error {
@@ -201,7 +201,7 @@ func (p *Plugin[C, O]) WatchVersions(ctx context.Context) {
 				}
 				pending := p.openInBackground(ctx, candidate)
 				if !pending.await(ctx, noLimit) || pending.err == nil || !p.evaluateMu.TryLock() {
-					continue // a candidate that was opened is for the next Upgrade
+					continue // a candidate that was opened is for the next Upgrade; here only failed ones are evaluated
 				}
 				err := p.evaluate(ctx, pending)
 				p.evaluateMu.Unlock()
@@ -349,6 +349,7 @@ func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	return nil
 }
 
+// openPending is Open, but uses the result if the version is being opened in the background.
 func (p *Plugin[C, O]) openPending(ctx context.Context, version PluginVersion[C]) (O, error) {
 	if pending := p.claimPending(version); pending != nil && pending.await(ctx, noLimit) && pending.err == nil {
 		return pending.opened, nil
@@ -372,7 +373,7 @@ func (p *Plugin[C, O]) Reopen(ctx context.Context, old O, stale error) (opened O
 			return opened, err
 		}
 	}
-	var previous []byte
+	var previous []byte // what the plugin has learned, see RATIONALE.md P23
 	if pluginErr, ok := errors.AsType[*wit.Error](stale); ok && pluginErr.Detail != nil {
 		previous = []byte(*pluginErr.Detail)
 	}

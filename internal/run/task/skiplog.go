@@ -46,7 +46,7 @@ func (s *SkipLog) Skip(log *slog.Logger, stage ErrorStage, err error, attrs []an
 	name := string(stage) + ": " + causeOf(err.Error())
 	c := s.causes[name]
 	if c == nil && len(s.causes) >= maxCauses {
-		name = ""
+		name = "" // of all further causes together
 		cause = []any{"stage", "any", "error", "others"}
 		c = s.causes[name]
 	}
@@ -75,6 +75,7 @@ func (s *SkipLog) tick() {
 	}
 }
 
+// flush logs and resets the counts, and forgets causes without a new record. s.mu is locked.
 func (s *SkipLog) flush() {
 	for name, c := range s.causes {
 		if c.suppressed == 0 {
@@ -112,7 +113,7 @@ func causeOf(message string) string {
 			} else if c == quote {
 				quote = 0
 			}
-		case c == '"', c == '`', c == '\'' && (i == 0 || message[i-1] == ' '):
+		case c == '"', c == '`', c == '\'' && (i == 0 || message[i-1] == ' '): // not an apostrophe
 			quote = c
 		case c >= '0' && c <= '9':
 			if !strings.HasSuffix(b.String(), "#") {
