@@ -89,11 +89,12 @@ func RelativeToOrigin(fields []wit.OffsetEntry, origin string) []wit.OffsetEntry
 			!strings.EqualFold(u.Hostname(), base.Hostname()) || portOf(u) != portOf(base) {
 			continue
 		}
-		path := *f.Value.String // keep its escapes
-		path = path[strings.Index(path, "://")+len("://"):]
-		if i := strings.IndexAny(path, "/?#"); i < 0 {
-			path = "/"
-		} else if path = path[i:]; path[0] != '/' {
+		_, address, _ := strings.Cut(*f.Value.String, "://") // not u, which has lost the escapes
+		path := ""
+		if start := strings.IndexAny(address, "/?#"); start >= 0 {
+			path = address[start:]
+		}
+		if !strings.HasPrefix(path, "/") {
 			path = "/" + path
 		}
 		if changed == nil {

@@ -39,7 +39,7 @@ const (
 
 	// The map's class after its name: serialVersionUID, flags, two fields, no annotation, no superclass.
 	javaMapClass  = "\x05\x07\xda\xc1\xc3\x16\x60\xd1\x03\x00\x02F\x00\x0aloadFactorI\x00\x09thresholdxp"
-	javaMapFields = 8
+	javaMapFields = 8 // bytes of the values of the two fields
 	javaMapBlock  = "w\x08"
 	javaMapEnd    = "x" // TC_ENDBLOCKDATA
 

@@ -265,7 +265,7 @@ type recordKey struct {
 	key       string
 }
 
-const loggedSkips = 10
+const loggedSkips = 10 // how many skipped records are logged one by one
 
 func (l *latestRecords) add(r *kgo.Record) error {
 	if !mayBelong(r.Key, l.connectors) {
@@ -414,6 +414,7 @@ func (s *Store) Set(ctx context.Context, connector string, entries ...Entry) err
 	}
 	results := make(chan error, len(entries))
 	for _, e := range entries {
+		// Partition -1 means that the key determines it.
 		r := &kgo.Record{Topic: s.config.Topic, Key: s.key(connector, e.Partition), Partition: -1}
 		if e.Offset != nil {
 			r.Value = AppendJSON(nil, e.Offset)

@@ -38,10 +38,12 @@ type transactionalProducer struct {
 	lost   *lostError                 // nil while the producer works
 }
 
+// lostError means that the producer can never write again.
 type lostError struct{ error }
 
 func (l *lostError) Unwrap() error { return l.error }
 
+// set writes entries in a transaction.
 func (t *transactionalProducer) set(ctx context.Context, entries []Entry) error {
 	if err := t.mu.Lock(ctx); err != nil {
 		return t.wrapError(err)
@@ -54,7 +56,7 @@ func (t *transactionalProducer) set(ctx context.Context, entries []Entry) error 
 		return nil
 	}
 	result := make(chan error, 1)
-	go func() {
+	go func() { // unlocks t.mu: the write continues if ctx ends
 		defer t.mu.Unlock()
 		result <- guard.Do(t.store.log, "offsets of connector "+t.connector, func() error { return t.commit(entries) })
 	}()
