@@ -25,10 +25,10 @@ import (
 )
 
 const (
-	maxBody        = 4 << 20
-	maxTotalBodies = 32 << 20
-	maxConcurrent  = 256
-	maxHeaders     = 64 << 10
+	maxBody        = 4 << 20  // bytes
+	maxTotalBodies = 32 << 20 // bytes, of all requests in progress
+	maxConcurrent  = 256      // requests of a port
+	maxHeaders     = 64 << 10 // bytes
 	// readTimeout bounds reading a request, writeTimeout the response. Senders wait up to handleTimeout.
 	readTimeout   = 30 * time.Second
 	handleTimeout = 60 * time.Second
@@ -99,11 +99,11 @@ type server struct {
 	address  string
 	identity string
 	http     *http.Server
-	slots    chan struct{}
+	slots    chan struct{} // one element for each request in progress
 
 	mu      sync.Mutex
 	paths   map[string]*endpoint
-	unknown endpoint
+	unknown endpoint // limits the log lines of requests without an endpoint
 }
 
 type endpoint struct {
@@ -276,7 +276,7 @@ func (s *server) handle(w http.ResponseWriter, r *http.Request, endpoint *endpoi
 	n := wit.Notification{Method: r.Method, Target: r.URL.RequestURI(), Body: body, Headers: []wit.Header{}}
 	for name, values := range r.Header {
 		switch name {
-		case "Authorization", "Cookie", "Proxy-Authorization":
+		case "Authorization", "Cookie", "Proxy-Authorization": // plugins get no secrets
 			continue
 		}
 		for _, value := range values {

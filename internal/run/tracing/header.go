@@ -60,8 +60,8 @@ func IsTraceHeader(name string) bool { return name == parentHeader }
 
 // links collects the distinct trace contexts of records, in order, and ignores invalid ones.
 type links struct {
-	links []trace.Link
-	seen  map[string]bool // header values
+	list []trace.Link
+	seen map[string]bool // header values
 }
 
 func (l *links) add(r *kgo.Record) {
@@ -83,7 +83,7 @@ func (l *links) add(r *kgo.Record) {
 	l.seen[c.parent] = true
 	spanContext := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(context.Background(), &c))
 	if spanContext.IsValid() {
-		l.links = append(l.links, trace.Link{SpanContext: spanContext})
+		l.list = append(l.list, trace.Link{SpanContext: spanContext})
 	}
 }
 
@@ -97,5 +97,5 @@ func (t *Tracer) StartBatch(since time.Time, records iter.Seq[*kgo.Record]) *Spa
 		l.add(r)
 	}
 	return t.start(context.Background(), "batch", trace.WithSpanKind(Consumer), trace.WithTimestamp(since),
-		trace.WithLinks(l.links...))
+		trace.WithLinks(l.list...))
 }

@@ -63,9 +63,10 @@ func ParseHeaders(list string) (http.Header, error) {
 		}
 		name, value, ok := strings.Cut(part, "=")
 		decoded, err := url.PathUnescape(strings.TrimSpace(value))
-		if name = strings.TrimSpace(name); !ok || name == "" || err != nil ||
-			strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f }) ||
-			strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") {
+		name = strings.TrimSpace(name)
+		hasControl := strings.ContainsFunc(name+decoded, func(r rune) bool { return r < ' ' || r == 0x7f })
+		hasSeparator := strings.ContainsAny(name, " ()<>@,;:\\\"/[]?={}") // of HTTP, which no name contains
+		if !ok || name == "" || err != nil || hasControl || hasSeparator {
 			return nil, fmt.Errorf("expected NAME=VALUE, separated by commas; number %d is something else", n+1)
 		}
 		headers.Add(name, decoded)
@@ -78,7 +79,7 @@ func (o Options) sampler() (sdk.Sampler, error) {
 		fraction := 1.0
 		if o.SamplerArg != "" {
 			var err error
-			if fraction, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(fraction >= 0 && fraction <= 1) {
+			if fraction, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(fraction >= 0 && fraction <= 1) { // also NaN
 				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
 			}
 		}

@@ -119,6 +119,7 @@ func (c *Chain) bind(o Options) error {
 				binding.Close()
 				return fmt.Errorf("predicates.%s.type, used by %spredicate: %w", s.Predicate.Alias, prefix, err)
 			}
+			// The plugin of the transform tests its own predicates, in the same call.
 			if sameModule(binding, b) && s.Version == s.Predicate.Version {
 				stage.Condition = &wit.Condition{Component: s.Predicate.Class, Negate: s.Negate}
 				stage.condition = s.Predicate.Settings

@@ -12,7 +12,7 @@ import (
 // preparedStages are consecutive stages of one plugin, with the context that its current version has prepared.
 type preparedStages struct {
 	binding    *plugin.Binding
-	version    string
+	version    string // as configured; empty means the newest
 	stages     []boundStage
 	context    []byte
 	isolated   bool
@@ -96,7 +96,8 @@ func (p *preparedStages) upgrade(ctx context.Context) {
 	}
 }
 
-// retry reports whether to repeat a call because a version on trial has failed, and then switches from it.
+// retry reports whether to repeat a call because a version on trial has failed, and then switches from it. It is true
+// only a few times: that version is rolled back, and one that cannot be prepared in its place is rejected.
 func (p *preparedStages) retry(ctx context.Context, err error) bool {
 	if err == nil || p.isolated || ctx.Err() != nil || !p.binding.ShouldRetry(err) {
 		return false
