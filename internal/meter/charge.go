@@ -6,7 +6,7 @@ const (
 	emptyBlock      = 0x40 // the type of a block without parameters and results
 	bytesPerUnit    = 6    // the shift from bytes of a copy to units of fuel: 64 bytes cost one
 	elementsPerUnit = 3    // the shift for elements of tables: eight cost one
-	pageBytesBits   = 16
+	pageBytesBits   = 16   // a page of memory has 64 KiB
 )
 
 type bodyWriter struct {
@@ -114,7 +114,9 @@ const (
 
 func (r *rewriter) beginFunction(out []byte) (writer bodyWriter, sizeAt int) {
 	sizeAt = len(out)
-	return bodyWriter{module: r, out: append(out, 0, 0, 0, 0, 0, 2, 1, 0x7f, 1, 0x7e), fuelLocal: localFuel}, sizeAt
+	out = append(out, 0, 0, 0, 0, 0)             // room for the length
+	out = append(out, 2, 1, typeI32, 1, typeI64) // two declarations of one local each: localPiece, localFuel
+	return bodyWriter{module: r, out: out, fuelLocal: localFuel}, sizeAt
 }
 
 // pushOutOfBounds pushes whether an area of localSize bytes exceeds the memory.
@@ -150,7 +152,8 @@ func (w *bodyWriter) repeatWhileRemaining() {
 	w.ops(opEnd)
 }
 
-// runOriginalIf executes the original instruction, which traps, if the condition on the stack is true.
+// runOriginalIf executes the original instruction, which traps, if the condition on the stack is true. Zeros after the
+// opcode are indices of memories.
 func (w *bodyWriter) runOriginalIf(instruction ...byte) {
 	w.ops(opIf, emptyBlock)
 	w.op(opLocalGet, localTo)

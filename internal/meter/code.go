@@ -1,5 +1,6 @@
 package meter
 
+// Prices in instructions, see the package's documentation.
 const (
 	priceLoad           = 4
 	priceIndirect       = 64
@@ -220,6 +221,7 @@ func (r *bodyReader) openBlock(op byte) (price uint64) {
 	return price
 }
 
+// payCurrent adds the price of the instructions so far to the current loop.
 func (r *bodyReader) payCurrent() {
 	r.bodyLoops[r.currentLoop].price += r.price
 	r.price = 0
@@ -255,9 +257,9 @@ func (r *bodyReader) readOperation(kind instructionKind, op byte, start int, isA
 		r.Skip(5)
 		switch r.At - start {
 		case 1:
-			r.smallConstant = r.Data[start] < 0x40
+			r.smallConstant = r.Data[start] < 0x40 // not negative
 		case 2:
-			r.smallConstant = r.Data[start+1] < bulkFree>>7
+			r.smallConstant = r.Data[start+1] < bulkFree>>7 // likewise
 		}
 	case kindConstI64:
 		r.Skip(10)
@@ -307,6 +309,7 @@ func (r *rewriter) readMemoryIndex() {
 	}
 }
 
+// readBlockType reads the index of a type, or the byte of a type as a negative number: 0x7f is -1, 0x40 -64.
 func (r *rewriter) readBlockType() (params, results uint32) {
 	switch t := r.Signed(33); {
 	case t >= 0:
@@ -378,6 +381,7 @@ func (r *bodyReader) readMiscellaneous(start int, isAfterSmall bool) (price uint
 	return 0
 }
 
+// recordBulk records a copy or fill that is replaced, unless its size is a small constant.
 func (r *bodyReader) recordBulk(start int, kind editKind, isAfterSmall bool) {
 	if isAfterSmall {
 		return

@@ -11,11 +11,12 @@ const (
 	weightCharge      = 3
 	weightChargeAhead = 17
 	weightBulk        = 12
-	blocksShare       = 1000
-	tableTarget       = 6
-	targetShare       = 55
-	heldShare         = 5
-	redundantShare    = 1000
+	// A share is how much costs a microsecond; tableTarget is the cost of a label.
+	blocksShare    = 1000
+	tableTarget    = 6
+	targetShare    = 55
+	heldShare      = 5
+	redundantShare = 1000
 )
 
 type openBlock struct {
@@ -28,8 +29,8 @@ type openBlock struct {
 type functionStats struct {
 	branches int
 	loops    int
-	values   int
-	bulk     int
+	values   int // of all calls, blocks and jumps, see [Limits.Values]
+	bulk     int // counts operations that are charged by their size
 	// targets counts labels of tables; targetsInLoops counts each of them once for each enclosing loop.
 	targets        int
 	targetsInLoops int
@@ -72,6 +73,7 @@ var stackEffects = func() (table [256]int8) {
 	set(-1, 0xa0, 0xa6)
 	set(-2, 0x36, 0x3e) // stores
 	set(1, 0x41, 0x44)  // constants
+	// drop, select, locals, globals, table.set, memory.size, references, if, branches, call_indirect
 	for op, effect := range map[int]int8{0x1a: -1, 0x1b: -2, 0x1c: -2, 0x20: 1, 0x21: -1, 0x23: 1, 0x24: -1, 0x26: -2,
 		0x3f: 1, 0xd0: 1, 0xd2: 1, 0x04: -1, 0x0d: -1, 0x0e: -1, 0x11: -1} {
 		table[op] = effect
@@ -81,14 +83,14 @@ var stackEffects = func() (table [256]int8) {
 
 func miscStackEffect(op uint32) int {
 	switch {
-	case op < 8, op == 9, op == 13:
+	case op < 8, op == 9, op == 13: // conversions, data.drop, elem.drop
 		return 0
-	case op == 15:
+	case op == 15: // table.grow
 		return -1
-	case op == 16:
+	case op == 16: // table.size
 		return 1
 	}
-	return -3
+	return -3 // bulk operations
 }
 
 func (r *rewriter) typeOf(f uint32) uint32 {

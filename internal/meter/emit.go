@@ -81,7 +81,7 @@ func (r *rewriter) emitCode(out []byte, s *section) []byte {
 	}
 	out = append(out, s.ID)
 	sizeAt := len(out)
-	out = append(out, 0, 0, 0, 0, 0)
+	out = append(out, 0, 0, 0, 0, 0) // room for the length
 	out = wasm.AppendU32(out, uint32(s.count+2*btoi(r.usesBulk)))
 	r.checkedAt = len(out)
 	for i := range r.bodies {
@@ -119,7 +119,7 @@ func isTargeted(l loop) bool { return l.targeted }
 func (r *rewriter) priceCalls(i int, loops []loop, edits []edit) (entry uint64) {
 	for n := range edits {
 		if e := &edits[n]; e.kind == editCall {
-			target := e.loop
+			target := e.loop // only loops that are jumped back to, and the function's entry, are charged
 			for target > 0 && !loops[target].targeted {
 				target = loops[target].parent
 			}
@@ -160,7 +160,7 @@ func (r *rewriter) emitBody(out []byte, i int) []byte {
 		}
 	}
 	sizeAt := len(out)
-	out = append(out, 0, 0, 0, 0, 0)
+	out = append(out, 0, 0, 0, 0, 0) // room for the length
 	usesFuel := entry > 0 || b.hasBulk || slices.ContainsFunc(loops, isTargeted)
 	out = wasm.AppendU32(out, uint32(b.groups+btoi(usesFuel)+btoi(b.hasBulk)+btoi(weight > 0)))
 	out = append(out, r.Data[b.localsAt:b.code]...)

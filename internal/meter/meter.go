@@ -123,6 +123,7 @@ func Rewrite(ctx context.Context, original []byte, options Options) (out []byte,
 			out = nil
 			err = r
 		case abort:
+			// In the code section, the function is the one whose body was not finished.
 			isInCode := module.bodies != nil && len(module.bodies) < len(module.types)
 			if unsupported, ok := r.err.(*UnsupportedError); ok && isInCode {
 				unsupported.Function = module.currentFunction()

@@ -192,21 +192,21 @@ func (r *rewriter) readItems(s *section) {
 			}
 			r.Name()
 			switch kind := r.Byte(); kind {
-			case 0:
+			case 0: // a function
 				r.importTypes = append(r.importTypes, r.Index(len(r.params), "type"))
 				r.imports++
 				r.functions++
-			case 1:
+			case 1: // a table
 				r.readReference()
 				r.readLimits(true)
 				r.tables++
-			case 2:
+			case 2: // a memory
 				r.readMemory()
-			case 3:
+			case 3: // a global
 				r.readValueType()
 				r.Byte()
 				r.globals++
-			case 4:
+			case 4: // a tag
 				r.refuse("exceptions")
 			default:
 				r.Malformed("unknown kind of import %d", kind)
@@ -244,7 +244,7 @@ func (r *rewriter) readItems(s *section) {
 	case wasm.Data:
 		for range s.count {
 			r.checkContext(r.At)
-			flags := r.U32()
+			flags := r.U32() // 0: active, 1: passive, 2: active in the memory that follows
 			if flags > 2 {
 				r.Malformed("unknown flags of a data segment %d", flags)
 			}
@@ -317,7 +317,7 @@ func (r *rewriter) readReference() byte {
 
 // readLimits reads limits; high is nil if there is no maximum. isTable adds the minimum to the elements of all tables.
 func (r *rewriter) readLimits(isTable bool) (low uint32, high *uint32) {
-	flags := r.Byte()
+	flags := r.Byte() // 1: has a maximum, 2: is shared, 4: has 64 bits
 	switch {
 	case flags&2 != 0 && flags < 8:
 		r.refuse("threads")
@@ -353,7 +353,7 @@ func (r *rewriter) rewriteTables(count int) []byte {
 		if high != nil && *high < bound {
 			bound = *high
 		}
-		out = wasm.AppendU32(wasm.AppendU32(append(out, 1), low), bound)
+		out = wasm.AppendU32(wasm.AppendU32(append(out, 1), low), bound) // 1: has a maximum
 	}
 	return out
 }
@@ -373,24 +373,25 @@ func (r *rewriter) rewriteGlobals(count int) (out []byte) {
 	return out
 }
 
+// rewriteConstant rewrites an initial value, a list of instructions.
 func (r *rewriter) rewriteConstant(out []byte) []byte {
 	for {
 		r.checkContext(r.At)
 		start := r.At
 		op := r.Byte()
 		switch op {
-		case 0x0b, 0x6a, 0x6b, 0x6c, 0x7c, 0x7d, 0x7e: // end and arithmetic have no operands
-		case 0x41:
+		case opEnd, opI32Add, opI32Sub, 0x6c, opI64Add, opI64Sub, 0x7e: // and mul: they have no operands
+		case opI32Const:
 			r.Skip(5)
-		case 0x42:
+		case opI64Const:
 			r.Skip(10)
-		case 0x43:
+		case 0x43: // f32.const
 			r.Bytes(4)
-		case 0x44:
+		case 0x44: // f64.const
 			r.Bytes(8)
-		case 0x23:
+		case opGlobalGet:
 			r.Index(r.globals, "global")
-		case 0xd0:
+		case 0xd0: // ref.null
 			r.readReference()
 		case opRefFunc:
 			out = wasm.AppendU32(append(out, op), r.newIndex(r.Index(r.functions, "function")))
@@ -403,7 +404,7 @@ func (r *rewriter) rewriteConstant(out []byte) []byte {
 			r.Malformed("instruction %#x in a constant", op)
 		}
 		out = append(out, r.Data[start:r.At]...)
-		if op == 0x0b {
+		if op == opEnd {
 			return out
 		}
 	}
@@ -417,13 +418,13 @@ func (r *rewriter) rewriteExports(n int) []byte {
 		kind := r.Byte()
 		out = append(out, kind)
 		switch kind {
-		case 0:
+		case 0: // a function
 			out = wasm.AppendU32(out, r.newIndex(r.Index(r.functions, "function")))
-		case 1, 2:
+		case 1, 2: // a table, a memory
 			out = wasm.AppendU32(out, r.U32())
-		case 3:
+		case 3: // a global
 			out = wasm.AppendU32(out, r.Index(r.globals, "global"))
-		case 4:
+		case 4: // a tag
 			r.refuse("exceptions")
 		default:
 			r.Malformed("unknown kind of export %d", kind)
