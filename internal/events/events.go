@@ -113,7 +113,7 @@ func (r *Recorder) add(e Event, sender *Sender) {
 	}
 	r.byConnector[e.Connector] = append(list, e)
 	r.bytes += e.bytes()
-	if len(list) == maxEvents {
+	if len(list) == maxEvents { // without e
 		r.drop(e.Connector)
 	}
 	for r.bytes > maxEventBytes {

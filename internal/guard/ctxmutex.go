@@ -30,7 +30,7 @@ func (c CtxMutex) TryLock() bool {
 
 // Yield unlocks the mutex and locks it again, after the goroutines that wait for it now.
 func (c CtxMutex) Yield() {
-	<-c
+	<-c // Go's runtime passes the free place to the goroutine that waits longest
 	c <- struct{}{}
 }
 
@@ -44,4 +44,9 @@ type Bell chan struct{}
 func NewBell() Bell { return make(Bell, 1) }
 
 // Ring wakes one receiver, now or at its next receive. It does not block; a bell that has rung already rings once.
-func (b Bell) Ring() { CtxMutex(b).TryLock() }
+func (b Bell) Ring() {
+	select {
+	case b <- struct{}{}:
+	default: // it has rung already
+	}
+}

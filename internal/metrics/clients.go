@@ -56,6 +56,7 @@ func clientRate(name, help string, value func(*clientCounts) float64) metric[*cl
 	return gauge("connect_client_"+name, help, func(c *clientCounts) float64 { return c.rate(name, value(c)) })
 }
 
+// The histograms of times have one sample for each request or response.
 func requests(c *clientCounts) float64  { return c.count(workerRole, "write_time_seconds") }
 func responses(c *clientCounts) float64 { return c.count(workerRole, "read_time_seconds") }
 

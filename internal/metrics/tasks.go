@@ -152,7 +152,7 @@ type connectorCounts struct {
 }
 
 var taskStates = []connect.State{connect.Running, connect.Paused, connect.Failed, connect.Unassigned,
-	connect.Restarting, "DESTROYED"}
+	connect.Restarting, "DESTROYED"} // never visible, as in Kafka Connect
 
 var connectorMetrics = newMetrics("kafka_connect_", []string{"connector"}, append(tasksByState(),
 	gauge("worker_connector_total_task_count", "Tasks of a connector.",

@@ -29,7 +29,7 @@ type RecordIDs struct {
 
 // Retain keeps a row's schema registered as long as the batch exists.
 func (b *Batch) Retain(schema *Schema) {
-	const comparedSchemas = 8
+	const comparedSchemas = 8 // the last ones; a schema that is listed twice does no harm
 	for i := len(b.Retained) - 1; i >= 0 && i >= len(b.Retained)-comparedSchemas; i-- {
 		if b.Retained[i] == schema {
 			return

@@ -106,7 +106,7 @@ func (r *Registry) Intern(nodes []wit.SchemaNode) (*Schema, error) {
 	r.mu.RLock()
 	schema := r.byText[digest].schema.Value()
 	r.mu.RUnlock()
-	if schema != nil && !r.owner.permanent {
+	if schema != nil && !r.owner.permanent { // a permanent owner must retain it
 		return schema, nil
 	}
 	r.mu.Lock()

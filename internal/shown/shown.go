@@ -97,7 +97,7 @@ func ReasonUpTo(s string, limit int) string {
 	for _, mark := range []string{": ", "; ", ". "} { // a clause may end where the limit is
 		end = max(end, strings.LastIndex(s[:min(fits+len(mark), len(s))], mark))
 	}
-	if end < 0 || !strings.Contains(strings.ReplaceAll(s[:end], ": ", ":"), " ") {
+	if end < 0 || !strings.Contains(strings.ReplaceAll(s[:end], ": ", ":"), " ") { // no clause, or only single words
 		return LineUpTo(s, limit)
 	}
 	return LineUpTo(s[:end], limit) + " (...)"
@@ -132,6 +132,7 @@ func JSON(document []byte) []byte {
 	isClean := true
 	for i := 0; i < len(document) && isClean; {
 		r, size := utf8.DecodeRune(document[i:])
+		// Size 3 is U+FFFD itself, not an invalid byte.
 		isClean = isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || (r == utf8.RuneError && size == 3)
 		i += size
 	}
@@ -144,7 +145,7 @@ func JSON(document []byte) []byte {
 		switch {
 		case isPrintable(r) || r == '\n' || r == '\t' || r == '\r' || r == utf8.RuneError:
 			b.WriteRune(r)
-		case r > 0xffff:
+		case r > 0xffff: // as two UTF-16 surrogates
 			high := (r-0x10000)>>10 + 0xd800
 			low := (r-0x10000)&0x3ff + 0xdc00
 			fmt.Fprintf(&b, "\\u%04x\\u%04x", high, low)
