@@ -144,6 +144,7 @@ func (r *rewriter) readSection(s *section) (keep bool) {
 	case wasm.Tags:
 		r.refuse("exceptions")
 	}
+	// The other sections are lists.
 	s.count = r.Count()
 	switch limits := &r.options.Limits; s.ID {
 	case wasm.Types:

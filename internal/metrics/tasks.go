@@ -98,8 +98,8 @@ func taskCount(w workerCounts) float64 { return float64(w.tasks) }
 var processStart = time.Now()
 
 var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
-	startups("connector", func(w workerCounts) connect.Startups { return w.connectorStartups }),
-	startups("task", func(w workerCounts) connect.Startups { return w.taskStartups }), []metric[workerCounts]{
+	startupMetrics("connector", func(w workerCounts) connect.Startups { return w.connectorStartups }),
+	startupMetrics("task", func(w workerCounts) connect.Startups { return w.taskStartups }), []metric[workerCounts]{
 		gauge("worker_connector_count", "Connectors of this worker.", connectorCount),
 		gauge("worker_task_count", "Tasks of this worker.", taskCount),
 		labelled(prometheus.GaugeValue, "app_info",
@@ -129,7 +129,7 @@ var workerMetrics = newMetrics("kafka_connect_", nil, slices.Concat(
 			}),
 	})...)
 
-func startups(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
+func startupMetrics(subject string, counts func(workerCounts) connect.Startups) []metric[workerCounts] {
 	name := "worker_" + subject + "_startup_"
 	help := "Starts of a " + subject
 	return []metric[workerCounts]{

@@ -193,7 +193,7 @@ func (r *Registry) Get(id uint32) *Schema {
 // fingerprint is equal for equal node lists only: every field has its length, or is complete.
 func fingerprint(nodes []wit.SchemaNode) []byte {
 	b := make([]byte, 0, 64*len(nodes))
-	num := func(n uint64) {
+	num := func(n uint64) { // as LEB128
 		for n >= 0x80 {
 			b = append(b, byte(n)|0x80)
 			n >>= 7

@@ -90,12 +90,12 @@ type failureCount struct {
 
 // delivery is a request to send, with its rows as positions in the batch.
 type delivery struct {
-	wit.Delivery
-	active  *activeBatch
-	rows    []uint32
-	items   []*item        // by row
-	opened  *openedVersion // encoded it and must read its response
-	context *pluginContext
+	wit.Delivery // its Rows are positions in the encode call
+	active       *activeBatch
+	rows         []uint32
+	items        []*item        // by row
+	opened       *openedVersion // encoded it and must read its response
+	context      *pluginContext
 	// The sequence numbers awaitedSeq, for what its lane has settled, and announcedSeq, for its own announcement, must
 	// be durable before it is sent. announcedSeq is 0 unless it is a non-repeatable delivery that was announced.
 	awaitedSeq   int

@@ -36,11 +36,11 @@ type batchReader struct {
 	value       convert.Converter
 	header      convert.Headers
 	chain       Chain
-	headers     []connectdata.Header
-	leftover    []*item   // items that did not fit into the last batch
-	stopErr     error     // why nothing follows the last batch and leftover
-	growth      float64   // the ratio of the last batch's rows to its records, in bytes
-	firstReadAt time.Time // zero for a batch that begins with leftover
+	headers     []connectdata.Header // reused by convertRecord
+	leftover    []*item              // items that did not fit into the last batch
+	stopErr     error                // why nothing follows the last batch and leftover
+	growth      float64              // the ratio of the last batch's rows to its records, in bytes
+	firstReadAt time.Time            // zero for a batch that begins with leftover
 }
 
 func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
@@ -204,6 +204,7 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 	stopConvert := sync.OnceFunc(br.task.count.convert.Stop)
 	defer stopConvert()
 	convertSpan := b.span.StartChild("convert", tracing.Internal)
+	// Convert the records, as many as fit.
 	for n, i := range items {
 		if len(b.rows.Data) >= maxBytes {
 			br.leftover = items[n:]
@@ -239,6 +240,7 @@ func (br *batchReader) buildBatch(ctx context.Context, items []*item) (*batch, e
 		br.growth = float64(len(b.rows.Data)) / float64(size)
 	}
 	br.task.o.Observer.Observe(br.task.o.Task, "", &b.rows)
+	// Transform their rows.
 	var rowErrs []wit.RowError
 	if br.chain != nil && len(inputs) > 0 {
 		var err error

@@ -313,6 +313,7 @@ func (a *activeBatch) callHandleResponse(ctx context.Context, delivery *delivery
 			return nil, fmt.Errorf("the plugin returned no result for row %d of %d", n+1, len(results))
 		}
 	}
+	// Keep what the plugin has learned.
 	if settled.Context != nil {
 		delivery.opened.updateContext(*settled.Context)
 		if a.task.o.InDoubt.MergeKnown(wit.KnownIn(*settled.Context)) {

@@ -120,6 +120,7 @@ func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 	}
 	t := a.task
 	deliveries := make([]delivery, 0, len(encoded.Ready))
+	// Ignored and rejected rows need no request. If they are in doubt, nothing can check them.
 	var ignored []uint32
 	for _, row := range encoded.Ignored {
 		if a.rowStates[rows[row]].inDoubt != nil {
@@ -145,6 +146,7 @@ func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uin
 	if err := t.sendToDLQ(out); err != nil {
 		return nil, err
 	}
+	// The others get deliveries; rows in doubt only if these are reads.
 	for n, ready := range encoded.Ready {
 		if len(ready.Rows) == 0 {
 			return nil, fmt.Errorf("encode: delivery %d of %d has no rows", n+1, len(encoded.Ready))

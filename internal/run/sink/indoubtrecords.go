@@ -163,16 +163,16 @@ func (i *InDoubtRecords) add(id recordID, reason error) {
 	if i.partitions == nil {
 		i.partitions = map[topicPartition]*inDoubtPartition{}
 	}
-	partition := i.partitions[id.topicPartition()]
-	if partition == nil {
-		partition = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
-		i.partitions[id.topicPartition()] = partition
+	p := i.partitions[id.topicPartition()]
+	if p == nil {
+		p = &inDoubtPartition{records: map[int64]*inDoubtRecord{}}
+		i.partitions[id.topicPartition()] = p
 	}
-	record := partition.records[id.offset]
-	partition.open = addOffset(partition.open, id.offset)
+	record := p.records[id.offset]
+	p.open = addOffset(p.open, id.offset)
 	switch {
 	case record == nil:
-		partition.records[id.offset] = &inDoubtRecord{reason: reason}
+		p.records[id.offset] = &inDoubtRecord{reason: reason}
 		i.size.Add(1)
 	case record.resending || record.resolved:
 		record.reason = reason
@@ -297,10 +297,9 @@ func (i *InDoubtRecords) openRanges(tp topicPartition, next int64) []offsetRange
 func (i *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (relocated []offsetRange, known wit.Known) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	partition := i.partition(tp)
-	if open := rangesFrom(partition.open, next); len(open) > 0 && partition.relocated != nil {
-		offsets := offsetRange{max(partition.relocated.first, open[0].first),
-			min(partition.relocated.last, open[len(open)-1].last)}
+	p := i.partition(tp)
+	if open := rangesFrom(p.open, next); len(open) > 0 && p.relocated != nil {
+		offsets := offsetRange{max(p.relocated.first, open[0].first), min(p.relocated.last, open[len(open)-1].last)}
 		if offsets.first <= offsets.last {
 			relocated = []offsetRange{offsets}
 		}
@@ -308,24 +307,25 @@ func (i *InDoubtRecords) relocatedAndKnown(tp topicPartition, next int64) (reloc
 	return relocated, i.known
 }
 
+// usedDecisions returns the offsets of records whose decisions to send again were used up, once for each decision.
 func (i *InDoubtRecords) usedDecisions(tp topicPartition, next int64) []offsetRange {
 	if i.size.Load() == 0 {
 		return nil
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	partition := i.partition(tp)
-	if !partition.hasUsedDecisions {
+	p := i.partition(tp)
+	if !p.hasUsedDecisions {
 		return nil
 	}
-	var decisions []offsetRange
-	for offset, record := range partition.records {
+	var used []offsetRange
+	for offset, record := range p.records {
 		for n := 0; n < record.used && offset >= next; n++ {
-			decisions = append(decisions, offsetRange{offset, offset})
+			used = append(used, offsetRange{offset, offset})
 		}
 	}
-	slices.SortFunc(decisions, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
-	return decisions
+	slices.SortFunc(used, func(a, b offsetRange) int { return cmp.Compare(a.first, b.first) })
+	return used
 }
 
 const maxListedRecords = 1000 // more are named as ranges
@@ -349,20 +349,20 @@ func (i *InDoubtRecords) names() (open, resent []string) {
 		}
 	}
 	tps := make([]topicPartition, 0, len(ranges))
-	for p := range ranges {
-		tps = append(tps, p)
+	for tp := range ranges {
+		tps = append(tps, tp)
 	}
 	slices.SortFunc(tps, func(a, b topicPartition) int {
 		return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.partition, b.partition))
 	})
-	for _, p := range tps {
-		for _, s := range mergeRanges(ranges[p]) {
+	for _, tp := range tps {
+		for _, s := range mergeRanges(ranges[tp]) {
 			if count > maxListedRecords {
-				open = append(open, fmt.Sprintf("%s-%d@%v", p.topic, p.partition, s))
+				open = append(open, fmt.Sprintf("%s-%d@%v", tp.topic, tp.partition, s))
 				continue
 			}
 			for offset := s.first; offset <= s.last; offset++ {
-				open = append(open, recordID{p.topic, p.partition, offset}.String())
+				open = append(open, recordID{tp.topic, tp.partition, offset}.String())
 			}
 		}
 	}

@@ -67,6 +67,7 @@ func (t *Task) Run(ctx context.Context) (err error) {
 	})
 
 	err = guard.Do(t.log, "a sink task", func() error { return t.writeBatches(batches) })
+	// The reader and the commit loop end before the last commit.
 	endReading()
 	for range batches { // unblocks the batch reader
 	}

@@ -217,10 +217,10 @@ func (r *RevokedPartitions) get(tracker *offsetTracker, tp topicPartition) *part
 
 // resume removes the partition. It waits for the deliveries in flight of the last owner in this process, and returns
 // the settled offsets from next on, the committed offset (-1 if missing). If next is before an offset that was
-// committed here, a user has reset it, and nothing counts as settled. writtenHere reports that this process stored the
-// metadata last and knows the outcome of the requests in them.
+// committed here, a user has reset it, and nothing counts as settled. writtenHere reports that this process has stored
+// storedText, the metadata at next, and knows the outcome of the requests in it.
 func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
-	metadata string) (settled []offsetRange, writtenHere bool) {
+	storedText string) (settled []offsetRange, writtenHere bool) {
 	r.mu.Lock()
 	prior, ok := r.partitions[tp]
 	delete(r.partitions, tp)
@@ -236,6 +236,6 @@ func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next 
 		return nil, false
 	}
 	// The last commit may be stored although its response was lost.
-	isOwnText := metadata == partition.storedCommit.text() || metadata == partition.lastCommit.text()
+	isOwnText := storedText == partition.storedCommit.text() || storedText == partition.lastCommit.text()
 	return partition.appendSettled(nil, max(next, 0), allSettled), partition.inFlightRows == 0 && isOwnText
 }

@@ -124,8 +124,8 @@ func (c *chunk) isFull() bool {
 	return len(c.batch.Rows) >= targetRows || len(c.batch.Data) >= targetBytes
 }
 
-// truncate drops the rows from a position in the batch on.
-func (c *chunk) truncate(position int) {
-	c.batch.Rows = c.batch.Rows[:position]
-	c.origins = c.origins[:min(position, len(c.origins))]
+// truncate keeps the first count rows of the batch.
+func (c *chunk) truncate(count int) {
+	c.batch.Rows = c.batch.Rows[:count]
+	c.origins = c.origins[:min(count, len(c.origins))]
 }

@@ -87,7 +87,7 @@ type Client interface {
 type Chain interface {
 	Apply(ctx context.Context, b *record.Batch) ([]wit.RowError, error)
 	// Input returns an input row of the last call by its position; its bytes are still in the batch.
-	Input(origin uint32) wit.Row
+	Input(index uint32) wit.Row
 }
 
 // Batch is a list of records that is acknowledged as a whole.

@@ -43,10 +43,10 @@ type outgoingLetter struct {
 	timestamp int64 // in Unix milliseconds; negative means none
 }
 
-// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. position is
-// its index in the chunk, rowIndex its index in the page, and rows are the failed ones of the rows made from it. If
-// there are many bytes of dead letters, it sends the chunk early.
-func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, position, rowIndex uint32, stage task.ErrorStage,
+// rowToDLQ adds a dead letter of a row that failed in whole or in part, as it was before the transforms. index is its
+// index in the chunk, pageRow its index in the page, and rows are the failed ones of the rows made from it. If there
+// are many bytes of dead letters, it sends the chunk early.
+func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, index, pageRow uint32, stage task.ErrorStage,
 	rows task.RowSubset, cause error) error {
 	t := s.feed.task
 	if t.o.DeadLetters == nil {
@@ -54,15 +54,15 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, position, r
 	}
 	var row wit.Row
 	if s.chain != nil {
-		row = s.chain.Input(position)
+		row = s.chain.Input(index)
 	} else {
-		row = chunk.batch.Rows[position]
+		row = chunk.batch.Rows[index]
 	}
 	letter := outgoingLetter{timestamp: row.Timestamp}
 	maxBytes := t.o.MaxRecordBytes - recordOverhead
 	wrapError := func(err error) error {
 		return fmt.Errorf("%s: row %d: %w; it is not skipped, because its dead letter cannot be written: %w",
-			chunk.origin.request, rowIndex, cause, err)
+			chunk.origin.request, pageRow, cause, err)
 	}
 	topic := t.o.DeadLetters.Topic
 	key, null, err := s.dlqKey.Encode(ctx, nil, maxBytes, topic, &chunk.batch, row.Key)
@@ -80,7 +80,7 @@ func (s *transformStage) rowToDLQ(ctx context.Context, chunk *chunk, position, r
 		letter.value = value
 	}
 	failedRow := FailedRow{Feed: s.feed.name, Topic: chunk.batch.Topics[row.Topic], Page: chunk.origin.request,
-		Row: rowIndex, Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
+		Row: pageRow, Partition: row.Partition, Timestamp: row.Timestamp, Failure: task.NewFailure(stage, cause)}
 	failedRow.Rows = rows
 	letter.headers = t.o.DeadLetters.Headers(withReplayOrigin(chunk.origin.replayed, failedRow))
 	chunk.deadLetters = append(chunk.deadLetters, letter)

@@ -51,8 +51,8 @@ type bodyBuffers struct {
 // poisonSearch is the search for rows that trap the plugin, see [bisection].
 type poisonSearch struct {
 	*bisection
-	bytesFed int64
-	skipping *poisonRow
+	bytesFed int64      // how much of the page's own body was passed to the plugin
+	skipped  *poisonRow // the row that the next error of a row is about, or nil
 }
 
 type decodeTime struct {

@@ -93,7 +93,7 @@ func (p *page) acceptRows(firstNew int) error {
 		p.cursor.keys.addRow(b, r)
 		p.cursor.add(b.Bytes(r.Value))
 		p.cursor.rowsOfLast++
-		skip, err := p.wasDelivered()
+		isDelivered, err := p.wasDelivered()
 		if err != nil {
 			p.chunk.truncate(kept)
 			return err
@@ -105,7 +105,7 @@ func (p *page) acceptRows(firstNew int) error {
 			}
 			continue
 		}
-		if p.skipping || skip {
+		if p.skipping || isDelivered {
 			p.feed.task.count.resumed.Add(1)
 			continue
 		}
@@ -159,9 +159,9 @@ func (p *page) wasDelivered() (bool, error) {
 func (p *page) handleRowErrors(rowErrors []wit.RowError) error {
 	for i := range rowErrors {
 		rowErr := &rowErrors[i]
-		if p.poisonSearch.skipping != nil {
-			rowErr.Error.Message = trapMessage(p.poisonSearch.skipping.trap)
-			p.poisonSearch.skipping = nil
+		if p.poisonSearch.skipped != nil {
+			rowErr.Error.Message = trapMessage(p.poisonSearch.skipped.trap)
+			p.poisonSearch.skipped = nil
 		}
 		p.cursor.add([]byte(rowErr.Error.Message))
 		if p.resumeAt.midPage && rowErr.RowIndex <= p.resumeAt.row {

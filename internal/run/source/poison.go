@@ -212,7 +212,7 @@ func (p *page) skipPoison(ctx context.Context, status uint16) error {
 		if err := p.decodePart(ctx, wit.TagSkipRow, status, nil, false); err != nil {
 			return err
 		}
-		p.poisonSearch.skipping = poison
+		p.poisonSearch.skipped = poison
 		return nil
 	}
 	return nil

@@ -231,8 +231,8 @@ func (f *feed) step(ctx context.Context, reason wit.PollReason, attempts *attemp
 		result.finished = action.Finished != nil
 		return result, nil
 	}
-	if position := action.Fetch.Position; position != nil {
-		if name, ok := reservedField(*position); ok {
+	if offset := action.Fetch.Position; offset != nil {
+		if name, ok := reservedField(*offset); ok {
 			return result, fmt.Errorf("next: the plugin's offset has a field %s, which is the host's name", name)
 		}
 	}

@@ -21,6 +21,7 @@ type attempts struct {
 	trialFailures int // counts the failures of a version on trial
 }
 
+// retryPolicy is the client's, a [transport.Retry].
 type retryPolicy interface {
 	Times() int
 	Names(code string) bool

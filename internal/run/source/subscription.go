@@ -175,7 +175,7 @@ func (t *Task) handleNotification(ctx, listenCtx context.Context, n wit.Notifica
 		}
 	}
 	t.count.notified.Add(1)
-	for _, processed := range waits {
+	for _, processed := range waits { // the rows are in Kafka when all are closed
 		select {
 		case <-processed:
 		case <-ctx.Done():

@@ -161,6 +161,7 @@ func (t *Task) runFeed(ctx context.Context, i int) error {
 		if err != nil {
 			return err
 		}
+		// Only rejections without progress between them are counted.
 		moved := replacement.position.row != start.row || !sameFields(replacement.position.fields, start.fields)
 		if moved || aborted.Committed {
 			rejectedCommits = 0

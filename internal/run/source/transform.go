@@ -391,6 +391,7 @@ func (s *transformStage) buildRecords(rows, chunk *chunk) {
 		if converted := rows.origin.converted; converted != nil {
 			converted(rows.origin.replayed.Position, rec.Topic, rec.Key, rec.Value)
 		}
+		// The trace context of the page is added unless the row has one.
 		headers := s.headers[span.headers : span.headers+span.headerCount]
 		hasOwnTrace := slices.ContainsFunc(headers, func(h headerSpan) bool { return tracing.IsTraceHeader(h.name) })
 		addTrace := isTraced && !hasOwnTrace
