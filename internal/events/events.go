@@ -85,7 +85,8 @@ func (r *Recorder) Record(ctx context.Context, e Event) {
 	r.add(e, sender)
 }
 
-// RecordCopy adds a copy of an event that another worker has returned for a forwarded request. Others are ignored.
+// RecordCopy adds a copy of an event that another worker has returned for a forwarded request, with the sender in ctx.
+// It ignores other texts, and contexts without a sender.
 func (r *Recorder) RecordCopy(ctx context.Context, encoded string) {
 	var e Event
 	document, err := url.QueryUnescape(encoded)

@@ -9,6 +9,7 @@ const (
 	pageBytesBits   = 16   // a page of memory has 64 KiB
 )
 
+// bodyWriter writes the instructions of a rewritten body.
 type bodyWriter struct {
 	module *rewriter
 	out    []byte
@@ -90,6 +91,7 @@ func (w *bodyWriter) applyEdit(e *edit, loops []loop) {
 	}
 }
 
+// replaceBulk calls a function instead of the original instruction if the size exceeds bulkFree.
 func (w *bodyWriter) replaceBulk(e *edit, function uint32) {
 	w.op(opLocalTee, w.sizeLocal)
 	w.op(opLocalGet, w.sizeLocal)
@@ -129,6 +131,7 @@ func (w *bodyWriter) pushOutOfBounds(local uint32) {
 	w.ops(opI64Shl, opI64GtU)
 }
 
+// startPiece sets localPiece to what is left, at most pieceBytes, and charges it.
 func (w *bodyWriter) startPiece() {
 	w.i32(pieceBytes)
 	w.op(opLocalGet, localSize)
@@ -139,6 +142,7 @@ func (w *bodyWriter) startPiece() {
 	w.chargeSize(localPiece, bytesPerUnit)
 }
 
+// advance adds localPiece to a local, or subtracts it.
 func (w *bodyWriter) advance(local uint32, op byte) {
 	w.op(opLocalGet, local)
 	w.op(opLocalGet, localPiece)

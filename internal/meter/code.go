@@ -13,6 +13,7 @@ const (
 	instructionsPerUnit = 16 // of fuel
 )
 
+// body is a function that the module defines.
 type body struct {
 	// from, code and to are offsets in the module: of the locals' declarations, of the instructions, and of the end.
 	from int
@@ -81,7 +82,7 @@ func (r *rewriter) readCode(n int) {
 		b.code = r.At
 		r.loops = append(r.loops, loop{})
 		results := r.results[r.types[len(r.bodies)]]
-		r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)})
+		r.blocks = append(r.blocks[:0], openBlock{loop: -1, results: int(results)}) // the body itself
 		reader := bodyReader{rewriter: r, body: &b, bodyLoops: r.loops[b.firstLoop:], opening: true,
 			stats: functionStats{results: results}}
 		for len(r.blocks) > 0 {

@@ -19,6 +19,7 @@ const (
 	redundantShare = 1000
 )
 
+// openBlock is a block whose end was not read yet.
 type openBlock struct {
 	loop    int32 // the block's loop, -1 for no loop
 	height  int   // of the stack at the block's start, without parameters
@@ -26,6 +27,7 @@ type openBlock struct {
 	results int
 }
 
+// functionStats counts what determines the compile cost of a function.
 type functionStats struct {
 	branches int
 	loops    int

@@ -9,6 +9,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/wasm"
 )
 
+// sectionOrder is the place of each section in a module, by its ID. Custom sections have none.
 var sectionOrder = [...]int{wasm.Types: 1, wasm.Imports: 2, wasm.Functions: 3, wasm.Tables: 4, wasm.Memories: 5,
 	wasm.Tags: 6, wasm.Globals: 7, wasm.Exports: 8, wasm.Start: 9, wasm.Elements: 10, wasm.DataCount: 11,
 	wasm.Code: 12, wasm.Data: 13}

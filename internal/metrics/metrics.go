@@ -171,6 +171,7 @@ func boolValue(b bool) float64 {
 	return 0
 }
 
+// redactingGatherer removes secrets from labels, except publishedLabels, and makes each label one line.
 type redactingGatherer struct {
 	prometheus.Gatherer
 	redact func(string) string

@@ -93,6 +93,7 @@ func (h *Hub) Counts() map[string]int64 {
 	return counts
 }
 
+// server listens on one port.
 type server struct {
 	hub      *Hub
 	port     int
@@ -106,6 +107,7 @@ type server struct {
 	unknown endpoint // limits the log lines of requests without an endpoint
 }
 
+// endpoint receives the notifications for a path.
 type endpoint struct {
 	settings   Settings
 	handle     Handler

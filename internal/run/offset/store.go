@@ -253,6 +253,7 @@ func (s *Store) read(ctx context.Context, from kafka.Positions, connectors map[s
 	return nil
 }
 
+// latestRecords collects the last record of each key of some connectors.
 type latestRecords struct {
 	connectors map[string]bool
 	records    map[recordKey]*kgo.Record

@@ -72,6 +72,7 @@ func (t *transactionalProducer) wrapError(err error) error {
 	return fmt.Errorf("offsets of connector %s: write to topic %s: %w", t.connector, t.store.config.Topic, err)
 }
 
+// commit writes entries in a transaction; t.mu is locked.
 func (t *transactionalProducer) commit(entries []Entry) error {
 	if t.output == nil {
 		t.output = t.transactions.Output()

@@ -53,8 +53,8 @@ type activeBatch struct {
 	// they do not, if the queue is empty, or if it is encodedWith.
 	sameKeysWith *pluginContext
 	retakes      int // how often the batch was taken back to be encoded again, for any reason
-	// switchVersion means that another plugin version must encode the batch, started that some of it may have been sent,
-	// so that it is not taken back any more.
+	// switchVersion means that another plugin version must encode the batch, started that some of it may have been
+	// sent, so that it is not taken back any more.
 	switchVersion bool
 	started       bool
 	remaining     int // the number of unfinished deliveries
@@ -73,6 +73,7 @@ const (
 	batchQueued
 )
 
+// rowState is the state of a row of an active batch, over all of its encodings and attempts.
 type rowState struct {
 	portion  int          // see [delivery.portion]
 	repeated []string     // the hints of the encodings after which the plugin wanted to write the row again

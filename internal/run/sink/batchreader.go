@@ -63,6 +63,7 @@ func (t *Task) newBatchReader(ctx context.Context) (*batchReader, error) {
 	return reader, nil
 }
 
+// run sends batches until ctx ends or one has an error.
 func (br *batchReader) run(ctx context.Context, out chan<- *batch) {
 	for {
 		var b *batch
@@ -400,6 +401,7 @@ func (br *batchReader) convertRecord(ctx context.Context, b *record.Batch,
 	return row, "", nil
 }
 
+// decodeValue decodes a key or a value, with the last header that names its schema if the converter supports that.
 func decodeValue(ctx context.Context, c convert.Converter, isKey bool, r *kgo.Record, data []byte,
 	b *record.Batch) (wit.ValueSlice, error) {
 	if headerDecoder, ok := c.(convert.HeaderDecoder); ok {

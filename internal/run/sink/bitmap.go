@@ -23,6 +23,7 @@ const bitmapDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012345
 // bitmapLength returns the number of characters for a number of offsets, three in each.
 func bitmapLength(offsets int64) int64 { return (offsets + 2) / 3 }
 
+// stateRange is a range of offsets with one state.
 type stateRange struct {
 	offsetRange
 	state byte

@@ -116,12 +116,12 @@ func (c *capacity) portions(items []*item, rows []uint32, inFlight int) [][]uint
 	}
 	for p, share := range shares {
 		lanes := max(inFlight, 2)
-		maxRows := max((c.limit-reservedForNames-reservedForFirst)/p.rowCost()*2*lanes/(lanes+2), minPortion)
+		budget := c.limit - reservedForNames - reservedForFirst
+		maxRows := max(budget/p.rowCost()*2*lanes/(lanes+2), minPortion) // in lists
 		// A bitmap may have room for more rows, unless their offsets are far apart.
-		budget := int64(c.limit - reservedForNames - reservedForFirst)
-		if len(p.items) > 0 && c.bitmapSize(p, share.rows, max(p.maxStarted, share.last)) <= budget {
+		if len(p.items) > 0 && c.bitmapSize(p, share.rows, max(p.maxStarted, share.last)) <= int64(budget) {
 			maxRows = share.rows
-		} else if bitmapRows := 3 * (budget - bitmapOverhead - reservedForFirst); bitmapRows > 0 &&
+		} else if bitmapRows := 3 * int64(budget-bitmapOverhead-reservedForFirst); bitmapRows > 0 &&
 			len(p.inherited) == 0 && len(c.inDoubt.usedDecisions(p.tp, p.baseOffset)) == 0 {
 			bitmaps := (share.last - share.first + bitmapRows) / bitmapRows // so many cover the offsets
 			maxRows = max(maxRows, int((int64(share.rows)+bitmaps-1)/bitmaps))

@@ -40,7 +40,7 @@ func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 			}
 			i, err := acquire(ctx)
 			if err != nil {
-				return nil, err
+				return nil, err // i would be a Writer that is not nil
 			}
 			return i, nil
 		},

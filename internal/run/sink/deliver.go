@@ -72,7 +72,7 @@ func (a *activeBatch) deliver(out *outcome, delivery *delivery) ([]delivery, err
 		a.reportWritten(delivery.rows)
 		a.settleRows(out, delivery.rows, false)
 		return nil, a.task.sendToDLQ(out)
-	case o.checkOnly && !delivery.isRead():
+	case o.checkOnly && !delivery.isRead(): // a check has not found the rows
 		for _, row := range delivery.rows {
 			a.rejectRow(out, row, task.StageWrite, ErrNotWritten)
 		}
@@ -135,6 +135,7 @@ func (a *activeBatch) returnUnsent(unsent *delivery) []delivery {
 	return deliveries
 }
 
+// sendRequest sends a request while this task owns its records, and repeats it after transient errors.
 func (a *activeBatch) sendRequest(delivery *delivery) (wit.Response, error) {
 	workCtx := transport.WithSendCheck(a.task.run.requestCtx, func() error { return a.awaitOwnership(delivery.items) },
 		func() bool {

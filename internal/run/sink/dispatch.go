@@ -75,7 +75,7 @@ func (d *dispatcher) run(batches <-chan *batch) error {
 		}
 		var graceOver <-chan time.Time
 		if d.inDoubtErr != nil && len(d.active) == 0 { // more records in doubt may follow
-			timer := time.NewTimer(2*t.o.Linger + inDoubtGrace)
+			timer := time.NewTimer(2*t.o.Linger + inDoubtGrace) // the reader may be two batches ahead
 			defer timer.Stop()
 			graceOver = timer.C
 		}

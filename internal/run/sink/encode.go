@@ -72,6 +72,7 @@ type checkTiming bool
 // checkAfterPause waits first, because the service may still be processing the original requests.
 const checkAfterPause checkTiming = true
 
+// encodeChecks has the plugin make checks of rows in doubt. If it cannot, the rows stay in doubt.
 func (a *activeBatch) encodeChecks(out *outcome, rows []uint32, timing checkTiming) ([]delivery, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -109,6 +110,7 @@ const (
 // errSwitchVersion: another version must encode the batch, once no delivery of the old one is in flight.
 var errSwitchVersion = errors.New("another version of the plugin takes over")
 
+// encodeWith has a version of the plugin make deliveries of rows, and settles or rejects the rows that get none.
 func (a *activeBatch) encodeWith(out *outcome, opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) ([]delivery, error) {
 	encoded, err := a.callEncode(opened, rows, hints, policy)
@@ -190,6 +192,7 @@ type encodeResult struct {
 	trapped bool // by the rows: a trap while the version is opened again is no row's fault
 }
 
+// callEncode calls the plugin, and repeats the call after transient errors and stale contexts.
 func (a *activeBatch) callEncode(opened *openedVersion, rows []uint32, hints []wit.Hint,
 	policy versionPolicy) (encoded encodeResult, err error) {
 	part, recordIDs := a.subset(rows)

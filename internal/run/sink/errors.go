@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// recordError is an error about a record, with which the task fails.
 type recordError struct {
 	item        *item
 	moreRecords int    // counts the further records of its delivery

@@ -36,6 +36,7 @@ type inDoubtPartition struct {
 
 var emptyInDoubt = &inDoubtPartition{} // never modified
 
+// inDoubtRecord is a record in doubt, or one whose decisions were used up.
 type inDoubtRecord struct {
 	reason error
 	// used counts the decisions to send it again that were used up; resending means that one is being carried out.

@@ -56,14 +56,14 @@ func (i *item) readyForDLQ() bool {
 }
 
 const (
-	maxShownKey  = 100
-	maxParsedKey = 64 << 10 // larger keys are not parsed to shorten them
+	maxShownKey = 100
+	longKey     = 64 << 10 // bytes; longer keys are not parsed
 )
 
 // shortKey returns a key as messages show it: without the schema envelope of JSON converters, and cut.
 func shortKey(key []byte) []byte {
 	var envelope struct{ Schema, Payload json.RawMessage }
-	maybeJSON := len(key) < maxParsedKey && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{"))
+	maybeJSON := len(key) < longKey && bytes.HasPrefix(bytes.TrimSpace(key), []byte("{"))
 	if maybeJSON && json.Unmarshal(key, &envelope) == nil && envelope.Schema != nil && envelope.Payload != nil {
 		key = envelope.Payload
 	}

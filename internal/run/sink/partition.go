@@ -37,6 +37,7 @@ type commitState struct {
 
 const offsetUnknown = -2
 
+// commitEntry is an offset of a commit with its metadata.
 type commitEntry struct {
 	offset   int64
 	metadata string

@@ -85,6 +85,8 @@ func (a *activeBatch) handleResults(out *outcome, delivery *delivery, results []
 	return append(deliveries, more...), err
 }
 
+// handleUnwritten decides about a row that is not known to be written: it is sent again, checked or rejected, or it
+// fails the task.
 func (h *resultHandler) handleUnwritten(row uint32, result wit.RowResult) {
 	state := &h.rowStates[row]
 	switch {
@@ -135,6 +137,7 @@ func (h *resultHandler) handleNoResponse(row uint32, rejection *wit.Error) {
 	h.checkTiming = checkAfterPause
 }
 
+// retryRow handles a row that the plugin wants to write or to check again.
 func (h *resultHandler) retryRow(row uint32, r *wit.Retry) {
 	state := &h.rowStates[row]
 	checked := state.inDoubt != nil

@@ -38,6 +38,7 @@ type Task struct {
 	knownChanged chan struct{}  // has one element while knowledge of the plugin waits to be stored
 }
 
+// runContext belongs to one call of [Task.Run].
 type runContext struct {
 	consumer Consumer
 	// stopCtx ends when the task must stop. startCtx also ends on failure: nothing new starts then. Later requestCtx
@@ -51,6 +52,7 @@ type runContext struct {
 
 func (r *runContext) isEnding() bool { return r.startCtx.Err() != nil }
 
+// openedVersion is a version of the plugin that the task has opened.
 type openedVersion struct {
 	code         Code
 	topics       []string

@@ -67,7 +67,7 @@ func BoundVersions(b *plugin.Binding, settings task.SettingsFunc) Versions {
 		Acquire: func(ctx context.Context, p *plugin.Pool, _ bool) (Reader, error) {
 			r, err := p.Reader(ctx)
 			if err != nil {
-				return nil, err
+				return nil, err // r would be a Reader that is not nil
 			}
 			return r, nil
 		},

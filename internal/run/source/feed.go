@@ -176,6 +176,7 @@ func (t *Task) resume(ctx context.Context, opened *openedVersion, spec *wit.Feed
 	return p, subscription, nil
 }
 
+// run runs the stages until reading ends and all rows are acknowledged, or one stage fails.
 func (f *feed) run(ctx context.Context) (err error) {
 	defer f.dropKeys()
 	o := &f.task.o

@@ -39,8 +39,9 @@ type Options struct {
 // Offsets are how a task uses stored offsets.
 type Offsets struct {
 	// StoredOffset returns the stored offset of a partition, or nil.
-	StoredOffset    func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error)
-	MismatchSetting string // the setting of [wit.Feed.OnMismatch], which an error about another query recommends; may be ""
+	StoredOffset func(ctx context.Context, partition []wit.OffsetEntry) ([]wit.OffsetEntry, error)
+	// MismatchSetting is the setting of [wit.Feed.OnMismatch], for the error about another query. It may be "".
+	MismatchSetting string
 	// PrepareOffsets, if not nil, is called with the number of feeds before offsets are read, and again before a feed
 	// starts over. With transactions it fences other producers and reads what they have committed.
 	PrepareOffsets func(ctx context.Context, feeds int) error

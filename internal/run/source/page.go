@@ -37,12 +37,14 @@ type page struct {
 	decoding     decodeTime
 }
 
+// emitted counts what a page has sent to the next stage.
 type emitted struct {
 	hasSent bool // the page has sent a chunk
 	rows    int
 	chunks  int
 }
 
+// bodyBuffers has a buffer for each level of nested responses.
 type bodyBuffers struct {
 	buffers [][]byte
 	depth   int // the current level, from 1
@@ -55,6 +57,7 @@ type poisonSearch struct {
 	skipped  *poisonRow // the row that the next error of a row is about, or nil
 }
 
+// decodeTime is the time of the calls that decode a page, for its span.
 type decodeTime struct {
 	from  time.Time
 	to    time.Time

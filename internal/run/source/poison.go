@@ -45,6 +45,7 @@ type poisonRow struct {
 
 func trapMessage(trap *plugin.Trap) string { return "the plugin breaks on this row: " + trap.Error() }
 
+// trapError is a trap while the bytes between two offsets of a page were decoded.
 type trapError struct {
 	trap       *plugin.Trap
 	from       int64

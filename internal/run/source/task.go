@@ -38,6 +38,7 @@ type Task struct {
 	endIdle   func() // returned by OnIdle
 }
 
+// openedVersion is a version of the plugin that the task has opened.
 type openedVersion struct {
 	code    Code
 	context []byte

@@ -206,6 +206,7 @@ func (s *transformStage) startRow(ctx context.Context, chunk *chunk, index uint3
 	return s.rowToDLQ(ctx, chunk, previous.index, chunk.pageRow(previous.index), previous.stage, rejected, previous.err)
 }
 
+// convert converts the rows of a chunk to spans. If they get large, it sends the records so far.
 func (s *transformStage) convert(ctx context.Context, chunk *chunk) error {
 	s.spans = s.spans[:0]
 	s.headers = s.headers[:0]

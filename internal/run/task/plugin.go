@@ -172,6 +172,7 @@ func (p *Plugin[C, O]) UpgradePending() bool {
 	return p.candidate() != nil || p.versions.Current() != p.VersionOf(p.Opened())
 }
 
+// pendingVersion is a version that is opened in the background.
 type pendingVersion[C any, O comparable] struct {
 	version PluginVersion[C]
 	ctx     context.Context // cancels opening
@@ -332,6 +333,7 @@ func (p *Plugin[C, O]) evaluate(ctx context.Context, pending *pendingVersion[C, 
 	return nil
 }
 
+// switchToCurrent opens the connector's version if another task has switched to it.
 func (p *Plugin[C, O]) switchToCurrent(ctx context.Context) error {
 	if p.versions.Current() == p.VersionOf(p.Opened()) {
 		return nil

@@ -79,7 +79,8 @@ func (o Options) sampler() (sdk.Sampler, error) {
 		fraction := 1.0
 		if o.SamplerArg != "" {
 			var err error
-			if fraction, err = strconv.ParseFloat(o.SamplerArg, 64); err != nil || !(fraction >= 0 && fraction <= 1) { // also NaN
+			fraction, err = strconv.ParseFloat(o.SamplerArg, 64)
+			if err != nil || !(fraction >= 0 && fraction <= 1) { // also NaN
 				return nil, fmt.Errorf("expected a ratio from 0 to 1, found %q", o.SamplerArg)
 			}
 		}

@@ -67,6 +67,7 @@ type Chain struct {
 	rowIndexes []uint32
 }
 
+// group has adjacent stages that are one call of a plugin.
 type group struct {
 	chain     *preparedStages
 	first     int // the position of its first stage in the chain
@@ -104,6 +105,7 @@ func New(ctx context.Context, o Options) (*Chain, error) {
 	return c, nil
 }
 
+// bind binds the stages to plugins and forms the groups.
 func (c *Chain) bind(o Options) error {
 	for i, s := range o.Stages {
 		prefix := "transforms." + s.Alias + "."
@@ -232,6 +234,7 @@ func (c *Chain) run(ctx context.Context, group *group, b *record.Batch) error {
 	if group.condition == nil && len(b.Rows) <= c.limit {
 		return c.applyGroup(ctx, group, b)
 	}
+	// Apply the group to pieces of at most c.limit rows.
 	rows := b.Rows
 	c.piece.Registry = b.Registry
 	c.piece.Topics = b.Topics
