@@ -52,7 +52,7 @@ func (p *page) flushComplete(ctx context.Context) error {
 	if !p.canCheckpoint() || start == count || (start == 0 && count > 1) {
 		return p.flush(ctx)
 	}
-	if start == 0 {
+	if start == 0 { // one row, to which more may belong: it waits for them
 		return nil
 	}
 	incomplete := make([]uint32, 0, count-start)

@@ -63,7 +63,7 @@ func (b *bisection) narrow(trap *trapError) bool {
 	isChanged := n > 0 && trap.from < b.rows[n-1].offset // before a row that is skipped
 	isOutside := b.from < b.to && (trap.from < b.from || trap.to > b.to)
 	b.sinceFound++
-	if isChanged || isOutside {
+	if isChanged || isOutside { // the service returned another page
 		b.restart()
 		n = 0
 	}
@@ -95,6 +95,7 @@ func (b *bisection) narrow(trap *trapError) bool {
 	return true
 }
 
+// restart begins a new search, on a page that was different.
 func (b *bisection) restart() {
 	*b = bisection{tries: b.tries, sinceFound: b.sinceFound, pageChanges: b.pageChanges + 1}
 }
