@@ -55,6 +55,7 @@ const announcedRowsPerSlot = 3
 func (d *dispatcher) nextDelivery() *lane {
 	d.retractIfEnding()
 	if len(d.announced) > 0 {
+		// A lane that was read before the announced ones is sent first.
 		if first := d.queue.first(); first != nil && first.readBefore(d.announced[0]) {
 			if lane := d.announce(d.nextLane(laneFilter{})); lane != nil {
 				return lane
@@ -156,6 +157,7 @@ func (d *dispatcher) abandonLane(lane *lane) {
 	}
 }
 
+// laneFilter is what nextLane may return.
 type laneFilter struct {
 	idle              bool // no delivery is in flight, so that the metadata's reserve may be used
 	nonRepeatableOnly bool
