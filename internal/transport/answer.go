@@ -10,7 +10,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// isSessionEnd reports that the session had ended. Assumption: the status or page of ICF's 400 reports it in English.
+// isSessionEnd reports whether the answer is ICF's 400 for a session that has ended. Assumption: the status line or
+// the HTML page says so in English.
 func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
@@ -57,6 +58,7 @@ type Answer struct {
 	tokenRefused bool     // the service refused the request's CSRF token
 }
 
+// discard closes the body. It reads a short one first, so that the connection can be used again.
 func (a *Answer) discard() {
 	io.CopyN(io.Discard, a.Body, 64<<10)
 	a.Body.Close()
@@ -75,7 +77,7 @@ type peekedBody struct {
 	io.Closer
 }
 
-// resumedReader returns err, or reads on without one.
+// resumedReader continues with unread, or returns err if reading has failed before.
 type resumedReader struct {
 	err    error
 	unread io.Reader

@@ -11,13 +11,15 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// authentication is how the requests of a destination log on.
 type authentication struct {
 	fixed    string     // a constant Authorization header, or ""
 	tokens   Authorizer // nil without tokens
-	identity Identity
-	headers  Identity // of secret headers next to identity; a 401 is attributed to identity
+	identity Identity   // of user or client, with all its secrets
+	headers  Identity   // of secret headers next to identity; a 401 is attributed to identity
 }
 
+// headerIdentity returns the identity whose secret is all secret headers; headers have names in lower case.
 func headerIdentity(headers map[string]string) (id Identity) {
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
 		if !slices.Contains(publicHeaders, name) {
@@ -27,7 +29,8 @@ func headerIdentity(headers map[string]string) (id Identity) {
 	return id
 }
 
-// tokenError converts the error of a token request. refused reports that the credentials for the token were rejected.
+// tokenError converts the error of a request for a token or a BTP destination. refused reports that the credentials for
+// it were rejected.
 func tokenError(ctx context.Context, err error) (converted error, refused bool) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx), false

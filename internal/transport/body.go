@@ -28,7 +28,7 @@ type body struct {
 	received        *atomic.Int64   // counts bytes on the wire
 	read            int64           // decoded bytes
 	err             error           // of all further reads
-	release         func()          // ends the request
+	release         func()          // frees the request's slot, idempotent
 	onBroken        func(error)     // called if the body ends early
 }
 
@@ -80,6 +80,8 @@ func (b *body) readDecoded(p []byte) (int, error) {
 	return b.gzipReader.Read(p)
 }
 
+// classifyEnd returns the error of all further reads: io.EOF of a complete body, the caller's cause, a data error if
+// another attempt cannot help, else a transient one.
 func (b *body) classifyEnd(err error) error {
 	if err == io.EOF {
 		return err
@@ -88,10 +90,10 @@ func (b *body) classifyEnd(err error) error {
 		return context.Cause(b.parent)
 	}
 	if _, ok := errors.AsType[*wit.Error](err); ok {
-		return err
+		return err // of an unknown encoding
 	}
 	if cause := context.Cause(b.timeout.ctx); cause != nil {
-		err = cause
+		err = cause // nothing was received for too long
 	}
 	if errors.Is(err, gzip.ErrHeader) {
 		return errorf(wit.ErrorData, "%s: expected a gzip body as its Content-Encoding says, found after %d bytes: %v",
@@ -106,13 +108,14 @@ func (b *body) Close() error {
 	b.timeout.stop()
 	err := b.inner.Close()
 	b.timeout.cancel(nil)
-	b.release()
+	b.release() // before b.err is set, which it logs: an early close is no fault
 	if b.err == nil {
 		b.err = errors.New(b.request + ": the body was closed before its end")
 	}
 	return err
 }
 
+// wireBody is a body as it is received, before decompression.
 type wireBody body
 
 func (w *wireBody) Read(p []byte) (int, error) {
@@ -140,7 +143,7 @@ func newReadTimeout(ctx context.Context, limit time.Duration) *readTimeout {
 		defer t.mu.Unlock()
 		t.cancel(fmt.Errorf("nothing was received for %v", t.limit))
 	})
-	t.timer.Stop()
+	t.timer.Stop() // until restart or start
 	return t
 }
 
@@ -162,6 +165,7 @@ func (t *readTimeout) beginAnswer(limit time.Duration) {
 	t.timer.Stop()
 }
 
+// start begins a read of the answer's body, stop ends it. After beginAnswer the limit needs no lock.
 func (t *readTimeout) start() { t.timer.Reset(t.limit) }
 
 func (t *readTimeout) stop() { t.timer.Stop() }
@@ -170,7 +174,7 @@ func (t *readTimeout) stop() { t.timer.Stop() }
 type uploadBody struct {
 	*bytes.Reader
 	timeout *readTimeout
-	sent    interface{ Add(int64) int64 }
+	sent    *atomic.Int64 // counts bytes
 }
 
 func (u *uploadBody) Read(p []byte) (int, error) {

@@ -13,7 +13,7 @@ import (
 // Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
 	target      atomic.Pointer[destination]
-	changeLock  sync.Mutex
+	changeLock  sync.Mutex     // held while setConfig replaces target
 	refreshLock guard.CtxMutex // held during Config.Refresh
 	closing     sync.Once
 	counter     counters
@@ -104,7 +104,7 @@ func (c *Client) refresh(ctx context.Context, secretRefused bool) (*destination,
 		err = c.setConfig(*config)
 	}
 	if err != nil {
-		err, _ = tokenError(ctx, err)
+		err, _ = tokenError(ctx, err) // Refresh may request a BTP destination
 		return nil, err
 	}
 	return c.target.Load(), nil
@@ -131,7 +131,8 @@ func (c *Client) Counters() Counters {
 	return counters
 }
 
-// Close ends idle connections, and within 2 s the sessions of no other client. Reads of answers continue.
+// Close ends idle connections, and logs off, within 2 s, the sessions that no other client uses. Reads of answers
+// continue.
 func (c *Client) Close() {
 	c.closing.Do(func() {
 		d := c.target.Load()

@@ -25,15 +25,16 @@ type Config struct {
 	TLSOptions
 	Shared
 	Origins []Origin
-	// ConnectTimeout bounds dialing and the TLS handshake. Default 10 s.
+	// ConnectTimeout bounds each of dialing and the TLS handshake. Default 10 s.
 	ConnectTimeout time.Duration
 	// ReadTimeout bounds the time to the first byte of a response, and between reads of its body. Default 60 s.
 	ReadTimeout time.Duration
 	Retry       Retry
 	// Dial is used if Route does not dial.
-	Dial       func(ctx context.Context, network, address string) (net.Conn, error)
-	Route      Route
-	Limits     limits.Limits
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Route  Route
+	Limits limits.Limits
+	// LogoffPath is requested to end a session. Empty means that sessions are left to their timeout.
 	LogoffPath string
 	// ClientInQuery sends SAP client and language of the host's own requests in the query, too.
 	ClientInQuery bool

@@ -13,8 +13,10 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/lockouts"
 )
 
-// transport returns the transport and the route's round tripper. HTTP/2 hides whether a request may have arrived.
+// transport returns the transport and the route's round tripper. It uses no HTTP/2, which hides whether a request may
+// have arrived.
 func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Transport, http.RoundTripper) {
+	// observe returns err, and records it if the route refused its secret.
 	observe := func(err error) error {
 		if c.Route.statusOfError(err) == http.StatusUnauthorized {
 			routeGate.ObserveRefusal()
@@ -54,6 +56,7 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 	if c.Route.RoundTripper != nil {
 		route = c.Route.RoundTripper(transport)
 	}
+	// Dialing is bounded, and an outage that the route has waited for is marked.
 	limit := c.ConnectTimeout + c.Route.Outage
 	awaitsConnector := c.Route.Outage > 0
 	dialUnlimited := transport.DialContext
@@ -74,7 +77,7 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 		conn, err := dial(ctx, network, address)
 		return conn, observe(err)
 	}
-	if transport.Proxy != nil {
+	if transport.Proxy != nil { // set by the route
 		proxy, err := transport.Proxy(&http.Request{URL: &url.URL{Scheme: origin.scheme, Host: origin.authority()}})
 		if err == nil && proxy != nil && proxy.Scheme == "https" {
 			transport.DialTLSContext = c.dialTLSProxy(transport)

@@ -19,7 +19,7 @@ import (
 )
 
 func readAuth(c *Config, roles Roles, environment Environment) error {
-	seen := map[string]string{}
+	seen := map[string]string{} // the user's spelling by canonical name
 	for _, name := range slices.Sorted(maps.Keys(roles.Prefix(role.Header))) {
 		header := role.Header + name
 		canonical := http.CanonicalHeaderKey(name)
@@ -34,7 +34,7 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 		case !isAuthorization && isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
 		case ok:
-			return settingError(roles, header, "%s is also set by another setting, as %s", name, other)
+			return settingError(roles, header, "%s is also set by another setting, as %s", name, other) // another case
 		case !httpguts.ValidHeaderFieldValue(roles.Text(header)):
 			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks and "+
 				"other control characters"))
@@ -90,7 +90,7 @@ func readOAuth(c *Config, roles Roles, environment Environment) error {
 		ClientID: roles.Text(role.OAuthClientID), Secret: roles.Text(role.OAuthClientSecret)}
 	r := roleReader{roles: roles}
 	name := func(field string) string {
-		if field == "token-url" {
+		if field == "token-url" { // package btp's name
 			field = "token-endpoint"
 		}
 		return roles.Setting(role.OAuth + field)

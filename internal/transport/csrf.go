@@ -12,11 +12,12 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// handleRefusedToken renews a CSRF token, an accepted one without counting a retry: sessions may be lost in a row. A
-// service that refuses fresh tokens may end a user's other sessions, so the last attempts share one session.
+// handleRefusedToken sends the request again with a new CSRF token. Only refusals of tokens that were never accepted
+// count for the error, since sessions may be lost in a row. A service that refuses fresh tokens may end a user's other
+// sessions, so the last attempts share one session.
 func (r *retryLoop) handleRefusedToken(_ context.Context, t *attempt) (decision, error) {
 	if !t.answer.tokenRefused || r.exchange.tokenFrom == "" {
-		return notApplicable, nil
+		return notApplicable, nil // without tokenFrom the plugin wants no token
 	}
 	if isFresh := !t.token.Accepted.Load(); isFresh && !t.permit.mayBeEndedByOthers() {
 		r.freshRefusals++
@@ -51,7 +52,7 @@ func (c *Client) tryOnce(ctx context.Context, t *attempt, e *exchange) {
 	case t.err != nil:
 		p.release()
 	case a.tokenRefused:
-		if e.tokenFrom != "" {
+		if e.tokenFrom != "" { // else the request had no token
 			p.session.Restart(t.token.Generation, t.header, e.line)
 		}
 	case a.isSessionEnd():
@@ -90,7 +91,7 @@ func (c *Client) retryInNewSession(ctx context.Context, t *attempt, e *exchange,
 	if err != nil {
 		return
 	}
-	defer done(lockouts.Unsent)
+	defer done(lockouts.Unsent) // no effect once send has reported a status
 	p.logon = done
 	defer func() { p.logon = nil }()
 	t.token = &session.Token{}
@@ -115,12 +116,13 @@ func (c *Client) sendWithToken(ctx context.Context, t *attempt, e *exchange) {
 // tokenRefusals are SAP's texts in a 403 that refuses a CSRF token, in lower case (SAP Note 3048103).
 var tokenRefusals = []string{"csrf token validation failed", "csrf token required", "csrf token expired"}
 
-// refusesToken reports whether an answer refuses the CSRF token that was sent, by SAP's text without the header.
+// refusesToken reports whether an answer refuses the CSRF token that was sent: by its header, or without it by SAP's
+// text.
 func (a *Answer) refusesToken(h http.Header, sent *session.Token) bool {
 	if a.Status != http.StatusForbidden {
 		return false
 	}
-	if strings.EqualFold(h.Get("X-Csrf-Token"), "Required") {
+	if strings.EqualFold(h.Get("X-Csrf-Token"), csrfRequired) {
 		return true
 	}
 	head := ""
@@ -147,7 +149,7 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 		{http.MethodGet, from},
 		{http.MethodGet, otherForm},
 	} {
-		if try.line == "" {
+		if try.line == "" { // the other form of "/"
 			continue
 		}
 		e := &exchange{method: try.method, line: try.line, sapClient: firstClientInLine(try.line), repeatable: true,
@@ -159,6 +161,7 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 		}
 		value := a.token
 		generation = a.generation
+		// Neither a refusal nor the request's own value is a token.
 		switch {
 		case value != "" && !strings.EqualFold(value, csrfRequired) && !strings.EqualFold(value, "Fetch"):
 			a.discard()
@@ -167,7 +170,7 @@ func (c *Client) fetchToken(ctx context.Context, p *permit, tokenFor *exchange) 
 		case a.Status == http.StatusUnauthorized:
 			return nil, errorf(wit.ErrorUnauthorized, "%s %s for a CSRF token: status 401: %s", try.method, try.line,
 				a.excerpt())
-		case a.Status >= 500 && try.method == http.MethodGet:
+		case a.Status >= 500 && try.method == http.MethodGet: // after HEAD, GET is tried
 			return nil, errorf(wit.ErrorTransient, "%s %s for a CSRF token: status %d: %s", try.method, try.line,
 				a.Status, a.excerpt())
 		}

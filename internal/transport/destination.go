@@ -13,7 +13,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport/session"
 )
 
-// destination is a validated, immutable [Config] with the state of requests. Changed settings get a new one.
+// destination is a validated, immutable [Config] with the state of requests. Changed settings create a new one.
 type destination struct {
 	config       Config // with defaults
 	origin       endpoint
@@ -30,7 +30,7 @@ type destination struct {
 	// Shared with other clients:
 	limits   *limits.Client
 	sessions *session.Pool
-	partner  *away.Partner
+	partner  *away.Partner // whether the service responds
 
 	mu            guard.Mutex
 	gatesByClient map[string]*lockouts.Gate // by the SAP client in requests, if none is configured

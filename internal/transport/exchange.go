@@ -109,7 +109,8 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 	return e, nil
 }
 
-// isUnprocessed reports whether the request may be sent again after an answer with a status.
+// isUnprocessed reports whether the request may be sent again after an answer with a status: the service has not
+// processed it, or may process it twice.
 func (e *exchange) isUnprocessed(status int) bool {
 	return e.repeatable || wit.IsRejection(uint16(status))
 }

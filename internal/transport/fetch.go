@@ -85,7 +85,7 @@ func tooLarge(r *wit.Request, limit int) error {
 
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-const pooledBufferSize = 4 << 20
+const pooledBufferSize = 4 << 20 // larger buffers are not kept
 
 // readAll reads limit+1 bytes at most, so that callers notice a body that is longer than limit.
 func readAll(body io.Reader, limit int) ([]byte, error) {
@@ -126,7 +126,7 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 	remaining := maxBodies
 	seen := map[[sha256.Size]byte]bool{} // digests of requests
 	var idleRounds, requests int
-	for range maxRounds + 1 {
+	for range maxRounds + 1 { // the last call must return the result
 		batch, err := call(state, answers)
 		if err != nil || batch == nil {
 			return err

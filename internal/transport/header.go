@@ -13,6 +13,7 @@ var hostHeaders = map[string]bool{"Authorization": true, "Cookie": true, "Host":
 // settingsHeaders, by which SAP systems log on, are set by settings only. A plugin's values are ignored.
 var settingsHeaders = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
 
+// hostHeaderPrefixes begin the names of further headers of the host, for proxies, and of answers only for it.
 var hostHeaderPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
 
 // publicHeaders are the headers of settings that are no secrets.
@@ -31,10 +32,11 @@ func hasReservedPrefix(name string) bool {
 	return slices.ContainsFunc(hostHeaderPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
+// isToken reports whether s is a token of RFC 9110, such as the name of a header.
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z' // in any case
 		if !isLetter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
@@ -42,6 +44,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
+// secretHeaders of answers are not passed to plugins.
 var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true,
 	"Authentication-Info": true, "X-Csrf-Token": true}
 

@@ -23,7 +23,7 @@ func (d *destination) logoff(sessions []*session.Session) {
 	ctx, cancel := context.WithTimeout(context.Background(), logoffTimeout)
 	defer cancel()
 	var wg sync.WaitGroup
-	slots := make(chan struct{}, defaultConcurrent)
+	slots := make(chan struct{}, defaultConcurrent) // requests at a time
 	for _, s := range sessions {
 		cookies := s.Cookies(d.config.LogoffPath).Header
 		if !s.Opened() || cookies == "" {
@@ -59,7 +59,7 @@ func (d *destination) trim(limit int) {
 func (d *destination) logoffOne(ctx context.Context, cookies string) error {
 	h := http.Header{"Cookie": {cookies}, "User-Agent": {"culvert"}}
 	for name, value := range d.config.Headers {
-		if d.config.Auth != AuthHeader || slices.Contains(publicHeaders, name) {
+		if d.config.Auth != AuthHeader || slices.Contains(publicHeaders, name) { // others log on
 			h.Set(name, value)
 		}
 	}

@@ -58,9 +58,9 @@ func (l Logon) Accepted() bool {
 }
 
 // Untried returns the role of the first secret that was not accepted before, "" for the service's; !ok if there is
-// no such secret.
+// no such secret, or if one was refused.
 func (l Logon) Untried() (role string, ok bool) {
-	if _, ok := l.Refused(); ok {
+	if _, isRefused := l.Refused(); isRefused {
 		return "", false
 	}
 	for _, s := range l.secrets {
@@ -108,6 +108,7 @@ func (d *destination) gateFor(client string) *lockouts.Gate {
 	return g
 }
 
+// gates returns the gates that may stop requests. A gate is nil if it has no secret.
 func (d *destination) gates() []*lockouts.Gate {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -32,7 +32,7 @@ func newDestination(c Config) (*destination, error) {
 	d.gate = d.config.Lockouts.Gate(d.identity(d.sapClient))
 	d.gate.SetProxyHint(d.config.Route.proxyHint())
 	d.headerGate = d.config.Lockouts.Gate(d.headerIdentity())
-	// Others wait for the first answer to the route's secret: net/http waits a minute.
+	// Other requests wait for the first answer to the route's secret: to CONNECT longer than net/http's minute.
 	maxLogonWait := 10 * time.Second
 	if d.config.Route.checksOnConnect() {
 		maxLogonWait = 75 * time.Second
@@ -82,6 +82,7 @@ func prepareDestination(c Config) (*destination, error) {
 		headers[lower] = value
 	}
 	c.Headers = headers
+	// Defaults.
 	if c.ConnectTimeout == 0 {
 		c.ConnectTimeout = defaultConnectTimeout
 	}
@@ -128,7 +129,7 @@ func prepareDestination(c Config) (*destination, error) {
 		return nil, errorf(wit.ErrorConfig,
 			"authentication: expected basic, oauth2, header, certificate or none, found %q", c.Auth)
 	}
-	if id := headerIdentity(c.Headers); id != auth.identity {
+	if id := headerIdentity(c.Headers); id != auth.identity { // else the headers are the logon
 		auth.headers = id
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.SecretQuery)) {

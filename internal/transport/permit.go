@@ -24,23 +24,27 @@ type permit struct {
 	release func()
 }
 
-// admissionKey is the key of a bool: true means that a request has a parent, false that it must not wait.
+// admission is how requests of a context get a slot. Without one they wait for it.
+type admission uint8
+
+const (
+	ofParent  admission = iota // see WithParent
+	ifOneFree                  // see WithoutWaiting
+)
+
 type admissionKey struct{}
 
 // WithParent returns a context for requests on behalf of an open answer, whose slot they share to avoid a deadlock.
 func WithParent(ctx context.Context) context.Context {
-	return context.WithValue(ctx, admissionKey{}, true)
+	return context.WithValue(ctx, admissionKey{}, ofParent)
 }
 
 // WithoutWaiting makes requests fail with [ErrNoRoom] instead of waiting for limits. It overrides [WithParent].
 func WithoutWaiting(ctx context.Context) context.Context {
-	return context.WithValue(ctx, admissionKey{}, false)
+	return context.WithValue(ctx, admissionKey{}, ifOneFree)
 }
 
-func hasParent(ctx context.Context) bool {
-	isNested, _ := ctx.Value(admissionKey{}).(bool)
-	return isNested
-}
+func hasParent(ctx context.Context) bool { return ctx.Value(admissionKey{}) == ofParent }
 
 // Affinity holds the session of a read, see [WithAffinity].
 type Affinity = session.Affinity
@@ -58,7 +62,8 @@ func affinityOf(ctx context.Context) *Affinity {
 	return affinity
 }
 
-// acquire waits for a slot and a session, or shares those of parent. A nil service means the current one.
+// acquire waits for a slot and a session, or shares those of parent, who releases them. A nil service means the current
+// one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {
 		return &permit{service: parent.service, destination: parent.destination, session: parent.session,
@@ -70,9 +75,9 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 			return nil, err
 		}
 	}
-	destination := service
+	d := service
 	if e.otherOrigin != "" {
-		if destination = service.furtherOrigins[e.otherOrigin]; destination == nil {
+		if d = service.furtherOrigins[e.otherOrigin]; d == nil {
 			names := service.config.names
 			return nil, names.errorf(names.origins, "origins", "%s was removed while a request to it was in progress",
 				e.otherOrigin)
@@ -80,19 +85,19 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	}
 	releaseSlot := func() {}
 	if !hasParent(ctx) {
-		acquireSlot := destination.limits.Acquire
-		if _, ok := ctx.Value(admissionKey{}).(bool); ok { // of WithoutWaiting
-			acquireSlot = destination.limits.TryAcquire
+		acquireSlot := d.limits.Acquire
+		if ctx.Value(admissionKey{}) == ifOneFree {
+			acquireSlot = d.limits.TryAcquire
 		}
 		if err := acquireSlot(ctx); err != nil {
 			return nil, err
 		}
-		releaseSlot = destination.limits.Release
+		releaseSlot = d.limits.Release
 	}
-	sessions := destination.sessions
-	p := &permit{service: service, destination: destination}
+	sessions := d.sessions
+	p := &permit{service: service, destination: d}
 	var err error
-	if p.session, err = sessions.Acquire(ctx, destination.limits.MaxSessions(), affinityOf(ctx)); err != nil {
+	if p.session, err = sessions.Acquire(ctx, d.limits.MaxSessions(), affinityOf(ctx)); err != nil {
 		releaseSlot()
 		return nil, err
 	}
@@ -101,8 +106,8 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 	p.release = sync.OnceFunc(func() {
 		releaseSlot()
 		sessions.Done(p.session)
-		if limit := sessions.Limit(destination.limits.MaxSessions()); limit > 0 {
-			destination.trim(limit)
+		if limit := sessions.Limit(d.limits.MaxSessions()); limit > 0 {
+			d.trim(limit)
 		}
 	})
 	return p, nil

@@ -24,8 +24,9 @@ func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, e
 		return notApplicable, nil
 	}
 	t.answer.discard()
-	next, err := t.permit.redirectedExchange(r.exchange, location, r.permit == nil)
-	notFollowed, isOther := errors.AsType[*notFollowedError](err)
+	sharesPermit := r.permit != nil // then it is for the permit's origin only
+	next, err := t.permit.redirectedExchange(r.exchange, location, !sharesPermit)
+	notFollowed, isNotFollowed := errors.AsType[*notFollowedError](err)
 	switch {
 	case err == nil && r.redirects < maxRedirects:
 		r.redirects++
@@ -33,13 +34,14 @@ func (r *retryLoop) handleRedirect(ctx context.Context, t *attempt) (decision, e
 		return retry, nil
 	case err == nil:
 		return final, errorf(wit.ErrorData, "%s: redirected more than %d times", r.exchange.name(), maxRedirects)
-	case !isOther:
+	case !isNotFollowed:
 		return final, r.exchange.unusable(status, err)
 	}
 	d := t.permit.destination
 	message := fmt.Sprintf("%s: status %d with a redirect to %s, which is not followed (only GET and only to %s). ",
 		r.exchange.name(), status, notFollowed.address, d.origin)
-	hasAnswered := d.gateFor(r.exchange.sapClient).RedirectedAway(r.client.counter.answers[2].Load() > 0)
+	hasSuccess := r.client.counter.answers[2].Load() > 0 // a status of 2xx
+	hasAnswered := d.gateFor(r.exchange.sapClient).RedirectedAway(hasSuccess)
 	if !hasAnswered {
 		return final, r.exchange.unusable(status, errorf(wit.ErrorUnauthorized, "%sIf that is a logon page, the "+
 			"service does not accept this user by password: use a technical or communication user", message))

@@ -113,12 +113,12 @@ func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 // Usage returns the use of the service and of further origins by all clients, in time that grows with their number. If
 // isKnown is not nil, a known origin has only its name.
 func (c *Client) Usage(isKnown func(origin string) bool) (usages []limits.Usage) {
-	d := c.target.Load()
-	for _, destination := range append([]*destination{d}, slices.Collect(maps.Values(d.furtherOrigins))...) {
-		u := limits.Usage{Origin: destination.address()}
+	service := c.target.Load()
+	for _, d := range append([]*destination{service}, slices.Collect(maps.Values(service.furtherOrigins))...) {
+		u := limits.Usage{Origin: d.address()}
 		if isKnown == nil || !isKnown(u.Origin) {
-			u = destination.limits.Usage()
-			u.Sessions.Used = destination.sessions.MaxInUse()
+			u = d.limits.Usage()
+			u.Sessions.Used = d.sessions.MaxInUse()
 		}
 		usages = append(usages, u)
 	}

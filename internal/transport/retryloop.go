@@ -201,27 +201,28 @@ func (r *retryLoop) handleNoResponse(ctx context.Context, t *attempt) (decision,
 	if !ok {
 		return final, t.err
 	}
-	destination := t.permit.destination
+	d := t.permit.destination
 	e := r.exchange
 	if sendErr.mayHaveArrived && !e.repeatable {
 		return final, &NoResponseError{Method: e.method, Target: e.printableTarget(), Cause: sendErr.cause}
 	}
-	cause := fmt.Sprintf("%v%s", sendErr.cause, destination.settingsHint(sendErr.cause))
-	if destination.config.Retry.Times() > 0 {
-		destination.logOutage(t.sent, noResponseText, e, "cause", cause, "retry", r.retries+1)
+	cause := fmt.Sprintf("%v%s", sendErr.cause, d.settingsHint(sendErr.cause))
+	if d.config.Retry.Times() > 0 {
+		d.logOutage(t.sent, noResponseText, e, "cause", cause, "retry", r.retries+1)
 	} else {
-		destination.logOutage(t.sent, notRetriedText, e, "cause", cause)
+		d.logOutage(t.sent, notRetriedText, e, "cause", cause)
 	}
-	if _, ok := errors.AsType[*outageError](sendErr.cause); ok || r.retries >= destination.config.Retry.Times() {
-		f := errorf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), destination.origin, cause)
+	if _, ok := errors.AsType[*outageError](sendErr.cause); ok || r.retries >= d.config.Retry.Times() {
+		f := errorf(wit.ErrorTransient, "%s %s at %s: %s", e.method, e.printableLine(), d.origin, cause)
 		if r.retries > 0 {
 			f.Message += fmt.Sprintf(" (sent %d times)", r.retries+1)
 		}
 		return final, f
 	}
-	return r.repeat(ctx, destination, 0)
+	return r.repeat(ctx, d, 0)
 }
 
+// handleOutageEnd ends a logged outage, unless the status means that the service is not available.
 func (r *retryLoop) handleOutageEnd(_ context.Context, t *attempt) (decision, error) {
 	if d := t.permit.destination; t.status() != http.StatusServiceUnavailable &&
 		!d.config.Retry.Names(strconv.Itoa(t.status())) {
@@ -265,7 +266,7 @@ func (r *retryLoop) handleProxyRefusal(_ context.Context, t *attempt) (decision,
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
 		return notApplicable, nil
-	case r.isProxyTokenRenewed || d.config.Route.Outage <= 0:
+	case r.isProxyTokenRenewed || d.config.Route.Outage <= 0: // only SAP Connectivity, with tokens, has an Outage
 		return final, errorf(wit.ErrorConfig, "%s: the proxy rejected the credentials (407)%s: %s", d.origin,
 			d.config.Route.credentialsHint(), t.answer.excerpt())
 	}
@@ -303,18 +304,18 @@ func (r *retryLoop) handleMissingConnector(ctx context.Context, t *attempt) (dec
 
 // handleStatus repeats an attempt whose status is configured as retriable.
 func (r *retryLoop) handleStatus(ctx context.Context, t *attempt) (decision, error) {
-	destination := t.permit.destination
-	if !r.exchange.isRetriable(destination.config.Retry, t.status()) || r.retries >= destination.config.Retry.Times() ||
-		!r.outageSince.IsZero() {
+	d := t.permit.destination
+	hasWaited := !r.outageSince.IsZero() // see handleMissingConnector
+	if !r.exchange.isRetriable(d.config.Retry, t.status()) || r.retries >= d.config.Retry.Times() || hasWaited {
 		return notApplicable, nil
 	}
-	destination.logOutage(t.sent, unavailableText, r.exchange, "status", t.status(), "retry", r.retries+1, "answer",
+	d.logOutage(t.sent, unavailableText, r.exchange, "status", t.status(), "retry", r.retries+1, "answer",
 		t.answer.excerpt())
 	atLeast := pause.RetryAfter(t.header.Get("Retry-After"), time.Now())
 	if atLeast > 0 {
-		defer destination.limits.RecordRetryAfter()()
+		defer d.limits.RecordRetryAfter()()
 	}
-	return r.repeat(ctx, destination, atLeast)
+	return r.repeat(ctx, d, atLeast)
 }
 
 func wasRefused(a *Answer, err error) bool {
@@ -326,7 +327,8 @@ func wasRefused(a *Answer, err error) bool {
 	return !isNoResponse && ok && f.Kind == wit.ErrorUnauthorized
 }
 
-// isRetriable reports whether a status permits another attempt; if not repeatable, only 429 except for GET.
+// isRetriable reports whether a status permits another attempt. Of requests that are not repeatable, these are those
+// that write and were answered 429.
 func (e *exchange) isRetriable(retry Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {

@@ -29,7 +29,8 @@ func (r *Route) credentialsHint() string {
 // identity returns the identity of the secret that the route to an origin sends. It is empty if there is no secret.
 func (r *Route) identity(o endpoint) lockouts.Identity {
 	logon := r.Settings.Logon()
-	if logon.Setting == "" || (r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() == nil) {
+	isBypassed := r.Settings.Type == route.HTTP && r.proxyOf(o) == nil && r.proxyOfTokens() == nil // by NO_PROXY
+	if logon.Setting == "" || isBypassed {
 		return lockouts.Identity{}
 	}
 	origin := strings.ToLower(logon.Endpoint)
@@ -42,7 +43,7 @@ func (r *Route) identity(o endpoint) lockouts.Identity {
 // checksOnConnect reports whether a connection proves the route's secret: absolute-form proxies check each request.
 func (r *Route) checksOnConnect() bool { return !r.AbsoluteForm || r.Settings.Type != route.HTTP }
 
-// statusOfAnswer returns the status for the gate of the route's secret if a request was answered.
+// statusOfAnswer returns the status for the gate of the route's secret if a request was answered; zero proves nothing.
 func (r *Route) statusOfAnswer(status int) int {
 	switch {
 	case r.checksOnConnect():
@@ -55,7 +56,7 @@ func (r *Route) statusOfAnswer(status int) int {
 	return status
 }
 
-// statusOfError returns the status for the gate of the route's secret if a connection failed.
+// statusOfError returns the status for the gate of the route's secret if a connection failed: 401, or zero.
 func (r *Route) statusOfError(err error) int {
 	connect, isConnect := errors.AsType[*proxyError](err)
 	socks, isSOCKS := errors.AsType[*route.LogonRefused](err)

@@ -46,7 +46,8 @@ func (d *destination) secretsOf(sent http.Header, minCookie int) []string {
 	}
 	for _, cookies := range sent["Cookie"] {
 		for cookie := range strings.SplitSeq(cookies, "; ") {
-			if name, value, _ := strings.Cut(cookie, "="); len(value) >= minCookie && name != session.UserContext {
+			name, value, _ := strings.Cut(cookie, "=")
+			if len(value) >= minCookie && name != session.UserContext { // it has only client and language
 				add(value)
 			}
 		}

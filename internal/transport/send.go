@@ -32,34 +32,34 @@ var errSessionEnded = errors.New("the session has ended")
 var errRefusedToken = errors.New("the token was refused")
 
 // send makes one attempt. Without an answer the error is a *sendError.
-func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
-	csrf *session.Token) (*Answer, http.Header, error) {
-	destination := permit.destination
-	if err := destination.limits.WaitToSend(ctx); err != nil {
+func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session.Token) (*Answer, http.Header, error) {
+	d := p.destination
+	if err := d.limits.WaitToSend(ctx); err != nil {
 		return nil, nil, err
 	}
-	gate := destination.gateFor(exchange.sapClient)
-	done, err := permit.logOn(ctx, gate, exchange)
+	// Take turns at the gates of the secrets: the service's, then the route's.
+	gate := d.gateFor(e.sapClient)
+	done, err := p.logOn(ctx, gate, e)
 	if err != nil {
 		return nil, nil, err
 	}
 	status := lockouts.Unsent
 	defer func() {
 		done(status)
-		destination.headerGate.Observe(status)
+		d.headerGate.Observe(status)
 	}()
-	if permit.logon == nil && destination.sessions.HasEnded(permit.session) {
+	if p.logon == nil && d.sessions.HasEnded(p.session) {
 		return nil, nil, errSessionEnded
 	}
-	report, err := destination.routeGate.Acquire(ctx, func() bool { return false })
+	report, err := d.routeGate.Acquire(ctx, func() bool { return false })
 	if err != nil {
 		return nil, nil, err
 	}
 	logon := &routeLogon{done: report}
 	defer logon.report(lockouts.Unsent)
-	h, token, err := destination.headers(ctx, exchange)
+	h, token, err := d.headers(ctx, e)
 	if err != nil {
-		logon.report(destination.config.Route.statusOfTokenError(err))
+		logon.report(d.config.Route.statusOfTokenError(err))
 		err, isRefused := tokenError(ctx, err)
 		if isRefused {
 			status = http.StatusUnauthorized
@@ -67,11 +67,11 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		return nil, nil, err
 	}
 	// Maybe only requests for tokens send the proxy's secret, not those to the origin.
-	if r := &destination.config.Route; r.Settings.Type == route.HTTP && r.proxyOf(destination.origin) == nil &&
-		r.proxyOfTokens() != nil {
+	if r := &d.config.Route; r.Settings.Type == route.HTTP && r.proxyOf(d.origin) == nil && r.proxyOfTokens() != nil {
 		logon.report(http.StatusOK)
 	}
-	t := c.prepare(ctx, permit, exchange, h, csrf.Value, logon)
+	// Send. From now on the secret may have arrived.
+	t := c.prepare(ctx, p, e, h, csrf.Value, logon)
 	if csrf.Value != "" && csrf.Generation != t.cookies.Generation {
 		t.timeout.cancel(nil)
 		return nil, nil, errOldToken
@@ -84,21 +84,22 @@ func (c *Client) send(ctx context.Context, permit *permit, exchange *exchange,
 		}
 		return nil, nil, err
 	}
-	logon.report(destination.config.Route.statusOfAnswer(response.StatusCode))
-	if response.StatusCode == http.StatusUnauthorized && token != "" && exchange.refusedToken == "" {
-		exchange.refusedToken = token // a new one is tried, once
+	// A 401 may mean an old token or session instead of a wrong secret.
+	logon.report(d.config.Route.statusOfAnswer(response.StatusCode))
+	if response.StatusCode == http.StatusUnauthorized && token != "" && e.refusedToken == "" {
+		e.refusedToken = token // a new one is tried, once
 		t.drop(response, nil)
 		return nil, nil, errRefusedToken
 	}
-	if response.StatusCode == http.StatusUnauthorized && t.cookies.Proven && permit.logon == nil {
+	if response.StatusCode == http.StatusUnauthorized && t.cookies.Proven && p.logon == nil {
 		t.drop(response, nil)
 		// The session is replaced after a 401 in it. The logon has not ended yet.
-		newSession := permit.destination.sessions.Replace(permit.session)
+		newSession := d.sessions.Replace(p.session)
 		if newSession == nil {
 			return nil, nil, errSessionEnded
 		}
 		if newSession.EarlyEnds() >= maxFreshRefusals {
-			permit.useSingleSession()
+			p.useSingleSession()
 		}
 		return nil, nil, &sessionExpiredError{recheck: gate.BeginRecheck(), session: newSession}
 	}
@@ -130,16 +131,16 @@ type transmission struct {
 }
 
 // prepare returns the transmission of an exchange with the session's cookies, which it adds to h.
-func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange, h http.Header, csrf string,
+func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Header, csrf string,
 	logon *routeLogon) *transmission {
-	t := &transmission{client: c, permit: permit, exchange: exchange, parent: ctx, logon: logon,
-		timeout: newReadTimeout(ctx, max(permit.destination.config.ReadTimeout, exchange.firstByteTimeout))}
+	t := &transmission{client: c, permit: p, exchange: e, parent: ctx, logon: logon,
+		timeout: newReadTimeout(ctx, max(p.destination.config.ReadTimeout, e.firstByteTimeout))}
 	trace := &httptrace.ClientTrace{
 		GotConn: func(i httptrace.GotConnInfo) {
-			if permit.destination.config.Route.checksOnConnect() {
+			if p.destination.config.Route.checksOnConnect() {
 				logon.report(http.StatusOK)
 			}
-			if exchange.tokenFor == nil && !SendCheckHolds(ctx) {
+			if e.tokenFor == nil && !SendCheckHolds(ctx) {
 				t.timeout.cancel(errSendCheckExpired)
 				i.Conn.Close() // otherwise net/http would still send
 			}
@@ -150,33 +151,32 @@ func (c *Client) prepare(ctx context.Context, permit *permit, exchange *exchange
 		},
 		WroteRequest: func(httptrace.WroteRequestInfo) { t.timeout.restart() },
 	}
-	t.cookies = permit.session.Cookies(exchange.line)
+	t.cookies = p.session.Cookies(e.line)
 	if t.cookies.Header != "" {
 		h.Set("Cookie", t.cookies.Header)
 	}
 	if csrf != "" {
 		h.Set("X-Csrf-Token", csrf)
 	}
-	t.request = (&http.Request{Method: exchange.method, URL: permit.destination.urlOf(exchange.line),
-		Host: permit.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
+	t.request = (&http.Request{Method: e.method, URL: p.destination.urlOf(e.line),
+		Host: p.destination.origin.authority(), Header: h, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).
 		WithContext(httptrace.WithClientTrace(t.timeout.ctx, trace))
 	// net/http repeats only repeatable requests.
 	r := t.request
-	body := func() (io.ReadCloser, error) {
-		return &uploadBody{Reader: bytes.NewReader(exchange.body), timeout: t.timeout, sent: &t.client.counter.sent},
-			nil
+	newBody := func() (io.ReadCloser, error) {
+		return &uploadBody{Reader: bytes.NewReader(e.body), timeout: t.timeout, sent: &t.client.counter.sent}, nil
 	}
 	switch {
-	case len(exchange.body) > 0:
-		r.ContentLength = int64(len(exchange.body))
-		r.Body, _ = body()
+	case len(e.body) > 0:
+		r.ContentLength = int64(len(e.body))
+		r.Body, _ = newBody()
 		// net/http uses this for methods other than GET only if nothing was written.
-		if exchange.repeatable || (exchange.method != http.MethodGet && exchange.method != http.MethodHead) {
-			r.GetBody = body
+		if e.repeatable || (e.method != http.MethodGet && e.method != http.MethodHead) {
+			r.GetBody = newBody
 		}
-	case exchange.repeatable:
+	case e.repeatable:
 		// Without a body net/http repeats it.
-	case exchange.method == http.MethodGet || exchange.method == http.MethodHead:
+	case e.method == http.MethodGet || e.method == http.MethodHead:
 		// A body that cannot be read twice prevents net/http from repeating the request.
 		r.Body = io.NopCloser(bytes.NewReader(nil))
 	default:
@@ -230,13 +230,13 @@ func (t *transmission) drop(response *http.Response, err error) {
 
 // accept updates the session and returns the answer without the request's secrets, and the header as received.
 func (t *transmission) accept(response *http.Response) (*Answer, http.Header, error) {
-	destination := t.permit.destination
+	d := t.permit.destination
 	e := t.exchange
 	status := response.StatusCode
 	sent := t.request.Header
 	t.permit.session.Update(response.Header, e.line, t.cookies.Generation, status < 400 && !isRedirect(status))
-	destination.sessions.Observe(t.permit.session, status)
-	if err := destination.checkClient(response.Header); err != nil {
+	d.sessions.Observe(t.permit.session, status)
+	if err := d.checkClient(response.Header); err != nil {
 		t.drop(response, err)
 		return nil, nil, e.unusable(status, err)
 	}
@@ -246,11 +246,11 @@ func (t *transmission) accept(response *http.Response) (*Answer, http.Header, er
 		reason:     response.Status,
 		inSession:  sent["Cookie"] != nil,
 		generation: t.cookies.Generation,
-		secrets:    destination.secrets(sent),
+		secrets:    d.secrets(sent),
 		token:      response.Header.Get("X-Csrf-Token"),
 	}
-	body := t.body(response) // before the headers: it removes Content-Encoding
-	addressSecrets := func() []string { return destination.secretsOf(sent, shortestCookieInAddress) }
+	decoded := t.body(response) // before the headers: it removes Content-Encoding
+	addressSecrets := func() []string { return d.secretsOf(sent, shortestCookieInAddress) }
 	// Headers for plugins are in lower case and UTF-8, without cookies, tokens and secrets.
 	a.Headers = make([]wit.Header, 0, len(response.Header))
 	for _, name := range slices.Sorted(maps.Keys(response.Header)) {
@@ -268,13 +268,13 @@ func (t *transmission) accept(response *http.Response) (*Answer, http.Header, er
 			a.Headers = append(a.Headers, wit.Header{Name: strings.ToLower(toUTF8(name)), Value: value})
 		}
 	}
-	a.Body = mask(body, destination.hiddenTexts(status, a.secrets))
+	a.Body = mask(decoded, d.hiddenTexts(status, a.secrets))
 	return a, response.Header, nil
 }
 
 func (t *transmission) body(response *http.Response) *body {
-	exchange := t.exchange
-	b := &body{inner: response.Body, timeout: t.timeout, parent: t.parent, request: exchange.name(),
+	e := t.exchange
+	b := &body{inner: response.Body, timeout: t.timeout, parent: t.parent, request: e.name(),
 		received: &t.client.counter.received}
 	b.release = sync.OnceFunc(func() {
 		readErr := b.err
@@ -284,16 +284,16 @@ func (t *transmission) body(response *http.Response) *body {
 		t.log(response.StatusCode, b.read, readErr)
 		t.permit.release()
 	})
-	b.onBroken = func(err error) { t.permit.destination.logOutage(time.Now(), noResponseText, exchange, "cause", err) }
-	if exchange.method != http.MethodHead {
+	b.onBroken = func(err error) { t.permit.destination.logOutage(time.Now(), noResponseText, e, "cause", err) }
+	if e.method != http.MethodHead {
 		b.decode(response.Header)
 	}
 	return b
 }
 
 // headers returns the header of a request without cookies and CSRF token. token is its OAuth 2.0 token, or "".
-func (d *destination) headers(ctx context.Context, exchange *exchange) (h http.Header, token string, err error) {
-	h = exchange.header.Clone()
+func (d *destination) headers(ctx context.Context, e *exchange) (h http.Header, token string, err error) {
+	h = e.header.Clone()
 	if h.Get("Accept-Encoding") == "" {
 		h.Set("Accept-Encoding", "gzip")
 	}
@@ -309,7 +309,7 @@ func (d *destination) headers(ctx context.Context, exchange *exchange) (h http.H
 	if d.auth.tokens == nil {
 		return h, "", nil
 	}
-	name, token, err := d.auth.tokens.Authorize(ctx, exchange.refusedToken) // a token that was refused is renewed
+	name, token, err := d.auth.tokens.Authorize(ctx, e.refusedToken) // a token that was refused is renewed
 	if err != nil {
 		return h, "", err
 	}

@@ -27,19 +27,19 @@ func (s *sendError) Error() string { return s.cause.Error() }
 
 // explainFailure returns the error of a request without an answer, of which a part may have arrived. The error is a
 // *sendError if another attempt may help, or if the request may have been processed and must not be repeated.
-func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, exchange *exchange, mayHaveArrived bool,
+func (d *destination) explainFailure(ctx context.Context, timeout *readTimeout, e *exchange, mayHaveArrived bool,
 	err error) error {
 	if cause := context.Cause(timeout.ctx); errors.Is(cause, errSendCheckExpired) {
 		return cause
 	}
 	if ctx.Err() != nil {
-		if mayHaveArrived && !exchange.repeatable {
+		if mayHaveArrived && !e.repeatable {
 			return &sendError{mayHaveArrived: true, cause: context.Cause(ctx)}
 		}
 		return context.Cause(ctx)
 	}
 	if f := d.tlsError(err); f != nil {
-		if mayHaveArrived && !exchange.repeatable && keystore.IsRenegotiation(err) {
+		if mayHaveArrived && !e.repeatable && keystore.IsRenegotiation(err) {
 			return &sendError{mayHaveArrived: true, cause: f} // the server may have processed it
 		}
 		return f

@@ -51,6 +51,7 @@ func readTLS(c *Config, roles Roles, environment Environment) error {
 	if c.TrustAll {
 		environment.Logger.Warn("the destination has TrustAll: the server's certificate is not verified")
 	}
+	// The client's certificate identifies the logon.
 	if options.Key != nil && c.TLS.GetClientCertificate != nil {
 		certificate, err := c.TLS.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS12,
 			SignatureSchemes: allSchemes})

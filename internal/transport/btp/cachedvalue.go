@@ -43,7 +43,7 @@ type cachedValue[V any] struct {
 
 type cacheEntry[V any] struct {
 	value   V
-	renew   time.Time
+	renew   time.Time // when to request the next value, before expires
 	expires time.Time
 }
 
@@ -95,7 +95,7 @@ func (c *cachedValue[V]) renewEarly(ctx context.Context, earlier cacheState[V]) 
 	defer c.fetching.Unlock()
 	current := c.snapshot(noneUnwanted[V])
 	if current.attempts != earlier.attempts || current.version != earlier.version {
-		return
+		return // another caller has just requested one, or called forget
 	}
 	ctx, cancel := context.WithTimeout(ctx, earlyTimeout)
 	defer cancel()
@@ -198,7 +198,8 @@ func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 	case ok && failure.Temporary():
 		c.retryAt = c.clock().Add(c.retryInterval)
 	case ok && failure.Kind == Unauthorized:
-		c.retryAt = c.clock().Add(min(maxRetryInterval, c.retryInterval<<min(c.refusals, 16)))
+		doublings := min(c.refusals, 16) // without an overflow
+		c.retryAt = c.clock().Add(min(maxRetryInterval, c.retryInterval<<doublings))
 		c.refusals++
 	default:
 		c.retryAt = time.Time{}
@@ -228,7 +229,7 @@ func (c *cachedValue[V]) forget() {
 	defer c.mu.Unlock()
 	c.hasEntry = false
 	c.earlyRefusal = nil
-	if c.refusals == 0 { // a refusal isKept its retryAt, and the error for it
+	if c.refusals == 0 { // a refusal keeps its retryAt, and the error for it
 		c.lastErr = nil
 	}
 	c.version++

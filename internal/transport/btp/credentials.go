@@ -36,6 +36,7 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 
 func (c Credentials) usesCertificate() bool { return c.Certificate != "" || c.Key != "" }
 
+// bindingFields maps fields to their names in a binding.
 var bindingFields = map[string]string{"token-url": "token_service_url", "client-id": "clientid",
 	"client-secret": "clientsecret", "certificate": "certificate", "key": "key"}
 

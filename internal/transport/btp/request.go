@@ -91,8 +91,8 @@ func (w wholeBodyRoundTripper) RoundTrip(r *http.Request) (*http.Response, error
 	return answer, nil
 }
 
-// httpClient does not keep connections, since requests are minutes apart, and follows no redirect, which would send
-// the secret elsewhere.
+// httpClient returns a client that keeps no connections, since requests are minutes apart, and follows no redirect,
+// which would send the secret elsewhere. pair is its certificate, or nil.
 func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 	config := o.TLS.Clone()
 	if config == nil {
@@ -117,7 +117,7 @@ func (o TokenOptions) httpClient(pair *tls.Certificate) *http.Client {
 		OnProxyConnectResponse: checkConnect,
 	}
 	return &http.Client{
-		Timeout:       2*o.ConnectTimeout + o.ReadTimeout,
+		Timeout:       2*o.ConnectTimeout + o.ReadTimeout, // dialing, TLS, response
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport:     wholeBodyRoundTripper{transport},
 	}
@@ -256,7 +256,8 @@ func lifetimeOf(token string, now time.Time) time.Duration {
 	var claims struct {
 		Expiry float64 `json:"exp"`
 	}
-	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Expiry <= 0 || claims.Expiry > 1e11 {
+	const maxExpiry = 1e11 // seconds since 1970, in the year 5138
+	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Expiry <= 0 || claims.Expiry > maxExpiry {
 		return 0
 	}
 	return time.Unix(int64(claims.Expiry), 0).Sub(now)

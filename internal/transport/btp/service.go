@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/pause"
 )
 
+// serviceClient gets documents of a service, with tokens of the service's binding.
 type serviceClient struct {
 	service string // its name in messages
 	options TokenOptions
@@ -21,6 +22,7 @@ type serviceClient struct {
 
 func newServiceClient(name string, c Credentials, o TokenOptions) (*serviceClient, error) {
 	o = o.withDefaults()
+	// These are for token services of settings.
 	o.Verbatim = false
 	o.InHeader = false
 	o.Scope = ""

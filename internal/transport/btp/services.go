@@ -285,9 +285,9 @@ func (b binding) connectivity() *Connectivity {
 }
 
 func (b binding) api() *ConnectivityAPI {
-	service := b.fields.object("connectivity_service")
-	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: service.text("url"),
-		InfoPath: cmp.Or(service.text("scc_info_path"), b.fields.text("scc_info_path"))}
+	inner := b.fields.object("connectivity_service")
+	return &ConnectivityAPI{Credentials: b.credentials(), ServiceURL: inner.text("url"),
+		InfoPath: cmp.Or(inner.text("scc_info_path"), b.fields.text("scc_info_path"))}
 }
 
 func (b binding) destination() *DestinationService {
@@ -302,7 +302,7 @@ func ReadServiceKey(path string) (Services, error) {
 	if err != nil {
 		return Services{}, &Failure{Kind: Misconfigured, Setting: path, err: err, text: "service key: " + err.Error()}
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark
 	var document map[string]json.RawMessage
 	if err := secret.UnmarshalJSON(data, &document); err != nil {
 		return Services{}, parseFailure(path, "an object, the service key", err)

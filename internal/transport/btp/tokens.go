@@ -92,8 +92,8 @@ func NewTokens(c Credentials, o TokenOptions) (*Tokens, error) {
 		r.config.AuthStyle = oauth2.AuthStyleInHeader
 	}
 	r.client = o.httpClient(pair)
-	if encoded := url.QueryEscape(c.ClientID + c.Secret); r.config.AuthStyle == oauth2.AuthStyleInHeader &&
-		encoded != c.ClientID+c.Secret {
+	isEncoded := url.QueryEscape(c.ClientID+c.Secret) != c.ClientID+c.Secret
+	if isEncoded && r.config.AuthStyle == oauth2.AuthStyleInHeader {
 		r.client.Transport = encodedRoundTripper{r.client.Transport}
 	}
 	if u, _ := url.Parse(endpoint); u.Scheme == "http" && !loopback.Is(u.Hostname()) {
@@ -116,6 +116,7 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 	return t.cache.get(ctx, func(token string) bool { return token == refused })
 }
 
+// defaultLifetime is for tokens whose lifetime is unknown.
 const defaultLifetime = 5 * time.Minute
 
 func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], error) {

@@ -110,7 +110,7 @@ func (s *Server) fault(at Step, target, location string) *Fault {
 		}
 		if f.Times > 0 {
 			f.remaining--
-			if f.remaining == 0 && !f.Stall {
+			if f.remaining == 0 && !f.Stall { // to remove it would end the stall
 				s.remove(f)
 			} else if f.remaining < 0 {
 				continue

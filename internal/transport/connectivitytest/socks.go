@@ -91,7 +91,7 @@ func (s *socksSession) greeting() bool {
 	})
 	method := byte(0x80)
 	if !slices.Contains(methods, method) {
-		method = 0xff
+		method = 0xff // no acceptable method
 	}
 	code, ok := s.reply(Greeting, []byte{0x05, method})
 	return ok && code == 0x80
@@ -101,7 +101,7 @@ func (s *socksSession) greeting() bool {
 const maxToken = 64 << 10
 
 func (s *socksSession) logon() bool {
-	head, ok := s.read(5)
+	head, ok := s.read(5) // version, length of the token
 	if !ok || head[0] != 0x01 {
 		return false
 	}
@@ -160,11 +160,11 @@ func (s *socksSession) connect() {
 	reply := byte(0)
 	switch {
 	case s.isRefused:
-		reply = 0x05
+		reply = 0x05 // connection refused
 	case !isAttached:
-		reply = 0x03
+		reply = 0x03 // network unreachable
 	case !isExposed:
-		reply = 0x02
+		reply = 0x02 // forbidden
 	}
 	if f := s.peek(); reply == 0 && f != nil && f.Code != 0 {
 		reply = f.Code // without connecting to the system
@@ -184,7 +184,7 @@ func (s *socksSession) connect() {
 	})
 	system, err := s.dial(ctx, real)
 	if err != nil {
-		s.reply(Connect, connectReply(0x04))
+		s.reply(Connect, connectReply(0x04)) // host unreachable
 		return
 	}
 	if !s.track(system) {
@@ -220,13 +220,13 @@ func (s *socksSession) request() (connectRequest, bool) {
 	var host string
 	request := connectRequest{}
 	switch kind := head[3]; kind {
-	case 0x01:
+	case 0x01: // IPv4
 		b, ok := s.read(4)
 		if !ok {
 			return request, false
 		}
 		host = net.IP(b).String()
-	case 0x03:
+	case 0x03: // a name
 		size, ok := s.read(1)
 		if !ok {
 			return request, false
@@ -236,13 +236,13 @@ func (s *socksSession) request() (connectRequest, bool) {
 			return request, false
 		}
 		host = string(b)
-	case 0x04:
+	case 0x04: // IPv6, which SAP's proxy does not support
 		b, ok := s.read(16)
 		if !ok {
 			return request, false
 		}
 		host = net.IP(b).String()
-		request.reply = 0x08
+		request.reply = 0x08 // address type not supported
 	default:
 		return connectRequest{reply: 0x08}, true
 	}
@@ -256,8 +256,8 @@ func (s *socksSession) request() (connectRequest, bool) {
 		e.Target = s.target
 		e.Kind = head[3]
 	})
-	if head[1] != 0x01 {
-		request.reply = 0x07
+	if head[1] != 0x01 { // CONNECT
+		request.reply = 0x07 // command not supported
 	}
 	return request, true
 }

@@ -52,6 +52,7 @@ type Limiter struct {
 	changed chan struct{}
 }
 
+// semaphore counts slots in use and queues waiters for more. Limiter.mu guards it.
 type semaphore struct {
 	inUse   int
 	waiting []*waiter
@@ -152,7 +153,7 @@ func (l *Limiter) restrict() {
 	l.strictest = strictest
 	l.sessions = l.limits.Connections
 	if l.division.Workers != 1 {
-		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // sessions of a larger part may remain
+		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // else those of an earlier, larger part would remain
 	}
 	// A changed rate wakes the request that waits for it.
 	limit := rate.Limit(l.limits.PerSecond)
@@ -176,7 +177,7 @@ func (l Limits) perWorker(workers int) Limits {
 		workers = concurrent
 	}
 	l.PerSecond /= float64(workers)
-	workers = min(workers, concurrent)
+	workers = min(workers, concurrent) // at least one request each
 	l.Concurrent /= workers
 	l.Connections /= workers
 	return l
@@ -297,7 +298,7 @@ func (c *Client) wait(ctx context.Context, w *waiter, s *semaphore) error {
 	defer c.limiter.mu.Unlock()
 	if index := slices.Index(s.waiting, w); index >= 0 {
 		s.waiting = slices.Delete(s.waiting, index, index+1)
-	} else {
+	} else { // w was admitted in the meantime
 		s.inUse--
 		c.limiter.grant()
 	}

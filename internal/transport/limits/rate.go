@@ -16,12 +16,15 @@ func (c *Client) WaitToSend(ctx context.Context) error {
 		if err := c.waitForWindow(ctx); err != nil {
 			return err
 		}
+		// During the wait for the rate a window may open.
 		if err := c.pace(ctx); err != nil || c.Window().IsZero() {
 			return err
 		}
 	}
 }
 
+// pace waits until the rate allows one more request. One request waits for the rate and the others for that request, so
+// that a changed rate applies to all.
 func (c *Client) pace(ctx context.Context) error {
 	l := c.limiter
 	if l.rate.Limit() == rate.Inf {
@@ -52,7 +55,7 @@ func (c *Client) pace(ctx context.Context) error {
 		if hasElapsed {
 			return nil
 		}
-		slot.Cancel()
+		slot.Cancel() // the rate has changed, or ctx has ended
 		if err != nil {
 			return err
 		}

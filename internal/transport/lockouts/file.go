@@ -37,7 +37,7 @@ var refusalPattern = regexp.MustCompile(`^[0-9]*( [0-9a-f]*)?$`)
 // processes can share it. Without a path it is in memory. Guarded by Store.mu.
 type file struct {
 	path      string
-	lastRead  fs.FileInfo // as of the last read
+	lastRead  fs.FileInfo // of the file at the last read
 	salt      []byte
 	refusals  map[string]time.Time            // the file's content, by digest
 	unwritten map[[sha256.Size]byte]time.Time // refusals that cannot be written, by slow hash
@@ -197,7 +197,7 @@ func (f *file) forget(until time.Time) (n int, err error) {
 	maps.DeleteFunc(f.refusals, func(_ string, at time.Time) bool { return isForgotten(at) })
 	n = total - len(f.refusals) - len(f.unwritten)
 	switch {
-	case len(f.refusals) == written:
+	case len(f.refusals) == written: // the file does not change
 		return n, nil
 	case len(f.refusals) == 0:
 		return n, os.Remove(f.path)

@@ -66,7 +66,7 @@ type Gate struct {
 	mu             guard.Mutex
 	acceptedAt     time.Time // when the secret was accepted last; zero after a refusal
 	lookups        lookups   // of the secret's refusals
-	redirectedAway bool      // since the secret was accepted
+	redirectedAway bool      // to another server since the secret was accepted
 	inFlight       int       // requests without a response yet
 	hasLeader      bool      // one of them was sent before others to test the secret
 	recheck        *Recheck  // nil unless sessions have ended
@@ -162,7 +162,7 @@ const (
 	leaderAfter, leaderWait = 100 * time.Millisecond, 500 * time.Millisecond
 	// openingWait bounds the wait for a logon with a known secret, whose response may take hours.
 	openingWait  = 10 * time.Second
-	recentPeriod = time.Hour
+	recentPeriod = time.Hour // see RedirectedAway
 )
 
 // Acquire waits until the secret may be sent. isOpening reports whether the request logs on. done must be called with
@@ -171,6 +171,7 @@ func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(st
 	if g == nil {
 		return func(int) {}, nil
 	}
+	// Join other requests if the secret is trusted, else get the lock at a time without a recheck.
 	for {
 		if err := g.checkRequest(); err != nil {
 			return nil, err
@@ -196,17 +197,19 @@ func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(st
 		}
 		g.exclusive.Unlock()
 	}
+	// Another request may have logged on, or been refused, during the wait for the lock.
 	if err := g.checkRequest(); err != nil {
 		g.exclusive.Unlock()
 		return nil, err
 	}
-	if !isOpening() && g.mayJoin() { // the request that held the lock has logged on
+	if !isOpening() && g.mayJoin() {
 		g.exclusive.Unlock()
 		return g.begin(nil), nil
 	}
+	// This request is sent alone: until its response, or for maxWait, it holds the lock.
 	isTrusted, isRecent := g.trustState()
 	end := func(Outcome) {}
-	if !isRecent {
+	if !isRecent { // not next to logons of other processes and workers either
 		if end, err = g.acquireTurn(ctx, false); err != nil {
 			g.exclusive.Unlock()
 			return nil, err
@@ -225,7 +228,7 @@ func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(st
 	}
 	maxWait := openingWait
 	switch {
-	case !isTrusted && g.routeWait == 0:
+	case !isTrusted && g.routeWait == 0: // only the response decides
 		return g.begin(release), nil
 	case !isTrusted:
 		maxWait = g.routeWait
@@ -326,7 +329,7 @@ func outcomeOf(status int) Outcome {
 	case status == http.StatusUnauthorized:
 		return Rejected
 	case status <= 0, status >= 500, slices.Contains(inconclusiveStatuses, status),
-		status/100 == 3 && status != http.StatusNotModified:
+		status/100 == 3 && status != http.StatusNotModified: // a redirect, maybe to a logon page
 		return Inconclusive
 	}
 	return Accepted

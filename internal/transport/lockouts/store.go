@@ -341,7 +341,7 @@ func (st *Store) List() (list []Lockout, others int) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, f := range st.files {
-		_ = f.read()
+		_ = f.read() // after an error its last content counts
 		others += len(f.refusals)
 	}
 	for _, g := range gates {

@@ -13,6 +13,7 @@ import (
 	"time"
 )
 
+// connectDialer connects by CONNECT through an HTTP proxy.
 type connectDialer struct{ settings *Settings }
 
 // Refused is an HTTP proxy's negative answer to CONNECT.
@@ -57,6 +58,7 @@ func (c *connectDialer) DialContext(ctx context.Context, network, address string
 	if err != nil {
 		return nil, fmt.Errorf("HTTP proxy %s: %w", s.Address, err)
 	}
+	// A deadline in the past makes reads and writes fail at once.
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err = c.connect(conn, address)
 	if !stop() {
@@ -100,7 +102,7 @@ func (c *connectDialer) connect(conn net.Conn, address string) error {
 	}
 }
 
-const maxHead = 64 << 10
+const maxHead = 64 << 10 // bytes
 
 // readHead reads the response head byte by byte, since the bytes after its empty line belong to the tunnel.
 func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
@@ -112,6 +114,7 @@ func (c *connectDialer) readHead(conn net.Conn) (*http.Response, error) {
 				c.settings.Address, len(head), err)
 		}
 		head = append(head, nextByte[0])
+		// Another server is noticed by its first byte: it may send no more.
 		if begin := "HTTP/"; len(head) <= len(begin) && string(head) != begin[:len(head)] {
 			return nil, c.notHTTP(fmt.Sprintf("bytes % x", head))
 		}

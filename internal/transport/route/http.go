@@ -21,7 +21,7 @@ type HTTPProxy struct {
 
 	mu           sync.Mutex
 	refusedToken string // the last one
-	location     int    // index of the current location
+	location     int    // index of the current one of Settings.Locations
 }
 
 // HTTPProxy returns the proxy of HTTP requests, or nil if they use connections of [Route.DialContext] only.
@@ -47,6 +47,7 @@ func (r *Route) newHTTPProxy() *HTTPProxy {
 			NoProxy:    environment.NoProxy,
 		}
 		proxyFor := config.ProxyFunc()
+		// Package httpproxy never selects a proxy for loopback hosts, but a configured one applies to them, too.
 		return &HTTPProxy{route: r, proxyFor: func(u *url.URL) (*url.URL, error) {
 			if !loopback.Is(u.Hostname()) {
 				return proxyFor(u)
@@ -104,6 +105,7 @@ func (r *Route) RoundTripper(t *http.Transport) http.RoundTripper {
 	return &roundTripper{HTTPProxy: r.http, transport: t}
 }
 
+// roundTripper sends requests to mapped addresses, and with SAP Connectivity's headers.
 type roundTripper struct {
 	*HTTPProxy
 	transport *http.Transport
@@ -152,7 +154,7 @@ func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) 
 	}
 }
 
-// try also returns the token that it sent.
+// try sends a request with the proxy's headers, and also returns the token in them.
 func (t *roundTripper) try(request *http.Request, refused string) (*http.Response, string, error) {
 	headers, err := t.Headers(request.Context(), refused)
 	if err != nil {
@@ -168,6 +170,7 @@ func (t *roundTripper) try(request *http.Request, refused string) (*http.Respons
 	return response, token, err
 }
 
+// mapRequest returns the request with its address mapped. It does not change request.
 func (t *roundTripper) mapRequest(request *http.Request) (*http.Request, error) {
 	settings := &t.route.settings
 	if t.route.proxyType == ConnectivityHTTP && request.URL.Scheme != "http" {

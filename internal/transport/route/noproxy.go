@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// isExcluded reports whether NO_PROXY contains a URL's loopback host; package httpproxy excludes all of them.
+// isExcluded reports whether NO_PROXY contains a URL's loopback host. It is needed because package httpproxy excludes
+// all loopback hosts.
 func isExcluded(u *url.URL, noProxy string) bool {
 	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
 	ip, _ := netip.ParseAddr(host)
@@ -25,7 +26,7 @@ func isExcluded(u *url.URL, noProxy string) bool {
 		}
 		name := strings.Trim(entry, "[]")
 		other, err := netip.ParseAddr(name)
-		if hostPort := (&url.URL{Host: entry}); err != nil && hostPort.Port() != "" {
+		if hostPort := (&url.URL{Host: entry}); err != nil && hostPort.Port() != "" { // an entry with a port
 			if hostPort.Port() != port {
 				continue
 			}

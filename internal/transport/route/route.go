@@ -21,12 +21,12 @@ var _ proxy.ContextDialer = (*Route)(nil)
 type Route struct {
 	settings   Settings
 	proxyType  string
-	address    string // of the proxy
-	dialer     proxy.ContextDialer
-	tokens     *btp.Tokens
-	api        *btp.ConnectivityAPI
-	addressMap map[string]string
-	http       *HTTPProxy
+	address    string               // of the proxy
+	dialer     proxy.ContextDialer  // nil for ConnectivityHTTP
+	tokens     *btp.Tokens          // of SAP Connectivity, else nil
+	api        *btp.ConnectivityAPI // see ConnectivityAPI
+	addressMap map[string]string    // by advertised address in lower case
+	http       *HTTPProxy           // see HTTPProxy
 }
 
 // New validates settings and connects to nothing. Errors are *[Misconfigured].
@@ -118,7 +118,7 @@ func (r *Route) DialContext(ctx context.Context, network, address string) (net.C
 	}
 	mapped := r.MapAddress(address)
 	conn, err := r.dialer.DialContext(timedCtx, network, mapped)
-	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) { // callers look for it
 		err = fmt.Errorf("%w: %w", ctx.Err(), err)
 	}
 	if err != nil && mapped != address {
@@ -182,6 +182,7 @@ func (d *socksDialer) DialContext(ctx context.Context, network, address string) 
 	return conn, err
 }
 
+// forwardDialer adds the method Dial, which proxy.SOCKS5 requires but does not call.
 type forwardDialer struct{ proxy.ContextDialer }
 
 func (f forwardDialer) Dial(network, address string) (net.Conn, error) {
@@ -240,7 +241,7 @@ func (r *Route) useConnectivity() error {
 	if err := d.Validate(); err != nil {
 		return settings.errorf(NameLocationID, "%w", err)
 	}
-	if r.proxyType == Connectivity {
+	if r.proxyType == Connectivity { // the HTTP proxy opens no connections
 		r.dialer = d
 	}
 	return nil

@@ -72,9 +72,9 @@ type turn struct {
 	granted chan bool
 }
 
-// Acquire returns a session for a request of a read, or of none if affinity is nil. A read waits for its session while
-// other requests use it. Those have a session and never wait for another one, and the read has none yet, so there is no
-// deadlock. If the session has ended, or for the first page, it prefers one that no other read uses.
+// Acquire returns a session for a request of a read, or for another request if affinity is nil. A read waits for its
+// session while other requests use it. Those have a session and never wait for another one, and the read has none yet,
+// so there is no deadlock. If the session has ended, or for the first page, it prefers one that no other read uses.
 //
 // Other requests get an idle or new session, or at the limit (zero: none) the least used. The error is ctx's cause.
 func (p *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Session, error) {

@@ -77,7 +77,7 @@ func (j *jar) setCookies(h http.Header, path string, now time.Time) {
 func (j *jar) set(c cookie, now time.Time) {
 	j.cookies = slices.DeleteFunc(j.cookies, func(o cookie) bool {
 		isSame := o.name == c.name && o.path == c.path
-		c.accepted = c.accepted || (isSame && o.accepted && o.value == c.value)
+		c.accepted = c.accepted || (isSame && o.accepted && o.value == c.value) // an accepted value stays so
 		return isSame
 	})
 	if c.expires.IsZero() || c.expires.After(now) {
@@ -92,8 +92,8 @@ func readCookie(line, path string, now time.Time) (cookie, bool) {
 	pair, attributes, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")
 	path, _, _ = strings.Cut(path, "?")
-	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value),
-		path: path[:max(0, strings.LastIndexByte(path, '/'))]}
+	folder := path[:max(0, strings.LastIndexByte(path, '/'))] // the default of the attribute Path
+	c := cookie{name: strings.TrimSpace(name), value: strings.TrimSpace(value), path: folder}
 	if c.path == "" {
 		c.path = "/"
 	}

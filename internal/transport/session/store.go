@@ -28,8 +28,8 @@ type Pool struct {
 	key         [sha256.Size]byte
 	clients     int
 	sessions    []*Session
-	idle        []*Session
-	isStateless bool
+	idle        []*Session // without users, the last used last
+	isStateless bool       // the service sets no cookies
 	// isSingle limits the pool to its first session: the service ends a user's other sessions.
 	isSingle bool
 }
@@ -66,18 +66,20 @@ func (p *Pool) Leave() []*Session {
 // choose returns the session for a request, a new one if needed. isRead means that the request is the first of a read,
 // which uses no session of another read, unless there would be more sessions than requests. Store.mu is held.
 func (p *Pool) choose(limit int, isRead bool) *Session {
-	mayAdd := limit == 0 || len(p.sessions)+p.store.ending[p.key] < limit || len(p.sessions) == 0
-	open := 0 // requests whose response has not been read yet
+	isBelow := limit == 0 || len(p.sessions)+p.store.ending[p.key] < limit
+	mayAdd := isBelow || len(p.sessions) == 0 // a request needs one in any case
+	open := 0                                 // requests whose response has not been read yet
 	for _, session := range p.sessions {
 		open += session.open
 	}
+	addsForRead := isRead && mayAdd && len(p.sessions) <= open
 	unclaimed := slices.DeleteFunc(slices.Clone(p.idle), func(idle *Session) bool { return idle.reads.Load() > 0 })
 	switch {
 	case p.isSingle && len(p.sessions) > 0:
 		return p.sessions[0]
 	case len(unclaimed) > 0:
 		return unclaimed[len(unclaimed)-1]
-	case len(p.idle) > 0 && !(isRead && mayAdd && len(p.sessions) <= open):
+	case len(p.idle) > 0 && !addsForRead:
 		return p.idle[len(p.idle)-1]
 	case mayAdd:
 		session := newSession()

@@ -23,6 +23,11 @@ const (
 	version5     = 0x05
 	methodJWT    = 0x80
 	versionOfJWT = 0x01
+
+	commandConnect = 0x01
+	addressIPv4    = 0x01
+	addressName    = 0x03 // with its length in a byte before it
+	addressIPv6    = 0x04
 )
 
 // tokenError is an error of [Dialer.Token], which may be temporary, unlike the error for an invalid token.
@@ -30,9 +35,8 @@ type tokenError struct{ error }
 
 func (t *tokenError) Unwrap() error { return t.error }
 
-// attempt makes one attempt at a location. Dialer.Attempt bounds it without the token, because Token has its own
-// limits.
-func (d *dialCall) attempt(ctx context.Context, location string) (net.Conn, error) {
+// try makes one attempt at a location. Dialer.Attempt bounds it without the token, because Token has its own limits.
+func (d *dialCall) try(ctx context.Context, location string) (net.Conn, error) {
 	limit := d.Attempt
 	if limit == 0 {
 		limit = 30 * time.Second
@@ -123,7 +127,7 @@ func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
 // handshake passes the three steps. It sets refusedToken if the token may be rejected: then another one is requested.
 func (a *attempt) handshake(conn net.Conn, token string) error {
 	a.beginStep(StepGreeting)
-	if _, err := conn.Write([]byte{version5, 1, methodJWT}); err != nil {
+	if _, err := conn.Write([]byte{version5, 1, methodJWT}); err != nil { // one method
 		return err
 	}
 	method, err := a.readStatus(conn, version5)
@@ -144,7 +148,7 @@ func (a *attempt) authenticate(conn net.Conn, token string) error {
 	// Method 0x80 has the token as it is, and the location id in padded base64.
 	encoded := base64.StdEncoding.EncodeToString([]byte(a.location))
 	message := make([]byte, 0, 6+len(token)+len(encoded))
-	message = append(message, 0x01)
+	message = append(message, versionOfJWT)
 	message = binary.BigEndian.AppendUint32(message, uint32(len(token)))
 	message = append(message, token...)
 	message = append(message, byte(len(encoded)))

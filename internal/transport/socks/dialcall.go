@@ -36,12 +36,12 @@ func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 	for attempts := 0; ; {
 		for _, location := range locations {
 			// A second attempt has a fresh token if the first one's token was rejected.
-			conn, err := d.attempt(ctx, location)
+			conn, err := d.try(ctx, location)
 			var refused *Refused
 			if errors.As(err, &refused) && refused.Authentication() {
 				d.log(ctx, slog.LevelDebug, "the proxy rejected the token; fetching a new one", "step",
 					string(refused.Step), "code", refused.Code)
-				conn, err = d.attempt(ctx, location)
+				conn, err = d.try(ctx, location)
 				var tokenErr *tokenError
 				if errors.As(err, &tokenErr) {
 					err = fmt.Errorf("%w; it was requested because the previous token was rejected: %w", err, refused)

@@ -8,9 +8,10 @@ import (
 	"strconv"
 )
 
+// endpoint is the target of a tunnel.
 type endpoint struct {
-	address string
-	request []byte
+	address string // virtual host:port
+	request []byte // the message that requests the tunnel
 }
 
 func parseEndpoint(network, address string) (endpoint, error) {
@@ -28,17 +29,17 @@ func parseEndpoint(network, address string) (endpoint, error) {
 	if err != nil || port == 0 {
 		return unusable("a port from 1 to 65535", fmt.Sprintf("%q", address))
 	}
-	request := []byte{0x05, 0x01, 0x00}
+	request := []byte{version5, commandConnect, 0x00} // a reserved byte
 	switch ip, err := netip.ParseAddr(host); {
 	case err == nil && ip.Is4():
-		request = append(append(request, 0x01), ip.AsSlice()...)
+		request = append(append(request, addressIPv4), ip.AsSlice()...)
 	case err == nil:
 		return unusable("a virtual host's name or an IPv4 address",
 			fmt.Sprintf("the IPv6 address %q, which the proxy does not support", address))
 	case host == "" || len(host) > 255:
 		return unusable("a virtual host's name of 1 to 255 bytes", fmt.Sprintf("%d bytes", len(host)))
 	default:
-		request = append(append(request, 0x03, byte(len(host))), host...)
+		request = append(append(request, addressName, byte(len(host))), host...)
 	}
 	return endpoint{address: address, request: binary.BigEndian.AppendUint16(request, uint16(port))}, nil
 }

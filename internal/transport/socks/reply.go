@@ -24,7 +24,7 @@ func (a *attempt) readStatus(r io.Reader, version byte) (byte, error) {
 
 // readConnectReply reads the reply to CONNECT and returns its REP; the address in it has no meaning.
 func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
-	var b [4 + 1 + 255 + 2]byte
+	var b [4 + 1 + 255 + 2]byte // head, length of a name, name, port
 	n := 0
 	read := func(count int) error {
 		want := n + count
@@ -41,13 +41,13 @@ func (a *attempt) readConnectReply(r io.Reader) (byte, error) {
 	if err := read(3); err != nil {
 		return a.partialReply(b[:n], err)
 	}
-	remaining := 2
+	remaining := 2 // the port
 	switch b[3] {
-	case 0x01:
+	case addressIPv4:
 		remaining += 4
-	case 0x04:
+	case addressIPv6:
 		remaining += 16
-	case 0x03:
+	case addressName:
 		if err := read(1); err != nil {
 			return a.partialReply(b[:n], err)
 		}
