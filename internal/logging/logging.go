@@ -21,7 +21,7 @@ const Root = "root"
 // Lowest is below all levels in use: a handler passed to [New] must accept it.
 const Lowest = slog.Level(-8)
 
-const off = slog.Level(1 << 20)
+const off = slog.Level(1 << 20) // above all levels in use
 
 type namedLevel struct {
 	name  string
@@ -317,6 +317,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 		names = append(names, name)
 		slices.Sort(names)
 	}
+	// Find the loggers whose level changes.
 	changedNames = []string{}
 	for _, logger := range names {
 		if name != Root && logger != name && !strings.HasPrefix(logger, name+".") {
@@ -335,7 +336,7 @@ func (l *Levels) Set(name, level string) (changedNames []string, isUsed bool, er
 	case len(changedNames) == 0:
 		return changedNames, true, nil
 	}
-	if name == Root {
+	if name == Root { // all loggers get its level
 		clear(l.configured)
 		l.root = entry.level
 		l.rootChanged = entry.at

@@ -97,9 +97,9 @@ func (r *Recent) Page(query RecentQuery) (lines []Line, last int64, lost bool, e
 	})
 	switch excess := len(selected) - query.Limit; {
 	case excess <= 0: // all lines fit into the page
-	case query.After < 0:
+	case query.After < 0: // the last lines
 		selected = selected[excess:]
-	default:
+	default: // the first lines; the next page begins after them
 		selected = selected[:query.Limit]
 		last = query.After
 		if query.Limit > 0 {

@@ -123,16 +123,16 @@ func appendByte(packed uint64, b byte, n int) uint64 {
 	if 'A' <= b && b <= 'Z' {
 		b += 'a' - 'A'
 	}
-	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1)
+	return (packed<<8 | uint64(b)) & (1<<(8*n) - 1) // for n = 8 the mask has all bits
 }
 
 // encodings returns the set of a secret's encodings, including the secret itself.
 func encodings(secret string) map[string]bool {
-	encodings := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
+	set := map[string]bool{secret: true, url.QueryEscape(secret): true, url.PathEscape(secret): true,
 		html.EscapeString(secret): true}
 	for _, quoted := range []string{strconv.Quote(secret), strconv.QuoteToASCII(secret), encodeJSON(secret, true),
 		encodeJSON(secret, false)} {
-		encodings[quoted[1:len(quoted)-1]] = true
+		set[quoted[1:len(quoted)-1]] = true
 	}
 	for shift := range 3 { // Base64 of a text with the secret, for each position in a group of three bytes
 		shifted := append(make([]byte, shift, shift+len(secret)), secret...)
@@ -140,11 +140,11 @@ func encodings(secret string) map[string]bool {
 		end := 8 * len(shifted) / 6
 		for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			if encoded := encoding.EncodeToString(shifted)[start:end]; len(encoded) >= minSecret {
-				encodings[encoded] = true
+				set[encoded] = true
 			}
 		}
 	}
-	return encodings
+	return set
 }
 
 func encodeJSON(secret string, escapeHTML bool) string {
@@ -218,6 +218,7 @@ func isWordCharacter(r rune) bool {
 	return r == '_' || ('0' <= r && r <= '9') || ('a' <= r && r <= 'z') || ('A' <= r && r <= 'Z') || r >= 0x80
 }
 
+// redaction is a text with marks on the bytes to hide.
 type redaction struct {
 	text     string
 	isMarked []bool // by byte; nil means that no byte is marked

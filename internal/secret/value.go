@@ -24,7 +24,8 @@ type secretText struct {
 // Plain returns a value as written by a user.
 func Plain(text string) Value { return Value{plain: text} }
 
-// NewSecret returns a secret value. The redactor redacts its pieces until all copies of the value are garbage.
+// NewSecret returns a secret value. The redactor redacts pieces, the parts of text that are secret, until all copies of
+// the value are garbage. fromFile is the result of [Value.FromFile].
 func (r *Redactor) NewSecret(text string, fromFile bool, pieces ...string) Value {
 	s := &secretText{text: func() string { return text }, fromFile: fromFile}
 	runtime.AddCleanup(s, func(remove func()) { remove() }, r.Add(pieces...))

@@ -141,6 +141,7 @@ func (n *namedDestination) config(roles resolved.Roles, environment transport.En
 	n.logOverrides(merged)
 	if destination.Token != nil && !merged.hasLogon() {
 		environment.Authorizer = n
+		// The digest also changes with the secrets for fetching tokens.
 		environment.Identity = transport.Identity{User: "destination " + n.name,
 			Secret: fmt.Sprintf("%s %s %x", destination.URL, n.name, destination.Digest)}
 	}
@@ -165,9 +166,9 @@ func (n *namedDestination) placeholder(roles resolved.Roles) transport.Roles {
 // logOverrides logs once which settings override the destination.
 func (n *namedDestination) logOverrides(merged mergedRoles) {
 	var overriding []string
-	for role, value := range merged.values {
-		if merged.Roles.IsSet(role) && merged.Roles.Text(role) != value {
-			overriding = append(overriding, merged.Roles.Setting(role))
+	for name, value := range merged.values {
+		if merged.Roles.IsSet(name) && merged.Roles.Text(name) != value {
+			overriding = append(overriding, merged.Roles.Setting(name))
 		}
 	}
 	slices.Sort(overriding)
@@ -196,7 +197,7 @@ func destinationValues(destination *btp.Destination, roles resolved.Roles) map[s
 		values[role.Header+strings.ToLower(name)] = destination.Headers.Get(name)
 	}
 	if destination.ProxyType == "OnPremise" && !roles.IsSet(role.ProxyType) {
-		scheme := values[role.Scheme]
+		scheme := values[role.Scheme] // unless the settings override it
 		if roles.IsSet(role.Scheme) || scheme == "" {
 			scheme = roles.Text(role.Scheme)
 		}
@@ -232,23 +233,23 @@ type mergedRoles struct {
 func (m mergedRoles) hasLogon() bool { return m.Roles.IsSet(role.Auth) || m.Roles.IsSet(role.User) }
 
 // Text returns the setting of a role, else the destination's value.
-func (m mergedRoles) Text(role string) string {
-	if v := m.values[role]; v != "" && !m.Roles.IsSet(role) {
+func (m mergedRoles) Text(name string) string {
+	if v := m.values[name]; v != "" && !m.Roles.IsSet(name) {
 		return v
 	}
-	return m.Roles.Text(role)
+	return m.Roles.Text(name)
 }
 
 // Prefix returns the values of all roles that begin with a prefix, by their names without it.
 func (m mergedRoles) Prefix(prefix string) map[string]string {
 	values := map[string]string{}
-	for role, v := range m.values {
-		if name, ok := strings.CutPrefix(role, prefix); ok && v != "" {
-			values[name] = v
+	for name, v := range m.values {
+		if short, ok := strings.CutPrefix(name, prefix); ok && v != "" {
+			values[short] = v
 		}
 	}
-	for name, v := range m.Roles.Prefix(prefix) {
-		values[name] = v
+	for short, v := range m.Roles.Prefix(prefix) {
+		values[short] = v
 	}
 	return values
 }

@@ -16,15 +16,15 @@ func Explain(c *transport.Client, err error) error {
 		return err
 	}
 	var lockout *lockouts.LockedOut
-	if errors.As(err, &lockout) { // no request was sent
+	if errors.As(err, &lockout) { // no request was sent, and err says why: STEP: WHY
 		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), lockout.Why), ": ")
-		if step == "" || step == err.Error() {
+		if step == "" || step == err.Error() { // there is no step, or WHY is not at the end
 			return err
 		}
 		return &causeFirst{text: fmt.Sprintf("%s (in %s)", lockout.Why, step), cause: err}
 	}
 	if why := c.Refusal(); why != "" {
-		// errors.As finds the setting of err first.
+		// The refusal is printed first, but errors.As finds err first, which may name a setting.
 		return fmt.Errorf("%[2]w; %[1]w", err, &lockouts.LockedOut{Why: why})
 	}
 	return err

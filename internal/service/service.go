@@ -240,8 +240,8 @@ func pathsOf(roles resolved.Roles) []string {
 // Watch applies changes of the settings' files to a client, until close is called.
 func (s *Service) Watch(client *transport.Client) (close func()) {
 	files := append(s.connector.Worker.Providers.Files(s.connector.Connector), pathsOf(s.connector.Roles())...)
-	if strings.EqualFold(s.connector.Text("config.action.reload"), "none") ||
-		(len(files) == 0 && s.destination == nil) {
+	isDisabled := strings.EqualFold(s.connector.Text("config.action.reload"), "none")
+	if isDisabled || (len(files) == 0 && s.destination == nil) { // a destination is polled, see [watch.Files]
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/internal/kafka/security"
 )
 
+// node is a broker with its advertised address.
 type node struct {
 	id   int32
 	host string
@@ -58,7 +59,7 @@ func (b *brokers) close() {
 	}
 }
 
-const maxBrokers = 1_000
+const maxBrokers = 1_000 // each has a listener
 
 // update opens listeners for new brokers and stores changed addresses. It opens no listener if there would be too many.
 func (b *brokers) update(nodes []node) error {
@@ -122,6 +123,7 @@ func (b *brokers) add(n node, rank int) error {
 	return nil
 }
 
+// port returns the local port of a broker, zero for an unknown one.
 func (b *brokers) port(id int32) int32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,6 +133,7 @@ func (b *brokers) port(id int32) int32 {
 	return 0
 }
 
+// fetchBrokers requests the brokers from a bootstrap broker and opens their listeners.
 func (t *Tunnel) fetchBrokers() error {
 	timeout := t.options.DialTimeout
 	ctx, cancel := context.WithTimeoutCause(t.ctx, timeout, fmt.Errorf("no answer after %v", timeout))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -55,8 +56,10 @@ type requestHead struct {
 	correlation int32
 }
 
+const headSize = 12 // bytes of a requestHead
+
 func peekRequest(r *bufio.Reader) (requestHead, error) {
-	b, err := r.Peek(12)
+	b, err := r.Peek(headSize)
 	if err != nil {
 		if len(b) > 0 && errors.Is(err, io.EOF) {
 			return requestHead{}, fmt.Errorf("the client's connection ended within a request header, after %d "+
@@ -70,11 +73,11 @@ func peekRequest(r *bufio.Reader) (requestHead, error) {
 		version:     int16(binary.BigEndian.Uint16(b[6:])),
 		correlation: int32(binary.BigEndian.Uint32(b[8:])),
 	}
-	if b[0] == tlsHandshake && b[1] == 3 {
+	if b[0] == tlsHandshake && b[1] == 3 { // the major version
 		return h, errors.New("the client uses TLS: expected security.protocol PLAINTEXT (or SASL_PLAINTEXT) for the " +
 			"tunnel's listener")
 	}
-	if h.size < 8 || h.key < 0 || h.version < 0 {
+	if h.size < headSize-4 || h.key < 0 || h.version < 0 {
 		return h, fmt.Errorf("expected a Kafka request, found bytes % x", b)
 	}
 	return h, nil
@@ -88,14 +91,14 @@ func expectsResponse(r *bufio.Reader, h requestHead) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c := cursor{unread: b[12:]}
+	c := cursor{unread: b[headSize:]}
 	c.skipString() // the client id, which has a 16-bit length even in flexible headers
 	if request.IsFlexible() {
 		c.skipTags()
 	}
 	if h.version >= 3 { // transactional id
 		if request.IsFlexible() {
-			if n := c.uvarint(); n > 1 {
+			if n := c.uvarint(); n > 1 { // the length plus one; zero means null
 				c.next(n - 1)
 			}
 		} else {
@@ -134,7 +137,7 @@ func (c *cursor) skipString() {
 // uvarint reads a number, zero after an error.
 func (c *cursor) uvarint() int {
 	n, size := binary.Uvarint(c.unread)
-	if size <= 0 || n > 1<<31-1 {
+	if size <= 0 || n > math.MaxInt32 {
 		c.unread = nil
 		return 0
 	}

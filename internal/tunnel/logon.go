@@ -16,13 +16,13 @@ import (
 func (r *relay) logOn(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.broker.SetDeadline(time.Now()) })
 	lifetime, err := r.authenticate(ctx, r.broker.RoundTrip)
-	if !stop() {
+	if !stop() { // ctx has ended, maybe after the last response: the deadline is set
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("logging on to %s with SASL %s: %w", r.address, r.tunnel.options.SASL.Name(), err)
 	}
-	if lifetime > 0 && r.client != nil {
+	if lifetime > 0 { // else the session has no limit
 		r.tunnel.goroutines.Go(func() {
 			defer guard.Recover(r.tunnel.log, "tunnel, renewal of a logon", nil,
 				func(*guard.PanicError) { r.broker.Close() })
@@ -46,7 +46,7 @@ func (r *relay) renew(lifetime time.Duration) {
 			return
 		case <-r.tunnel.ctx.Done():
 			return
-		case <-time.After(lifetime * 9 / 10):
+		case <-time.After(lifetime * 9 / 10): // leaves time for the logon
 		}
 		next, err := r.renewOnce()
 		if err != nil {

@@ -42,9 +42,10 @@ type pendingRequest struct {
 }
 
 func newRelay(t *Tunnel, client, broker net.Conn, address string) *relay {
+	const maxPending = 256 // further requests wait for responses
 	return &relay{
 		tunnel: t, client: client, requests: bufio.NewReaderSize(client, bufferSize), broker: security.NewConn(broker),
-		address: address, pending: make(chan pendingRequest, 256), responsesEnded: make(chan struct{}),
+		address: address, pending: make(chan pendingRequest, maxPending), responsesEnded: make(chan struct{}),
 	}
 }
 
@@ -93,7 +94,7 @@ func (r *relay) drain() {
 	r.broker.Close()
 }
 
-// ignoreClosed returns nil for errors of a connection that one side has closed.
+// ignoreClosed returns nil for errors of a connection that was closed or lost.
 func ignoreClosed(err error) error {
 	var netErr net.Error
 	if err == nil || errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &netErr) {
@@ -154,14 +155,14 @@ func (r *relay) passRequests() error {
 	}
 }
 
-// copyBytes copies n bytes, of which some may be buffered: buffered reads from. Between TCP connections the kernel
-// copies large messages. Before an error it copies the bytes that it has read.
+// copyBytes copies n bytes that buffered, the reader of from, returns next. Between TCP connections the kernel copies
+// large messages. Before an error it copies the bytes that it has read.
 func copyBytes(to, from net.Conn, buffered *bufio.Reader, n int64) error {
 	toTCP, toIsTCP := to.(*net.TCPConn)
 	fromTCP, fromIsTCP := from.(*net.TCPConn)
 	for n > 0 {
 		size := min(n, int64(buffered.Size()))
-		if fromIsTCP {
+		if fromIsTCP { // first what is buffered, so that the kernel can copy the rest
 			if buffered.Buffered() == 0 {
 				if toIsTCP && n >= minSplice {
 					copied, err := toTCP.ReadFrom(&io.LimitedReader{R: fromTCP, N: n})

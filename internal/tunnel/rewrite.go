@@ -39,7 +39,7 @@ func carriesAddress(key, version int16) bool {
 func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	response := kmsg.ResponseForKey(request.key)
 	response.SetVersion(request.version)
-	head := cursor{unread: frame[8:]}
+	head := cursor{unread: frame[8:]} // after the size and the correlation id
 	// ApiVersions responses never have a flexible header, so that any client can read them.
 	if response.IsFlexible() && request.key != keyApiVersions {
 		head.skipTags()
@@ -47,7 +47,7 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	body := head.unread
 	versions, ok := response.(*kmsg.ApiVersionsResponse)
 	if ok && len(body) >= 2 && body[0] == 0 && body[1] == errUnsupportedVersion {
-		versions.SetVersion(0)
+		versions.SetVersion(0) // brokers answer unknown versions so (KIP-511)
 	}
 	if err := response.ReadFrom(body); err != nil {
 		return nil, err
@@ -55,8 +55,9 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	if hasChanged, err := r.rewriteAddresses(response); err != nil || !hasChanged {
 		return frame, err
 	}
-	prefix := len(frame) - len(body)
-	return setFrameLength(response.AppendTo(append(make([]byte, 0, len(frame)+64), frame[:prefix]...))), nil
+	const addedBytes = 64 // a guess: local hosts may be longer
+	rewritten := append(make([]byte, 0, len(frame)+addedBytes), frame[:len(frame)-len(body)]...)
+	return setFrameLength(response.AppendTo(rewritten)), nil
 }
 
 func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err error) {
@@ -145,6 +146,7 @@ func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err e
 	return hasChanged, nil
 }
 
+// endpointController is the type of endpoint of controllers, to which clients do not connect through the tunnel.
 const endpointController = 2
 
 // addressField points to a broker's address in a response.
