@@ -138,7 +138,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	partitions := t.Partitions
 	replication := t.Replication
 	if partitions <= 0 {
-		partitions = -1
+		partitions = -1 // the broker's default
 	}
 	if replication <= 0 {
 		replication = -1
@@ -347,6 +347,7 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
 	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
+		// Kafka Connect also continues without the right to describe it.
 		a.config.log().Debug("cleanup.policy cannot be checked", "topic", t.Name, "error", err)
 		return nil
 	}
@@ -469,7 +470,7 @@ func (a *Admin) CommitOffsets(ctx context.Context, group string, next map[string
 	offsets := kadm.Offsets{}
 	for topic, partitions := range next {
 		for partition, offset := range partitions {
-			offsets.AddOffset(topic, partition, offset, -1)
+			offsets.AddOffset(topic, partition, offset, -1) // without a leader epoch
 		}
 	}
 	response, err := a.admin.CommitOffsets(ctx, group, offsets)
@@ -537,7 +538,8 @@ type sharedAdmin struct {
 	users int
 }
 
-// SharedAdmin is [NewAdmin] with a client that administrators with the same key and origin share until the last Close.
+// SharedAdmin is [NewAdmin] with a client that administrators of the same key share until the last Close, if their
+// configurations are derived from the same one, see [sharedClients].
 func (c Config) SharedAdmin(key, clientID string) (*Admin, error) {
 	if c.Admin.ClientID == "" {
 		c.Admin.ClientID = clientID

@@ -122,7 +122,7 @@ func (c Config) ConsumerOpts(extra ...kgo.Opt) []kgo.Opt {
 	fetchBytes := c.fetchBytes()
 	opts := append(c.opts(consumer.withDefaults(c.ClientConfig)),
 		kgo.FetchMaxBytes(fetchBytes),
-		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(fetchBytes))),
+		kgo.BrokerMaxReadBytes(max(100<<20, withOverhead(fetchBytes))), // 100 MiB is kgo's default
 		kgo.FetchMaxPartitionBytes(min(fetchBytes, consumer.partitionLimit(1))),
 		kgo.FetchMinBytes(consumer.FetchMinBytes),
 		kgo.FetchMaxWait(consumer.FetchMaxWait),

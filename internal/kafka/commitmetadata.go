@@ -27,8 +27,8 @@ const (
 // finds a lower limit, a sink uses less, down to minCommitMetadata. MaxCommitText is the part for the text.
 const (
 	MaxCommitMetadata = 3500
-	minCommitMetadata = MaxCommitMetadata >> 4
-	metadataIdentity  = 20 + 22 + 1 // the longest offset with its colon, a topic ID, a space
+	minCommitMetadata = MaxCommitMetadata >> 4 // after four rejections
+	metadataIdentity  = 20 + 22 + 1            // the longest offset with its colon, a topic ID, a space
 	MaxCommitText     = MaxCommitMetadata - metadataIdentity
 )
 
@@ -106,7 +106,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 				return false
 			}
 			metadata = encodeMetadata(partition.Offset, topicIDs[topic], metadata)
-			if probing {
+			if probing { // one padded partition is enough
 				maxLength := longest + metadataIdentity + len(metadataPrefix)
 				metadata += strings.Repeat(" ", maxLength-len(metadata))
 				probing = false
@@ -115,11 +115,12 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 			return true
 		})
 		switch {
-		case errors.Is(err, errNothingToCommit):
+		case errors.Is(err, errNothingToCommit): // maybe because all metadata are too long
 			return tooLong
 		case err != nil && !errors.Is(err, kerr.OffsetMetadataTooLarge):
 			return err
 		}
+		// The brokers accept this length, or half of it is tried next.
 		c.mu.Lock()
 		c.metadata.confirmed = err == nil
 		isLowest := c.metadata.limit <= minCommitMetadata

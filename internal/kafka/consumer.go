@@ -91,7 +91,7 @@ func NewConsumer(config Config, options ConsumerOptions) (*Consumer, error) {
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	dialer.OnDenied(c.fail)
 	c.memory.discard = c.discardFetched
-	close(c.ready)
+	close(c.ready) // the callbacks may use c.client from now on
 	subscribe, err := c.subscription(joinsLater)
 	if err != nil {
 		c.Close()
@@ -120,6 +120,7 @@ func (c *Consumer) subscription(joinsLater bool) (subscribe func(), err error) {
 	return func() {}, nil
 }
 
+// runRegex subscribes to the matching topics, and to new ones when metadata expire, until the consumer closes.
 func (c *Consumer) runRegex(expression pattern.Pattern) {
 	err := guard.Do(nil, "topics of a regular expression", func() error {
 		expression = expression.WithTimeout(regexTimeout)
@@ -168,8 +169,8 @@ var plainRegex = regexp.MustCompile(`^(?:[A-Za-z0-9_.|*+-]|\?|\((?:\?:)?|\)|\\[.
 
 func (o ConsumerOptions) isGoCompatible() bool {
 	_, err := regexp.Compile(o.Regex)
-	flags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?")
-	return err == nil && !flags && plainRegex.MatchString(o.Regex)
+	hasFlags := strings.Contains(strings.ReplaceAll(o.Regex, "(?:", ""), "(?") // or a look-around
+	return err == nil && !hasFlags && plainRegex.MatchString(o.Regex)
 }
 
 const regexTimeout = time.Second
@@ -437,7 +438,7 @@ func (c *Consumer) discardFetched(tooLarge bool) {
 	partitions := c.membership.list()
 	c.client.PauseFetchPartitions(partitions)
 	defer c.client.ResumeFetchPartitions(partitions)
-	var noWait context.Context
+	var noWait context.Context // with nil PollRecords does not wait
 	fetches := c.client.PollRecords(noWait, 1)
 	c.mu.Lock()
 	c.undelivered = append(c.undelivered, fetches...)

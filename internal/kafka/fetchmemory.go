@@ -372,7 +372,7 @@ func (b exactBuffers) GetDecompressBytes(src []byte, codec kgo.CompressionCodecT
 	}
 	// The decompressor reports errors.
 	size, _ := io.Copy(io.Discard, io.LimitReader(content, min(b.limit, math.MaxInt32)+1))
-	return make([]byte, 0, size+2*bytes.MinRead)
+	return make([]byte, 0, size+2*bytes.MinRead) // with room for the read that finds the end
 }
 
 // PutDecompressBytes implements [kgo.PoolDecompressBytes]. No buffer is used again.

@@ -9,6 +9,7 @@ import (
 )
 
 const (
+	// quickResponse is the longest wait for a response that counts as quick.
 	quickResponse = 50 * time.Millisecond
 	// quickResponses in a row are usual, for example while leaders move.
 	quickResponses = 10

@@ -46,10 +46,11 @@ func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (
 	}}
 	acquired, setAcquired := context.WithCancel(context.Background())
 	defer setAcquired()
+	// The settings of the caller's consumers do not apply to the lock.
 	consumer := &config.Consumer
 	consumer.Group = ""
 	consumer.Instance = ""
-	consumer.Reset = "latest"
+	consumer.Reset = "latest" // joins with the first Poll, when fetching is paused
 	consumer.Assignors = nil
 	consumer.SessionTimeout = lockSessionTimeout
 	consumer.MaxPollInterval = lockSessionTimeout
@@ -79,7 +80,7 @@ func AcquireGroupLock(ctx context.Context, config Config, group, topic string) (
 	case <-time.After(lockTimeout):
 		member, _ := l.client.GroupMetadata()
 		err = fmt.Errorf("group %s: %w", group, ErrLocked)
-		if member == "" {
+		if member == "" { // the client never joined
 			err = fmt.Errorf("group %s: expected to join within %v, found no coordinator that accepts it", group,
 				lockTimeout)
 		}

@@ -96,6 +96,7 @@ func ParseLine(topic string, line []byte) (*kgo.Record, error) {
 	return r, nil
 }
 
+// parseDatum returns the bytes from which [AppendDatum] makes datum, as far as it can tell.
 func parseDatum(datum json.RawMessage) []byte {
 	var text string
 	var object map[string]any

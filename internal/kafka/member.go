@@ -75,12 +75,12 @@ type Consumer struct {
 	membership membership
 
 	mu          sync.Mutex
-	failure     error
+	failure     error // see fail
 	metadata    metadataState
 	ctx         context.Context
 	cancel      context.CancelFunc
 	ready       chan struct{} // ready is closed when all fields are set: the client calls back earlier.
-	subscribe   func()
+	subscribe   func()        // called by the first Poll; nil afterwards, or without a need
 	starts      startState
 	records     []*kgo.Record // of the last poll
 	undelivered kgo.Fetches   // undelivered is for the next poll.

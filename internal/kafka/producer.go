@@ -18,8 +18,8 @@ import (
 // Batches are reported in order. After a failed record its batch and all later ones fail: no later offset is stored.
 type Producer struct {
 	client    *sharedClient
-	limit     int // of unreported batches, in bytes
-	txnClient atomic.Pointer[kgo.Client]
+	limit     int                        // of unreported batches, in bytes
+	txnClient atomic.Pointer[kgo.Client] // of the open transaction, else nil
 
 	mu           sync.Mutex
 	bytes        int           // of the queue
@@ -72,7 +72,7 @@ type Batch struct {
 	complete bool                  // nothing is pending; guarded by the producer's mu
 }
 
-var batchPool sync.Pool
+var batchPool sync.Pool // of all producers
 
 // NewBatch returns an empty batch. It belongs to the caller until [Producer.Produce].
 func (p *Producer) NewBatch() *Batch {
@@ -290,7 +290,7 @@ func (p *Producer) Flush(ctx context.Context) error {
 	// The client's Flush stops lingering, but would also wait for records of other feeds.
 	flushCtx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if client := p.currentClient(); client != nil {
+	if client := p.currentClient(); client != nil { // nil between transactions
 		go func() { _ = client.Flush(flushCtx) }()
 	}
 	p.mu.Lock()
@@ -327,7 +327,8 @@ func (p *Producer) Close(ctx context.Context) error {
 type partitioner struct{ byKey kgo.Partitioner }
 
 func newPartitioner() kgo.Partitioner {
-	return partitioner{kgo.UniformBytesPartitioner(64<<10, true, true, nil)}
+	const bytesInARow, isAdaptive, byKey = 64 << 10, true, true
+	return partitioner{kgo.UniformBytesPartitioner(bytesInARow, isAdaptive, byKey, nil)}
 }
 
 func (p partitioner) ForTopic(topic string) kgo.TopicPartitioner {

@@ -357,7 +357,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		switch {
 		case err == nil:
 			failures = 0
-		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0:
+		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0: // records may have expired in the meantime
 			failures++
 			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 			if err != nil {
@@ -486,7 +486,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	uncommitted bool) (fetchResult, error) {
 	level := kgo.ReadCommitted()
 	request := kmsg.NewPtrFetchRequest()
-	request.IsolationLevel = 1
+	request.IsolationLevel = 1 // read_committed
 	if uncommitted {
 		level = kgo.ReadUncommitted()
 		request.IsolationLevel = 0
@@ -494,7 +494,7 @@ func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition in
 	request.MaxWaitMillis = int32(r.config.Consumer.FetchMaxWait.Milliseconds())
 	request.MinBytes = 1
 	request.MaxBytes = r.config.fetchBytes()
-	request.SessionEpoch = -1
+	request.SessionEpoch = -1 // without a fetch session
 	p := kmsg.NewFetchRequestTopicPartition()
 	p.Partition = partition
 	p.FetchOffset = offset

@@ -127,6 +127,7 @@ func (s *Session) Confirm(ctx context.Context, client *kgo.Client, maxAge time.D
 	if err := s.requests.Lock(ctx); err != nil {
 		return err
 	}
+	// The heartbeat of another caller counts, if it began after this call.
 	if s.Remaining(max(maxAge, s.now().since(calledAt))) > 0 && s.IsStable(s.rebalance) {
 		s.requests.Unlock()
 		return nil

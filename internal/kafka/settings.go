@@ -26,6 +26,7 @@ const (
 	kindAdmin
 )
 
+// property is a property of Kafka's clients, without a prefix.
 type property struct {
 	kind  wit.SettingKind
 	rules []wit.Rule
@@ -40,7 +41,7 @@ const connectTimeout = "socket.connection.setup.timeout.ms"
 // decompressedBytesSetting names a property of our own: Kafka's consumers have no such limit.
 const decompressedBytesSetting = "fetch.max.decompressed.bytes"
 
-const maxMillis = math.MaxInt32
+const maxMillis = math.MaxInt32 // the largest time in Kafka's properties of type int
 
 var settings = map[clientKind]map[string]property{
 	kindCommon: clientProperties(func(c *Config) *ClientConfig { return &c.ClientConfig },
@@ -140,6 +141,7 @@ func boolean(field func(*Config) *bool) property {
 	}}
 }
 
+// number is an integer in a range. A highest of MaxInt32 makes it an int, MaxInt64 a long, both without another limit.
 func number(lowest, highest int64, set func(c *Config, n int64) (hint string)) property {
 	result := property{kind: wit.KindLong, rules: []wit.Rule{setting.AtLeast(lowest)}}
 	switch highest {
@@ -170,6 +172,7 @@ func millis(field func(*Config) *time.Duration, lowest int64) property {
 	})
 }
 
+// idleTimeout bounds connections.max.idle.ms. Negative means no limit to Kafka's clients.
 func idleTimeout(field func(*Config) *time.Duration) property {
 	const shortest, longest = 100 * time.Millisecond, 15 * time.Minute
 	return number(-1, math.MaxInt64/int64(time.Millisecond), func(c *Config, n int64) string {
@@ -202,7 +205,7 @@ func bootstrapServer(server string) (address, problem string) {
 	if clientconfig.IsEmbedded(server) {
 		return server, ""
 	}
-	if _, address, ok := strings.Cut(server, "://"); ok {
+	if _, address, ok := strings.Cut(server, "://"); ok { // PLAINTEXT://HOST:PORT, which Kafka's clients accept
 		server = address
 	}
 	host, port, err := net.SplitHostPort(server)

@@ -49,7 +49,8 @@ func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	return s, nil
 }
 
-// SharedProducer is [NewProducer] with a client that producers of the same key and origin share until the last Close.
+// SharedProducer is [NewProducer] with a client that producers of the same key share until the last Close, if their
+// configurations are derived from the same one, see [sharedClients].
 func (c Config) SharedProducer(key, clientID string) (*Producer, error) {
 	if c.shared == nil {
 		return NewProducer(c, clientID)
@@ -180,7 +181,7 @@ func (a *Admin) maxMessageBytes(ctx context.Context, topic string) (int32, error
 	return int32(n), err
 }
 
-// sharedClients are shared by all configurations with the same origin.
+// sharedClients are shared by a configuration of [Parse] and all that [Config.Override] has derived from it.
 type sharedClients struct {
 	mu        guard.Mutex // guards clusters
 	clusters  map[string]*cluster

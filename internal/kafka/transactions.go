@@ -304,17 +304,16 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactionalProduce
 		return err
 	}
 	transaction, ok := transactions[expired.id]
+	isExpired := transaction.ProducerID == producer && transaction.ProducerEpoch <= epoch+expiredEpochs
+	isEnding := slices.Contains([]string{"Ongoing", "PrepareAbort", "PrepareEpochFence"}, transaction.State)
 	switch {
 	case !ok:
 		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errFenced)
 	case transaction.Err != nil:
 		return transaction.Err
-	case transaction.ProducerID == producer && transaction.ProducerEpoch <= epoch+expiredEpochs &&
-		(transaction.State == "Ongoing" || transaction.State == "PrepareAbort" ||
-			transaction.State == "PrepareEpochFence"):
+	case isExpired && isEnding:
 		return errAborting
-	case transaction.ProducerID != producer || transaction.ProducerEpoch > epoch+expiredEpochs ||
-		transaction.State != "CompleteAbort":
+	case !isExpired || transaction.State != "CompleteAbort":
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,
 			transaction.ProducerID, transaction.ProducerEpoch, transaction.State, errFenced)
 	}
@@ -347,6 +346,7 @@ func (t *transactionalProducer) open(ctx context.Context) error {
 	}
 }
 
+// isFatal reports whether a broker has rejected a producer for good.
 func isFatal(err error) bool {
 	var brokerErr *kerr.Error
 	return errors.As(err, &brokerErr) && !brokerErr.Retriable && !errors.Is(err, kerr.ConcurrentTransactions) &&

@@ -188,7 +188,8 @@ func (j *jaasScanner) next() (jaasToken, error) {
 func isDigit(r rune) bool { return (r >= '0' && r <= '9') || r == '.' || r == '-' }
 
 func isLetter(r rune) bool {
-	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || r == '_' || r == '$' || r >= 128+32
+	const firstBeyondASCII = 128 + 32 // of StreamTokenizer's table
+	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || r == '_' || r == '$' || r >= firstBeyondASCII
 }
 
 func (j *jaasScanner) scanWord() string {
@@ -249,7 +250,7 @@ func (j *jaasScanner) scanEscape() rune {
 	if r >= '0' && r <= '7' {
 		n := r - '0'
 		for i := 1; i < 3; i++ {
-			if next, _ := j.peek(); next < '0' || next > '7' || (i == 2 && r > '3') {
+			if next, _ := j.peek(); next < '0' || next > '7' || (i == 2 && r > '3') { // at most \377
 				break
 			}
 			n = n*8 + j.read() - '0'

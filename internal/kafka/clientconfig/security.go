@@ -219,7 +219,7 @@ func Check(name string, value Value) (hasEffect bool, warning setting.Problem, e
 	case !ok:
 		return false, setting.Problem{Setting: value.Name, Code: setting.CodeUnknown, Text: unknownText(name),
 			Warning: true}, nil
-	case rule.unsupported != "" && value.Value == "":
+	case rule.unsupported != "" && value.Value == "": // as if it were not set
 		return false, warning, nil
 	case rule.unsupported != "":
 		problem.Text = "not built: " + rule.unsupported

@@ -85,13 +85,14 @@ const mechanisms = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER"
 
 // checkMechanism is case-sensitive, as in Kafka.
 func checkMechanism(v string) error {
-	mechanisms := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
-	if !slices.Contains(mechanisms, v) {
-		return errors.New("String must be one of: " + strings.Join(mechanisms, ", "))
+	names := []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"}
+	if !slices.Contains(names, v) {
+		return errors.New("String must be one of: " + strings.Join(names, ", "))
 	}
 	return nil
 }
 
+// checkHostNames accepts https, Kafka's default, and an empty value, which disables the check of host names.
 func checkHostNames(v string) error {
 	if v != "" && !strings.EqualFold(v, "https") {
 		return errors.New("expected https, or nothing")

@@ -86,11 +86,11 @@ func Open(options Options) (*Broker, error) {
 		return nil, err
 	}
 	b.lock = folderLock
-	debug.FreeOSMemory()
+	debug.FreeOSMemory() // reading the data has used much
 	if b.isAnnounced {
 		err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()})
 		if err != nil {
-			b.isAnnounced = false
+			b.isAnnounced = false // Close has no file to remove
 			b.Close()
 			return nil, err
 		}
@@ -165,8 +165,8 @@ func (b *Broker) Close() error {
 // restarts at offset 0. Group offsets would expire after a week.
 var neverDeleteConfigs = map[string]string{
 	"log.retention.ms":          "-1",
-	"log.cleaner.backoff.ms":    "3155760000000",
-	"offsets.retention.minutes": "52596000",
+	"log.cleaner.backoff.ms":    "3155760000000", // a hundred years
+	"offsets.retention.minutes": "52596000",      // a hundred years
 }
 
 // persistAutoCreatedTopics creates topics of metadata requests by the API that stores them; kfake would not.

@@ -22,7 +22,7 @@ import (
 	"github.com/culvert-project/culvert/internal/guard"
 )
 
-const maxRequest = 100 << 20
+const maxRequest = 100 << 20 // bytes, as in Kafka (socket.request.max.bytes)
 
 const (
 	// waitingHeartbeat is the interval for waiting members: a third of group.min.session.timeout.ms.
@@ -216,7 +216,7 @@ func (c *memberConn) Read(p []byte) (int, error) {
 
 // Write sends a response, or a part of one, and ends the wait of the member that it is for.
 func (c *memberConn) Write(p []byte) (int, error) {
-	if len(p) >= 8 {
+	if len(p) >= 8 { // a length and the request's correlation id
 		c.waiting.remove(c, binary.BigEndian.Uint32(p[4:]))
 	}
 	return c.Conn.Write(p)

@@ -105,6 +105,7 @@ func (s settings) bearerModule(options *setting.Table) (clientconfig.LoginModule
 	return module, nil
 }
 
+// fileTokens reads the token from a file before each logon.
 type fileTokens struct {
 	settings
 	path string
@@ -208,6 +209,7 @@ func (t *tokenService) tokensFor(m clientconfig.LoginModule) (*btp.Tokens, error
 	return tokens, nil
 }
 
+// tokenSetting maps package btp's names of fields to the user's settings.
 func (t *tokenService) tokenSetting(field string) string {
 	switch field {
 	case "token-url":
@@ -283,7 +285,7 @@ func (u unsecuredTokens) check() (clientconfig.LoginModule, error) {
 
 func (u unsecuredTokens) token(_ context.Context, module clientconfig.LoginModule) (string, error) {
 	claims := map[string]any{}
-	lifetime := 3600.0
+	lifetime := 3600.0 // seconds, Kafka's default
 	for option, value := range module.Options {
 		kind, name, _ := strings.Cut(strings.TrimPrefix(option, unsecured), "_")
 		switch kind {

@@ -60,7 +60,7 @@ const (
 	// sides at once.
 	denyAfter      = 5 * time.Second
 	denyAfterTries = 3
-	// For clients that were never accepted and are cut off during logon.
+	// denyDisconnectedAfter is denyAfter for clients that were never accepted and are cut off during logon.
 	denyDisconnectedAfter = 1200 * time.Millisecond
 	// denialTime is how long dials fail without a connection.
 	denialTime = 10 * time.Second
@@ -149,7 +149,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	d.mu.Lock()
 	denialCtx := d.denial.ctx
 	d.mu.Unlock()
-	defer context.AfterFunc(denialCtx, cancel)()
+	defer context.AfterFunc(denialCtx, cancel)() // a denial by another dial ends this one
 	conn, err := d.access.dial(timedCtx, network, address)
 	if err != nil {
 		if denied := d.activeDenial(); denied != nil {
@@ -253,9 +253,9 @@ func (d *Dialer) denyIfRepeated(network string, denied *Denied, err error) error
 	}
 	d.logons.failures++
 	times := d.logons.failures
-	isPermanent := !d.logons.wasAccepted || (times >= denyAfterTries && time.Since(d.logons.failingSince) >= denyAfter)
+	mustDeny := !d.logons.wasAccepted || (times >= denyAfterTries && time.Since(d.logons.failingSince) >= denyAfter)
 	d.mu.Unlock()
-	if isPermanent {
+	if mustDeny {
 		return d.deny(denied)
 	}
 	d.log.Warn("kafka: "+denied.Error(), "times", times)
@@ -330,10 +330,10 @@ func (d *Dialer) OnBrokerConnect(broker kgo.BrokerMetadata, elapsed time.Duratio
 				d.logons.failingSince = time.Now()
 			}
 			d.logons.failures++
-			isPermanent := !d.logons.wasAccepted && d.logons.failures >= denyAfterTries &&
+			mustDeny := !d.logons.wasAccepted && d.logons.failures >= denyAfterTries &&
 				time.Since(d.logons.failingSince) >= denyDisconnectedAfter
 			d.mu.Unlock()
-			if isPermanent {
+			if mustDeny {
 				d.deny(&Denied{Broker: address, Cause: err,
 					text: fmt.Sprintf("it closes the connection during logon: the user and password, or token, of %s "+
 						"may be wrong, or %s may be another one", d.access.settingName("sasl.jaas.config"),

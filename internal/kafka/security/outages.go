@@ -43,7 +43,7 @@ func addressOf(b kgo.BrokerMetadata) string {
 func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed time.Duration, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	node := max(b.NodeID, anyBroker)
+	node := max(b.NodeID, anyBroker) // kgo gives entries of bootstrap.servers lower numbers
 	if began := time.Now().Add(-elapsed); began.Before(o.lastEnd.Add(settleTime)) {
 		return // if it is unreachable again, a later try shows it
 	}
@@ -118,6 +118,7 @@ func (o *Outages) Unreachable() (since time.Time) {
 			since = broker.since
 		}
 	}
+	// A broker without an outage is reachable if it was seen since, or may only have been silent.
 	for node, lastSeen := range o.lastSeen {
 		if o.byBroker[node] == nil && (lastSeen.After(since) || time.Since(since) < silentTime) {
 			return time.Time{}

@@ -53,8 +53,8 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version = 4
-	request.Topics = []kmsg.MetadataRequestTopic{} // no topics; nil would request all
+	request.Version = 4                            // the first in which an empty list means no topics
+	request.Topics = []kmsg.MetadataRequestTopic{} // nil would request all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && isDisconnect(err)
 }
@@ -100,7 +100,7 @@ func (a *Access) mechanisms(ctx context.Context, address string) (hasSASL bool, 
 
 // exchange sends a request and returns the response. It ends with ctx.
 func exchange[R kmsg.Response](ctx context.Context, conn net.Conn, request kmsg.Request) (R, error) {
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // in the past
 	defer stop()
 	return Exchange[R](NewConn(conn).RoundTrip, request)
 }

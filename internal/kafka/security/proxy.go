@@ -125,7 +125,7 @@ func RouteSettings(properties map[string]string) (settings route.Settings, maxOu
 			Text: err.Error()}
 	}
 	settings.Allow = []string{route.None, route.SOCKS5, route.HTTP, route.Connectivity}
-	settings.Outage = -1
+	settings.Outage = -1 // the route does not wait for the end of an outage
 	maxOutage, err = parseOutage(property(route.NameOutage))
 	return settings, maxOutage, err
 }
