@@ -37,7 +37,7 @@ const initialTableSize = 16
 // HashSet that was copied from a list has the same size, but at least 16.
 func CopiedTableSize(n int) int {
 	tableSize := 1
-	for tableSize < n*4/3+1 {
+	for tableSize < n*4/3+1 { // Java computes n/0.75+1
 		tableSize *= 2
 	}
 	return tableSize

@@ -84,7 +84,7 @@ func AppendFloat(dst []byte, v float64, bits int) []byte {
 
 // AppendJSONFloat is [AppendFloat] for JSON as Jackson writes it: NaN and infinities are in quotation marks.
 func AppendJSONFloat(dst []byte, v float64, bits int) []byte {
-	if v-v == 0 {
+	if v-v == 0 { // v is finite
 		return AppendFloat(dst, v, bits)
 	}
 	return append(AppendFloat(append(dst, '"'), v, bits), '"')

@@ -58,6 +58,7 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 		s.description, quoted(aliases))
 }
 
+// candidates returns the key entry of the alias or, without one, all key entries.
 func (s *Store) candidates() ([]entry, error) {
 	if alias := s.location.Alias; alias != "" {
 		e, err := s.find(alias)
@@ -125,39 +126,39 @@ func (s *Store) aliasOf(leaf *x509.Certificate) string {
 }
 
 // pair decrypts an entry's key and compares it with its certificate.
-func (s *Store) pair(entry entry) (tls.Certificate, error) {
-	if entry.certErr != nil {
-		return tls.Certificate{}, s.names.errorf(FieldLocation, entry.certErr,
-			"a certificate of entry %q of %s cannot be read: %v", entry.alias, s.description, entry.certErr)
+func (s *Store) pair(e entry) (tls.Certificate, error) {
+	if e.certErr != nil {
+		return tls.Certificate{}, s.names.errorf(FieldLocation, e.certErr,
+			"a certificate of entry %q of %s cannot be read: %v", e.alias, s.description, e.certErr)
 	}
-	key, err := entry.recover()
+	key, err := e.recover()
 	if err != nil {
 		if errors.Is(err, errPassword) {
 			if s.location.KeyPassword == "" {
 				return tls.Certificate{}, s.names.errorf(FieldKeyPassword, err,
 					"is not set, but %s is not the password of the key of entry %q of %s",
-					s.names.setting(FieldPassword), entry.alias, s.description)
+					s.names.setting(FieldPassword), e.alias, s.description)
 			}
 			return tls.Certificate{}, s.names.errorf(FieldKeyPassword, err,
-				"wrong password for the key of entry %q of %s", entry.alias, s.description)
+				"wrong password for the key of entry %q of %s", e.alias, s.description)
 		}
 		return tls.Certificate{}, s.names.errorf(FieldLocation, err, "the key of entry %q of %s cannot be read: %v",
-			entry.alias, s.description, err)
+			e.alias, s.description, err)
 	}
-	if len(entry.chain) == 0 {
+	if len(e.chain) == 0 {
 		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
-			"entry %q of %s is a private key without a certificate", entry.alias, s.description)
+			"entry %q of %s is a private key without a certificate", e.alias, s.description)
 	}
-	leaf := entry.chain[0]
+	leaf := e.chain[0]
 	if !isKeyOf(key, leaf) {
 		return tls.Certificate{}, s.names.errorf(FieldLocation, nil,
-			"the key of entry %q of %s does not match its certificate %s", entry.alias, s.description, leaf.Subject)
+			"the key of entry %q of %s does not match its certificate %s", e.alias, s.description, leaf.Subject)
 	}
-	if err := s.checkValidity(entry.alias, leaf); err != nil {
+	if err := s.checkValidity(e.alias, leaf); err != nil {
 		return tls.Certificate{}, err
 	}
 	c := tls.Certificate{PrivateKey: key, Leaf: leaf}
-	for _, issuer := range entry.chain {
+	for _, issuer := range e.chain {
 		c.Certificate = append(c.Certificate, issuer.Raw)
 	}
 	return c, nil

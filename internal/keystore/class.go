@@ -16,7 +16,7 @@ const (
 	NoFailure Class = iota
 	// NotTLS means that the server does not use TLS.
 	NotTLS
-	// These are the reasons why a server's certificate is rejected, unverified any other one.
+	// These are the reasons why a server's certificate is rejected; unverified means any other one.
 	UnknownAuthority
 	OtherHost
 	InvalidCertificate

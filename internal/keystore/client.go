@@ -124,6 +124,7 @@ func secureSuites() (ids []uint16) {
 	return ids
 }
 
+// trustAnchors are the trusted certificates of a store.
 type trustAnchors struct {
 	pool        *x509.CertPool
 	count       int
@@ -186,7 +187,8 @@ func hasCommonName(c *x509.Certificate, host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
 	if parent, ok := strings.CutPrefix(name, "*."); ok {
 		_, above, _ := strings.Cut(host, ".")
-		return above == parent && strings.Contains(parent, ".") && net.ParseIP(host) == nil
+		isTopLevel := !strings.Contains(parent, ".") // *.com must match nothing
+		return above == parent && !isTopLevel && net.ParseIP(host) == nil
 	}
 	return name == host && net.ParseIP(host) == nil
 }
@@ -201,7 +203,7 @@ func verifyCommonName(leaf *x509.Certificate, host string, chains [][]*x509.Cert
 		last := len(chain) - 1
 		options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool()}
 		options.Roots.AddCert(chain[last])
-		for _, c := range chain[min(1, last):last] {
+		for _, c := range chain[min(1, last):last] { // without leaf and root, which may be the same
 			options.Intermediates.AddCert(c)
 		}
 		if _, err = withNames.Verify(options); err == nil {

@@ -196,21 +196,22 @@ func newDKSParser(text string) *dksParser {
 	p := &dksParser{}
 	s := p.scanner.Init(strings.NewReader(text))
 	s.Mode = scanner.ScanIdents | scanner.ScanStrings | scanner.ScanChars | scanner.ScanComments | scanner.SkipComments
-	s.Whitespace = 1<<(' '+1) - 1
+	s.Whitespace = 1<<(' '+1) - 1 // the space and all characters below it
 	s.IsIdentRune = func(r rune, i int) bool {
-		return r > ' ' && !strings.ContainsRune("{};=\"'", r) && (i > 0 || r != '/')
+		return r > ' ' && !strings.ContainsRune("{};=\"'", r) && (i > 0 || r != '/') // a / may begin a comment
 	}
 	s.Error = func(*scanner.Scanner, string) {} // texts in quotes may be invalid in Go
 	p.advance()
 	return p
 }
 
+// advance reads the next token. It removes quotes and escapes.
 func (p *dksParser) advance() {
 	kind := p.scanner.Scan()
 	p.token = dksToken{text: p.scanner.TokenText(), line: p.scanner.Position.Line}
 	if kind == scanner.String || kind == scanner.Char {
 		content, _, hasNewline := strings.Cut(p.token.text[1:], "\n")
-		if !hasNewline {
+		if !hasNewline { // else the closing quote is missing or on another line
 			content = strings.TrimSuffix(content, p.token.text[:1])
 		}
 		var out strings.Builder

@@ -126,6 +126,7 @@ func (o *Options) expiredError(err *tls.CertificateVerificationError, invalid x5
 		state = "is not valid before " + formatTime(c.NotBefore) + " (is this machine's clock right?)"
 	}
 	for i, sent := range err.UnverifiedCertificates {
+		// A root counts as the trust store's, although the server may send it, too.
 		if isRoot := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !isRoot {
 			return o.trustNames().errorf(FieldLocation, err,
 				"the server's certificate %s %s: it must be renewed on the server", c.Subject, state)

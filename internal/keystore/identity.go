@@ -9,6 +9,7 @@ import (
 	"sync"
 )
 
+// identity is the client's key and certificate.
 type identity struct {
 	*watched[tls.Certificate]
 	log *slog.Logger

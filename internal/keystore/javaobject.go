@@ -106,7 +106,7 @@ func (o *javaObject) readClass() javaClass {
 			o.fail(fmt.Sprintf("a class with the flags %02x, whose objects have an unknown length", flags))
 		}
 		for n := o.u16("fields"); n > 0 && o.err == nil; n-- {
-			if t := o.u8("field"); t != '[' && t != 'L' {
+			if t := o.u8("field"); t != '[' && t != 'L' { // an array or an object
 				o.fail(fmt.Sprintf("a field of type %q", rune(t)))
 			}
 			o.utf("field name")

@@ -24,6 +24,11 @@ const (
 )
 
 var (
+	jksMagic   = []byte{0xfe, 0xed, 0xfe, 0xed}
+	jceksMagic = []byte{0xce, 0xce, 0xce, 0xce}
+)
+
+var (
 	oidJKSKey   = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 17, 1, 1}
 	oidJCEKSKey = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 42, 2, 19, 1} // PBEWithMD5AndDES3CBC
 )
@@ -101,7 +106,7 @@ func (s *Store) readJKS(content []byte) error {
 func jksDigest(signed []byte, password string) []byte {
 	h := sha1.New()
 	h.Write(utf16BE(password))
-	h.Write([]byte("Mighty Aphrodite"))
+	h.Write([]byte("Mighty Aphrodite")) // of Sun's JavaKeyStore
 	h.Write(signed)
 	return h.Sum(nil)
 }
@@ -138,7 +143,7 @@ func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 		})
 	case tag == jksCertificate:
 		result.addCertificate(r.readCertificate(version))
-	case tag == jksSecretKey && bytes.Equal(magic, []byte{0xce, 0xce, 0xce, 0xce}):
+	case tag == jksSecretKey && bytes.Equal(magic, jceksMagic):
 		result.kind = secretEntry
 		if header := r.u32("header of a secret key"); r.err == nil && header != 0xaced0005 {
 			r.err = fmt.Errorf("a secret key begins with %08x, expected aced0005 (a serialized Java object)", header)

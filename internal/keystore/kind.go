@@ -45,13 +45,13 @@ func detectKind(content []byte) (kind, string) {
 	switch {
 	case len(content) == 0:
 		return "", "an empty file"
-	case bytes.HasPrefix(content, []byte{0xfe, 0xed, 0xfe, 0xed}):
+	case bytes.HasPrefix(content, jksMagic):
 		return kindJKS, ""
-	case bytes.HasPrefix(content, []byte{0xce, 0xce, 0xce, 0xce}):
+	case bytes.HasPrefix(content, jceksMagic):
 		return kindJCEKS, ""
-	case bytes.HasPrefix(content, []byte("\x7fELF")):
+	case bytes.HasPrefix(content, []byte("\x7fELF")): // a module
 		return kindPKCS11, ""
-	case content[0] == 0x30 && (len(content) < 2 || content[1] >= 0x80):
+	case content[0] == 0x30 && (len(content) < 2 || content[1] >= 0x80): // an ASN.1 sequence of 128 bytes or more
 		return kindPKCS12, ""
 	case bytes.Contains(content, []byte("-----BEGIN ")):
 		return kindPEM, ""

@@ -94,6 +94,7 @@ func findHash(hashes []hashKind, oid asn1.ObjectIdentifier) (hashKind, error) {
 	return hashKind{}, fmt.Errorf("the hash %s is not supported", oid)
 }
 
+// decrypt decrypts data by a password, in CBC mode with padding.
 func decrypt(algorithm pkix.AlgorithmIdentifier, data []byte, password string, budget *kdfBudget) ([]byte, error) {
 	var block cipher.Block
 	var iv []byte
@@ -208,7 +209,7 @@ const (
 // pkcs12KDF is the key derivation of RFC 7292, appendix B.2.
 func pkcs12KDF(h hashKind, salt []byte, password string, iterations int, id byte, size int,
 	budget *kdfBudget) ([]byte, error) {
-	passwordBytes := append(utf16BE(password), 0, 0)
+	passwordBytes := append(utf16BE(password), 0, 0) // with the final NUL of appendix B.1
 	if len(salt) > 1<<10 || len(passwordBytes) > 1<<12 {
 		return nil, errors.New("the salt or password is too long")
 	}
@@ -261,7 +262,7 @@ func pbes2(parameters []byte, password string, budget *kdfBudget) (cipher.Block,
 		return nil, nil, err
 	}
 	oid := parsed.Scheme.Algorithm
-	aesCBC := map[int]int{2: 16, 22: 24, 42: 32}
+	aesCBC := map[int]int{2: 16, 22: 24, 42: 32} // bytes of the key by the last part of the identifier
 	switch prefix := (asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1}); {
 	case len(oid) == 9 && oid[:8].Equal(prefix) && aesCBC[oid[8]] != 0:
 		key, err := deriveKey(parsed.KDF, password, aesCBC[oid[8]], budget)
@@ -270,7 +271,7 @@ func pbes2(parameters []byte, password string, budget *kdfBudget) (cipher.Block,
 		}
 		block, err := aes.NewCipher(key)
 		return block, iv, err
-	case oid.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}):
+	case oid.Equal(asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 7}): // DES-EDE3-CBC
 		key, err := deriveKey(parsed.KDF, password, 24, budget)
 		if err != nil {
 			return nil, nil, err
@@ -296,6 +297,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, budget *
 		if err := unmarshal(kdf.Parameters.FullBytes, &parsed); err != nil {
 			return nil, err
 		}
+		// It uses 128*N*r*p bytes (RFC 7914). The divisions avoid an overflow.
 		if parsed.Cost < 2 || parsed.Block < 1 || parsed.Parallel < 1 || parsed.Cost > maxScrypt/128 ||
 			parsed.Block > maxScrypt/128/parsed.Cost || parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,
@@ -322,7 +324,7 @@ func derivePBKDF2(parameters []byte, password string, size int, budget *kdfBudge
 	if err := unmarshal(parameters, &parsed); err != nil {
 		return nil, err
 	}
-	prf := prfs[0]
+	prf := prfs[0] // the default (RFC 8018)
 	if len(parsed.PRF.Algorithm) != 0 {
 		var err error
 		if prf, err = findHash(prfs, parsed.PRF.Algorithm); err != nil {

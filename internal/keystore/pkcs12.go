@@ -335,7 +335,8 @@ type bagCert struct {
 
 // chainOf appends the issuers to a chain, up to a root or an unknown issuer.
 func chainOf(chain, issuers []*x509.Certificate) []*x509.Certificate {
-	for len(chain) > 0 && len(chain) < 10 {
+	const maxChain = 10
+	for len(chain) > 0 && len(chain) < maxChain {
 		last := chain[len(chain)-1]
 		if bytes.Equal(last.RawIssuer, last.RawSubject) {
 			break

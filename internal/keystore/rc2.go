@@ -39,7 +39,7 @@ func (r *rc2) Encrypt(dst, src []byte) {
 			w[i] = bits.RotateLeft16(w[i], rc2Shift[i])
 			k++
 		}
-		if round == 4 || round == 10 {
+		if round == 4 || round == 10 { // a mashing round follows
 			for i := range w {
 				w[i] += r.key[w[(i+3)%4]&63]
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 )
 
+// token locates a PKCS#11 token.
 type token struct {
 	module string
 	//lint:ignore U1000 read where the build has the tag pkcs11

@@ -37,7 +37,7 @@ func openWatched[T any](ctx context.Context, location Location, names settingNam
 	}
 	w.store = s
 	w.current = current
-	if len(s.files) == 0 {
+	if len(s.files) == 0 { // a text or a PKCS#11 token
 		w.lastSeen = nil
 	} else if len(s.files) > 1 {
 		w.lastSeen = append(w.lastSeen, statFiles(s.files[1:])...)

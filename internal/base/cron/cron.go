@@ -69,7 +69,7 @@ func Parse(expression string) (*Schedule, error) {
 		return nil, fmt.Errorf("expected six fields (second minute hour day-of-month month weekday) or seven with a "+
 			"year, found %d in %q", len(texts), expression)
 	}
-	for i, list := range append(texts, "*")[:len(fields)] {
+	for i, list := range append(texts, "*")[:len(fields)] { // without a year, all years
 		s.values[i] = map[int]bool{}
 		for item := range strings.SplitSeq(strings.ToUpper(list), ",") {
 			if err := s.add(i, item); err != nil {
@@ -81,7 +81,7 @@ func Parse(expression string) (*Schedule, error) {
 		return nil, fmt.Errorf("expected ? as day of the month or as weekday, since only one of them may be set, "+
 			"found %s and %s in %q", texts[dayField], texts[weekdayField], expression)
 	}
-	if _, ok := s.Next(time.Unix(0, 0).AddDate(0, 0, -2)); !ok {
+	if _, ok := s.Next(time.Unix(0, 0).AddDate(0, 0, -2)); !ok { // before 1970 in all time zones
 		return nil, fmt.Errorf("expected a time that exists from 1970 to 2099, found none in %q", expression)
 	}
 	return s, nil
@@ -118,7 +118,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 		}
 		values[day] = true
 		return err
-	case place == weekdayField && item == "L":
+	case place == weekdayField && item == "L": // Saturday
 		item = "7"
 	case place == weekdayField && strings.HasSuffix(item, "L"):
 		values[lastWeek+value(strings.TrimSuffix(item, "L"))] = true
@@ -206,10 +206,13 @@ func (s *Schedule) hasDay(t time.Time) bool {
 	day := t.Day()
 	last := t.AddDate(0, 1, -day).Day()
 	weekday := int(t.Weekday()) + 1
+	week := (day + 6) / 7 // how often the weekday has occurred in the month
+	isInLastWeek := day+7 > last
 	weekdays := s.values[weekdayField]
-	if !weekdays[weekday] && !weekdays[weekday+(day+6)/7*nthWeek] && (!weekdays[weekday+lastWeek] || day+7 <= last) {
+	if !weekdays[weekday] && !weekdays[weekday+week*nthWeek] && !(weekdays[weekday+lastWeek] && isInLastWeek) {
 		return false
 	}
+	// has reports whether a day of a kind, 0 or workday, is in the expression: from the start or the end of the month.
 	has := func(kind, day int) bool { return s.values[dayField][kind+day] || s.values[dayField][kind+day-last] }
 	switch t.Weekday() {
 	case time.Saturday, time.Sunday:

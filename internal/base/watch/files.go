@@ -105,7 +105,8 @@ func Stamp(files ...string) string {
 		}
 		if f != nil {
 			fmt.Fprintf(digest, "%s %d\n", file, info.Size())
-			// The limit also bounds io.Copy's buffer, which would be 32 KiB for each small file of a folder.
+			// The limit also bounds io.Copy's buffer, which would be 32 KiB for each small file of a folder. The file
+			// may grow by 4 KiB.
 			_, err = io.Copy(digest, io.LimitReader(f, min(maxStamped, info.Size()+4<<10)))
 			f.Close()
 		}

@@ -3,6 +3,14 @@ package dateformat
 // cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
 const cutover = -141427
 
+// Days counted from March 1st of the year 0, of the Gregorian and of the Julian calendar.
+const (
+	gregorianEpoch = 719468 // 1970-01-01
+	julianEpoch    = 719470 // 1970-01-01
+	gregorianCycle = 146097 // 400 years
+	julianCycle    = 1461   // 4 years
+)
+
 // date is a day of java.util.GregorianCalendar, which is Julian before the cutover.
 type date struct {
 	days       int64 // since 1970-01-01
@@ -17,21 +25,22 @@ func dateOf(days int64) date {
 	d := date{days: days}
 	var dayOfYear uint32 // 32 bits are divided faster
 	if days >= cutover {
-		sinceYear0 := days + 719468 // days
-		cycle := sinceYear0 / 146097
-		inCycle := uint32(sinceYear0 - cycle*146097) // days
+		sinceYear0 := days + gregorianEpoch // days
+		cycle := sinceYear0 / gregorianCycle
+		inCycle := uint32(sinceYear0 - cycle*gregorianCycle) // days
+		// Without the leap days of 4 years, except for those of 100 years, and that of 400 years.
 		years := (inCycle - inCycle/1460 + inCycle/36524 - inCycle/146096) / 365
 		d.year = cycle*400 + int64(years)
 		dayOfYear = inCycle - (365*years + years/4 - years/100)
 	} else {
-		sinceYear0 := days + 719470 // days
-		cycle := FloorDiv(sinceYear0, 1461)
-		inCycle := uint32(sinceYear0 - cycle*1461) // days
-		years := min(inCycle/365, 3)
+		sinceYear0 := days + julianEpoch // days
+		cycle := FloorDiv(sinceYear0, julianCycle)
+		inCycle := uint32(sinceYear0 - cycle*julianCycle) // days
+		years := min(inCycle/365, 3)                      // the last day of a cycle is a leap day
 		d.year = cycle*4 + int64(years)
 		dayOfYear = inCycle - 365*years
 	}
-	monthsSinceMarch := (5*dayOfYear + 2) / 153
+	monthsSinceMarch := (5*dayOfYear + 2) / 153 // 5 months have 153 days, see marchDays
 	d.dayOfMonth = int64(dayOfYear - (153*monthsSinceMarch+2)/5 + 1)
 	d.month = int64((monthsSinceMarch+2)%12 + 1)
 	if d.month <= 2 {
@@ -101,12 +110,12 @@ func daysOf(year, month, day int64) int64 {
 
 func gregorianDays(year, month, day int64) int64 {
 	year, days := marchDays(year, month, day)
-	return 365*year + FloorDiv(year, 4) - FloorDiv(year, 100) + FloorDiv(year, 400) + days - 719468
+	return 365*year + FloorDiv(year, 4) - FloorDiv(year, 100) + FloorDiv(year, 400) + days - gregorianEpoch
 }
 
 func julianDays(year, month, day int64) int64 {
 	year, days := marchDays(year, month, day)
-	return 365*year + FloorDiv(year, 4) + days - 719470
+	return 365*year + FloorDiv(year, 4) + days - julianEpoch
 }
 
 // marchDays returns the year that began in March and the days since then. Month 13 is January of the next year.
@@ -115,5 +124,6 @@ func marchDays(year, month, day int64) (marchYear, days int64) {
 		year--
 		month += 12
 	}
+	// From March on, months have 31, 30, 31, 30 and 31 days, again and again.
 	return year, (153*(month-3)+2)/5 + day - 1
 }

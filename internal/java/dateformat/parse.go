@@ -431,15 +431,16 @@ func integerOf(digits []byte, exponent int64, isNegative bool) (n int64, ok bool
 
 // clip returns a number outside of 64-bit integers as Java converts it from double to int.
 func clip(digits []byte, exponent int64, isNegative bool) int64 {
+	const maxDigits = 11 // one more than an int has
 	n := int64(0)
 	intDigits := int64(len(digits)) + exponent
-	for i := range min(max(intDigits, 0), 11) {
+	for i := range min(max(intDigits, 0), maxDigits) {
 		n *= 10
 		if i < int64(len(digits)) {
 			n += int64(digits[i])
 		}
 	}
-	if intDigits > 11 || n > math.MaxInt32 {
+	if intDigits > maxDigits || n > math.MaxInt32 {
 		n = math.MaxInt32
 		if isNegative {
 			return math.MinInt32

@@ -462,7 +462,7 @@ func (t *translator) readEscape() rune {
 		return r
 	case c == 'c' && t.i < len(t.in):
 		t.i++
-		return t.in[t.i-1] ^ 64
+		return t.in[t.i-1] ^ 64 // \cA is the character 1
 	case c == 'N':
 		t.unsupported(`\N, a character by its name,`)
 	case isASCIILetter(c) || isDigit(c):

@@ -51,12 +51,13 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			literal.WriteByte(text[i])
 		case i+1 < len(text) && text[i+1] == '{':
 			remaining := text[i+2:]
-			name := remaining[:len(remaining)-len(strings.TrimLeft(remaining, nameCharacters))]
+			afterName := strings.TrimLeft(remaining, nameCharacters)
+			name := strings.TrimSuffix(remaining, afterName)
 			group, ok := p.Names[name]
 			switch {
 			case name == "":
 				return fail("named capturing group has 0 length name")
-			case !strings.HasPrefix(remaining[len(name):], "}"):
+			case !strings.HasPrefix(afterName, "}"):
 				return fail("named capturing group is missing trailing '}'")
 			case strings.ContainsAny(name[:1], digits):
 				return fail("capturing group name {" + name + "} starts with digit character")
@@ -66,13 +67,13 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			flush()
 			r.pieces = append(r.pieces, piece{group: group})
 			i += len(name) + 2
-		case i+1 < len(text) && text[i+1]-'0' < 10:
+		case i+1 < len(text) && isDigit(rune(text[i+1])):
 			group := int(text[i+1] - '0')
 			if group > p.Groups {
 				return r, &ReplacementError{NoGroup: true, Text: "No group " + strconv.Itoa(group)}
 			}
 			// Further digits belong to the number as long as a group has that number.
-			for i++; i+1 < len(text) && text[i+1]-'0' < 10 && group*10+int(text[i+1]-'0') <= p.Groups; i++ {
+			for i++; i+1 < len(text) && isDigit(rune(text[i+1])) && group*10+int(text[i+1]-'0') <= p.Groups; i++ {
 				group = group*10 + int(text[i+1]-'0')
 			}
 			flush()

@@ -37,6 +37,7 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	if mantissa != "" && (mantissa[0] == '+' || mantissa[0] == '-') {
 		unsigned = mantissa[1:]
 	}
+	sign := mantissa[:len(mantissa)-len(unsigned)]
 	integer, fraction, _ := strings.Cut(unsigned, ".")
 	digits := integer + fraction
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
@@ -46,7 +47,7 @@ func ParseDecimal(text string) (d Decimal, ok bool) {
 	if int64(int32(d.Scale)) != d.Scale {
 		return d, false
 	}
-	d.Unscaled, ok = new(big.Int).SetString(mantissa[:len(mantissa)-len(unsigned)]+digits, 10)
+	d.Unscaled, ok = new(big.Int).SetString(sign+digits, 10)
 	d.text = text
 	return d, ok
 }

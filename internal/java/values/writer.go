@@ -228,7 +228,7 @@ func (l *list) record(n *wit.SchemaNode, r connectdata.Struct) {
 		if l.w.ToString {
 			l.raw(m.Name)
 		} else {
-			l.value(0, m.Name)
+			l.value(0, m.Name) // a string needs no node
 		}
 		l.raw(l.afterKey)
 		if member == nil && l.w.Nodes[m.Node].DefaultValue != nil {
