@@ -91,7 +91,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 		c.mu.Lock()
 		longest := c.metadata.limit - metadataIdentity
 		probing := !c.metadata.confirmed
-		topicIDs := c.metadata.topics
+		ids := c.metadata.topics
 		c.mu.Unlock()
 		var tooLong error
 		err := c.commitOnce(ctx, offsets, func(topic string, partition *kmsg.OffsetCommitRequestTopicPartition) bool {
@@ -105,7 +105,7 @@ func (c *Consumer) commitWithMetadata(ctx context.Context, offsets Offsets) erro
 					ErrCommitMetadata, topic, partition.Partition, longest, len(metadata), metadataSetting)
 				return false
 			}
-			metadata = encodeMetadata(partition.Offset, topicIDs[topic], metadata)
+			metadata = encodeMetadata(partition.Offset, ids[topic], metadata)
 			if probing { // one padded partition is enough
 				maxLength := longest + metadataIdentity + len(metadataPrefix)
 				metadata += strings.Repeat(" ", maxLength-len(metadata))
@@ -173,6 +173,7 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	maps.Copy(merged, ids)
 	c.metadata.topics = merged
 	c.mu.Unlock()
+	// Decode what is stored. Metadata with a text or a mismatch are compared with the log's bounds by the caller.
 	decoded := map[string]map[int32]CommitMetadata{}
 	needEnds := Offsets{} // partitions whose first and end offsets are needed; the values are unused
 	for topic, list := range partitions {

@@ -86,12 +86,12 @@ func (c *Config) apply(properties map[string]string,
 		declaration, ok := settings[kind][short]
 		switch {
 		case clientconfig.IsSecurityProperty(short):
-			warning, err := c.applySecurity(kind, short, clientconfig.Value{Name: name, Value: value})
+			w, err := c.applySecurity(kind, short, clientconfig.Value{Name: name, Value: value})
 			if err != nil {
 				return warnings, err
 			}
-			if warning.Text != "" {
-				warnings = append(warnings, warning)
+			if w.Text != "" {
+				warnings = append(warnings, w)
 			}
 		case ok && declaration.set != nil:
 			hint, err := declaration.apply(c, name, value)
@@ -105,7 +105,7 @@ func (c *Config) apply(properties map[string]string,
 			warnings = append(warnings, warning(name, setting.CodeNoEffect, "has no effect here"))
 		case name == "admin.listeners":
 			// It is a setting of the REST API, not of admin clients.
-		case prefix != "":
+		case prefix != "": // without a prefix it may be a setting of something else
 			var t setting.Table
 			for _, property := range slices.Sorted(maps.Keys(settings[kind])) {
 				t.Declare(wit.ConfigKey{Name: property})

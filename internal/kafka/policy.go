@@ -41,9 +41,9 @@ func OverridePolicy(name, allowlist string) (Overrides, error) {
 }
 
 // Check returns an error for a connector's setting that overrides a client property against the policy.
-func (o Overrides) Check(setting string) error {
+func (o Overrides) Check(name string) error {
 	for _, prefix := range overridePrefixes {
-		short, ok := strings.CutPrefix(setting, prefix)
+		short, ok := strings.CutPrefix(name, prefix)
 		if !ok || o.all || slices.Contains(o.names, short) {
 			continue
 		}

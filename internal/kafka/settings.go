@@ -84,7 +84,7 @@ var settings = map[clientKind]map[string]property{
 			"heartbeat.interval.ms": millis(func(c *Config) *time.Duration { return &c.Consumer.HeartbeatInterval },
 				100),
 			"max.poll.interval.ms":          millis(func(c *Config) *time.Duration { return &c.Consumer.MaxPollInterval }, 100),
-			"partition.assignment.strategy": list(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
+			"partition.assignment.strategy": listOf(func(c *Config) *[]string { return &c.Consumer.Assignors }, assignor),
 		}, ignoredConnection, []string{"enable.auto.commit", "auto.commit.interval.ms", "allow.auto.create.topics",
 			"check.crcs", "exclude.internal.topics", "key.deserializer", "value.deserializer", "interceptor.classes",
 			"metric.reporters", "default.api.timeout.ms"}),
@@ -98,7 +98,7 @@ var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "re
 func clientProperties(client func(*Config) *ClientConfig, additional map[string]property,
 	ignored ...[]string) map[string]property {
 	properties := map[string]property{
-		"bootstrap.servers":   list(func(c *Config) *[]string { return &client(c).Bootstrap }, bootstrapServer),
+		"bootstrap.servers":   listOf(func(c *Config) *[]string { return &client(c).Bootstrap }, bootstrapServer),
 		"client.id":           textual(func(c *Config) *string { return &client(c).ClientID }),
 		"metadata.max.age.ms": millis(func(c *Config) *time.Duration { return &client(c).MetadataMaxAge }, 1),
 		"request.timeout.ms":  millis(func(c *Config) *time.Duration { return &client(c).RequestTimeout }, 1),
@@ -186,7 +186,7 @@ func idleTimeout(field func(*Config) *time.Duration) property {
 	})
 }
 
-func list(field func(*Config) *[]string, parse func(string) (item, problem string)) property {
+func listOf(field func(*Config) *[]string, parse func(string) (item, problem string)) property {
 	return property{kind: wit.KindList, set: func(config *Config, v string) (hint, problem string) {
 		var items []string
 		for _, s := range nonEmptyItems(v) {

@@ -121,7 +121,7 @@ func (s *Store) addDKSStore(domain string, listed dksStore) error {
 	if p, ok := listed.properties["entrynameseparator"]; ok {
 		separator = p
 	}
-	for _, e := range inner.entries {
+	for _, e := range inner.entries { // whose aliases get the store's name as a prefix
 		e.inner = e.alias
 		e.alias = listed.name + separator + e.alias
 		s.entries = append(s.entries, e)

@@ -264,6 +264,7 @@ func (b *bag) certificate() (*x509.Certificate, error) {
 
 // addBags adds keys, secret keys and trusted certificates: with Java's attribute, else all in a file without keys.
 func (s *Store) addBags(bags []bag) {
+	// Certificates first: keys refer to them.
 	var certs []bagCert
 	hasKey := false
 	for _, b := range bags {

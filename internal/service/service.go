@@ -41,12 +41,12 @@ type Service struct {
 }
 
 // New reads the settings of a connector's service; it sends nothing. log may be nil.
-func New(c *resolved.Connector, lockouts *lockouts.Store, log *slog.Logger) (*Service, error) {
+func New(c *resolved.Connector, store *lockouts.Store, log *slog.Logger) (*Service, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		lockouts:     lockouts,
+		lockouts:     store,
 		log:          log,
 		connector:    c,
 		notify:       make(chan struct{}),

@@ -119,16 +119,16 @@ func (c *Client) Retry() Retry { return c.target.Load().config.Retry }
 // Counters returns the totals since New. They are read one after the other.
 func (c *Client) Counters() Counters {
 	n := &c.counter
-	counters := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
+	totals := Counters{Requests: n.requests.Load(), Repeated: n.repeated.Load(), BytesSent: n.sent.Load(),
 		BytesReceived: n.received.Load(), Tokens: n.tokens.Load(), NoTokens: n.noTokens.Load(),
 		Waited: time.Duration(n.waited.Load())}
 	for i := range n.answers {
-		counters.Answers[i] = n.answers[i].Load()
+		totals.Answers[i] = n.answers[i].Load()
 	}
 	for i := range n.latency {
-		counters.Latency[i] = n.latency[i].Load()
+		totals.Latency[i] = n.latency[i].Load()
 	}
-	return counters
+	return totals
 }
 
 // Close ends idle connections, and logs off, within 2 s, the sessions that no other client uses. Reads of answers

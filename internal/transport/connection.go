@@ -60,7 +60,7 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 	limit := c.ConnectTimeout + c.Route.Outage
 	awaitsConnector := c.Route.Outage > 0
 	dialUnlimited := transport.DialContext
-	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+	dialBounded := func(ctx context.Context, network, address string) (net.Conn, error) {
 		ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no connection after %v", limit))
 		defer cancel()
 		began := time.Now()
@@ -74,7 +74,7 @@ func (c *Config) transport(origin endpoint, routeGate *lockouts.Gate) (*http.Tra
 		return conn, err
 	}
 	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		conn, err := dial(ctx, network, address)
+		conn, err := dialBounded(ctx, network, address)
 		return conn, observe(err)
 	}
 	if transport.Proxy != nil { // set by the route

@@ -41,6 +41,7 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 		}
 		seen[canonical] = name
 	}
+	// Settings that have no effect for the kind of authentication.
 	c.Auth = strings.ToLower(roles.Text(role.Auth))
 	if c.Auth == "" && c.User == "" {
 		c.Auth = AuthNone
@@ -54,6 +55,7 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 			}
 		}
 	}
+	// Settings that the kind requires.
 	switch c.Auth {
 	case AuthBasic:
 		if c.User == "" {

@@ -98,7 +98,7 @@ func (e endpoint) resolve(target, base string) (string, error) {
 	case strings.HasPrefix(target, "//"):
 		target = e.scheme + ":" + target
 		fallthrough
-	case strings.Contains(target, "://") && schemeOf(target) != "":
+	case strings.Contains(target, "://") && schemeOf(target) != "": // a URL, which must have this origin
 		authority, line := cutAuthority(target)
 		u, err := url.Parse(authority)
 		switch {
@@ -116,7 +116,7 @@ func (e endpoint) resolve(target, base string) (string, error) {
 		return requestLine(line), nil
 	case strings.HasPrefix(target, "/"):
 		return requestLine(target), nil
-	case base != "" && schemeOf(target) == "":
+	case base != "" && schemeOf(target) == "": // a relative redirect
 		baseURL, err := url.Parse(e.String() + base)
 		if err != nil {
 			return "", errorf(wit.ErrorData, "target of a redirect: %v", err)

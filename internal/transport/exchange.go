@@ -95,7 +95,7 @@ func (d *destination) exchangeOf(r *wit.Request) (*exchange, error) {
 			e.sapClient = clients[0]
 		}
 	}
-	if r.TokenPath != nil {
+	if r.TokenPath != nil { // the request needs a CSRF token
 		if e.tokenFrom, err = d.resolve(*r.TokenPath); err != nil {
 			return nil, err
 		}

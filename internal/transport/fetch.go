@@ -136,6 +136,7 @@ func CallWithFetch(ctx context.Context, fetcher Fetcher, call pluginCall) error 
 			return errorf(wit.ErrorInternal, "expected at most %d requests of the plugin, found %d", maxRequests,
 				requests)
 		}
+		// A round that only repeats earlier requests waits.
 		idleRounds++
 		var hasNew bool
 		for i := range batch.Requests {

@@ -59,7 +59,7 @@ func (l Logon) Accepted() bool {
 
 // Untried returns the role of the first secret that was not accepted before, "" for the service's; !ok if there is
 // no such secret, or if one was refused.
-func (l Logon) Untried() (role string, ok bool) {
+func (l Logon) Untried() (roleName string, ok bool) {
 	if _, isRefused := l.Refused(); isRefused {
 		return "", false
 	}
@@ -72,7 +72,7 @@ func (l Logon) Untried() (role string, ok bool) {
 }
 
 // Refused returns the role of the first secret that was refused, "" for the service's; !ok if there is no such secret.
-func (l Logon) Refused() (role string, ok bool) {
+func (l Logon) Refused() (roleName string, ok bool) {
 	for _, s := range l.secrets {
 		if s.isObserved {
 			continue

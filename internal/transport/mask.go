@@ -41,7 +41,7 @@ func (m *maskingReader) Read(p []byte) (int, error) {
 		if m.err == nil {
 			end -= len(m.texts[0]) - 1
 		}
-		next := make([]int, len(m.texts)) // the next position of each text, from position on
+		next := make([]int, len(m.texts)) // the next position of each text, from position on; -1 without one
 		position := 0
 		for i := range next {
 			next[i] = indexFrom(m.pending, m.texts[i], 0)

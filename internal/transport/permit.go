@@ -83,6 +83,7 @@ func (c *Client) acquire(ctx context.Context, parent *permit, service *destinati
 				e.otherOrigin)
 		}
 	}
+	// A slot, unless the parent's is shared, then a session.
 	releaseSlot := func() {}
 	if !hasParent(ctx) {
 		acquireSlot := d.limits.Acquire

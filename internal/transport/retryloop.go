@@ -65,6 +65,7 @@ type retryLoop struct {
 	endedSessions       []*session.Session // each is restarted once
 }
 
+// attempt is an exchange that was sent once, with its result: answer or err.
 type attempt struct {
 	permit *permit
 	answer *Answer
@@ -329,12 +330,12 @@ func wasRefused(a *Answer, err error) bool {
 
 // isRetriable reports whether a status permits another attempt. Of requests that are not repeatable, these are those
 // that write and were answered 429.
-func (e *exchange) isRetriable(retry Retry, status int) bool {
+func (e *exchange) isRetriable(policy Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {
 			return false
 		}
 		return status == http.StatusTooManyRequests
 	}
-	return retry.Names(strconv.Itoa(status))
+	return policy.Names(strconv.Itoa(status))
 }

@@ -103,15 +103,15 @@ func (r *roleReader) milliseconds(name string) time.Duration {
 	return time.Duration(r.number(name)) * time.Millisecond
 }
 
-func settingError(roles Roles, role, format string, args ...any) *wit.Error {
+func settingError(roles Roles, roleName, format string, args ...any) *wit.Error {
 	f := errorf(wit.ErrorConfig, format, args...)
-	name := roles.Setting(role)
+	name := roles.Setting(roleName)
 	f.Setting = &name
 	return f
 }
 
-func invalidValue(roles Roles, role, value string, problem error) *wit.Error {
-	return settingError(roles, role, "%s", setting.Invalid(roles.Setting(role), value, problem.Error()))
+func invalidValue(roles Roles, roleName, value string, problem error) *wit.Error {
+	return settingError(roles, roleName, "%s", setting.Invalid(roles.Setting(roleName), value, problem.Error()))
 }
 
 func splitCodes(text string) []string {

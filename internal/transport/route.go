@@ -60,9 +60,9 @@ func (r *Route) statusOfAnswer(status int) int {
 func (r *Route) statusOfError(err error) int {
 	connect, isConnect := errors.AsType[*proxyError](err)
 	socks, isSOCKS := errors.AsType[*route.LogonRefused](err)
-	token, isToken := errors.AsType[*btp.Failure](err) // of SAP Connectivity
+	token, isFailure := errors.AsType[*btp.Failure](err) // of SAP Connectivity
 	if (isConnect && connect.isLogonRefused()) || (isSOCKS && socks.Rejected()) ||
-		(isToken && token.Kind == btp.Unauthorized) {
+		(isFailure && token.Kind == btp.Unauthorized) {
 		return http.StatusUnauthorized
 	}
 	return 0

@@ -68,8 +68,8 @@ func clientsInLine(source, line string) (clients []string, err error) {
 		if client, ok := clientInBrackets(segment); ok {
 			clients = append(clients, client)
 		}
-		if _, parameters, ok := strings.Cut(segment, ";"); ok {
-			query += "&" + parameters
+		if _, inPath, ok := strings.Cut(segment, ";"); ok { // path parameters
+			query += "&" + inPath
 		}
 	}
 	inQuery, err := clientsInPairs(source, query)

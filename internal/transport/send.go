@@ -66,17 +66,16 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 		}
 		return nil, nil, err
 	}
-	// Maybe only requests for tokens send the proxy's secret, not those to the origin.
+	// Maybe only requests for tokens, such as the one that has succeeded, send the proxy's secret.
 	if r := &d.config.Route; r.Settings.Type == route.HTTP && r.proxyOf(d.origin) == nil && r.proxyOfTokens() != nil {
 		logon.report(http.StatusOK)
 	}
-	// Send. From now on the secret may have arrived.
 	t := c.prepare(ctx, p, e, h, csrf.Value, logon)
 	if csrf.Value != "" && csrf.Generation != t.cookies.Generation {
 		t.timeout.cancel(nil)
 		return nil, nil, errOldToken
 	}
-	status = 0
+	status = 0 // from now on the secret may have arrived, with an unknown result
 	response, err := t.roundTrip()
 	if err != nil {
 		if errors.Is(err, errSendCheckExpired) {
@@ -205,8 +204,8 @@ func (t *transmission) roundTrip() (*http.Response, error) {
 	return response, nil
 }
 
-// log logs a request at DEBUG, without secrets. Status zero means no answer; bytes is the length of the body.
-func (t *transmission) log(status int, bytes int64, err error) {
+// log logs a request at DEBUG, without secrets. Status zero means no answer; size is the length of the body in bytes.
+func (t *transmission) log(status int, size int64, err error) {
 	log := t.permit.destination.config.Logger
 	if !log.Enabled(context.Background(), slog.LevelDebug) {
 		return
@@ -214,7 +213,7 @@ func (t *transmission) log(status int, bytes int64, err error) {
 	e := t.exchange
 	secrets := t.permit.destination.secrets(t.request.Header)
 	attributes := []any{"method", e.method, "path", e.otherOrigin + redact(printable(e.line), secrets), "status",
-		status, "bytes", bytes, "ms", time.Since(t.began).Milliseconds()}
+		status, "bytes", size, "ms", time.Since(t.began).Milliseconds()}
 	if err != nil {
 		attributes = append(attributes, "error", redact(err.Error(), secrets))
 	}

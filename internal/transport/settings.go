@@ -17,6 +17,7 @@ func ConfigOf(roles Roles, environment Environment) (Config, error) {
 		environment.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := roleReader{roles: roles}
+	// nameOf returns the user's name of a role's setting, for messages, or "".
 	nameOf := func(name string) string {
 		if setting := roles.Setting(name); setting != name { // the role has a setting
 			return setting

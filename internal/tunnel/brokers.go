@@ -152,12 +152,12 @@ func (t *Tunnel) fetchBrokers() error {
 			return fmt.Errorf("logging on to %s with SASL %s: %w", address, t.options.SASL.Name(), err)
 		}
 	}
-	brokers, err := broker.Brokers()
+	advertised, err := broker.Brokers()
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, err)
 	}
-	nodes := make([]node, 0, len(brokers))
-	for _, b := range brokers {
+	nodes := make([]node, 0, len(advertised))
+	for _, b := range advertised {
 		nodes = append(nodes, node{id: b.ID, host: b.Host, port: b.Port})
 	}
 	return t.brokers.update(nodes)

@@ -137,6 +137,7 @@ func (r *relay) passRequests() error {
 			return fmt.Errorf("the client sent request %d (%s) in version %d, which was not offered", h.key,
 				kmsg.NameForKey(h.key), h.version)
 		}
+		// Relay it. Only a produce request may have no response.
 		hasResponse := true
 		if h.key == keyProduce {
 			if hasResponse, err = expectsResponse(r.requests, h); err != nil {

@@ -104,6 +104,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 		}
 		return number(text, f.first, f.last, f.expected)
 	}
+	// L, W and # make a value that depends on the month.
 	switch {
 	case place == dayField && strings.ContainsAny(item, "LW"):
 		target, ok := strings.CutSuffix(item, "W")
@@ -128,6 +129,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 		values[value(day)+number(week, 1, 5, "1 to 5 after #")*nthWeek] = true
 		return err
 	}
+	// All other items are a value or a range, with or without a step.
 	span, step, hasStep := strings.Cut(item, "/")
 	from, to, isRange := strings.Cut(span, "-")
 	first := f.first

@@ -203,15 +203,15 @@ func (f *Format) Append(dst []byte, millis int64) []byte {
 			n = d.week()
 		case 'W':
 			n = d.weekOfMonth()
-		case 'u':
+		case 'u': // 1 for Monday
 			n = (d.weekday()+6)%7 + 1
 		case 'H':
 			n = h
-		case 'k':
+		case 'k': // 1 to 24
 			n = (h+23)%24 + 1
-		case 'K':
+		case 'K': // 0 to 11
 			n = h % 12
-		case 'h':
+		case 'h': // 1 to 12
 			n = (h+11)%12 + 1
 		case 'm':
 			n = sinceMidnight / (60 * second) % 60

@@ -127,7 +127,7 @@ func (p *Parser) put(f calendarField, value int64) {
 
 // parseField parses a field at start and sets it. Like the parsers below, it returns the index after the field, or -1.
 func (p *Parser) parseField(x *item, start int, hasFixedDigits bool) int {
-	pos := start
+	pos := start // after blanks
 	for ; ; pos++ {
 		if pos >= len(p.text) {
 			return -1
@@ -166,6 +166,7 @@ func (p *Parser) parseField(x *item, start int, hasFixedDigits bool) int {
 			return p.parseName(f, start, monthNames)
 		}
 	}
+	// All other items are numbers.
 	digits := p.text
 	if hasFixedDigits {
 		if start+x.count > len(digits) {

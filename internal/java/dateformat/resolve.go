@@ -69,14 +69,14 @@ func (p *Parser) days() int64 {
 		year = int64(int32(1 - year)) // Java's years have 32 bits
 	}
 	extraDays := FloorDiv(p.timeOfDay(), day)
-	selection := p.selectFields()
-	isWithinYear := selection == byDayOfYear || selection == byWeekOfYear // not within a month
+	by := p.selectFields()
+	isWithinYear := by == byDayOfYear || by == byWeekOfYear // not within a month
 	if year > 1582 || (year == 1582 && !isWithinYear) {
-		if days := p.daysIn(gregorianDays, selection, year) + extraDays; days >= cutover {
+		if days := p.daysIn(gregorianDays, by, year) + extraDays; days >= cutover {
 			return days
 		}
 	}
-	return p.daysIn(julianDays, selection, year) + extraDays
+	return p.daysIn(julianDays, by, year) + extraDays
 }
 
 // selection names the fields that determine the day of a year.

@@ -49,7 +49,7 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			literal.WriteByte(text[i])
 		case text[i] != '$':
 			literal.WriteByte(text[i])
-		case i+1 < len(text) && text[i+1] == '{':
+		case i+1 < len(text) && text[i+1] == '{': // ${name}
 			remaining := text[i+2:]
 			afterName := strings.TrimLeft(remaining, nameCharacters)
 			name := strings.TrimSuffix(remaining, afterName)
@@ -67,7 +67,7 @@ func (p Pattern) Replacement(text string) (r Replacement, err *ReplacementError)
 			flush()
 			r.pieces = append(r.pieces, piece{group: group})
 			i += len(name) + 2
-		case i+1 < len(text) && isDigit(rune(text[i+1])):
+		case i+1 < len(text) && isDigit(rune(text[i+1])): // $1
 			group := int(text[i+1] - '0')
 			if group > p.Groups {
 				return r, &ReplacementError{NoGroup: true, Text: "No group " + strconv.Itoa(group)}

@@ -77,12 +77,12 @@ func (d Decimal) Long() int64 {
 	return int64(mask.And(integer, mask).Uint64())
 }
 
-// Float is BigDecimal.floatValue (bits 32) or doubleValue (bits 64).
-func (d Decimal) Float(bits int) float64 {
+// Float is BigDecimal.floatValue (bitSize 32) or doubleValue (64).
+func (d Decimal) Float(bitSize int) float64 {
 	if d.Unscaled.Sign() == 0 {
 		return 0 // a BigDecimal has no negative zero
 	}
-	f, _ := strconv.ParseFloat(d.text, bits) // out of range it is infinite or a signed zero
+	f, _ := strconv.ParseFloat(d.text, bitSize) // out of range it is infinite or a signed zero
 	return f
 }
 

@@ -311,7 +311,7 @@ func (p *parser) parseMap(depth int) (Literal, error) {
 		return append(m, connectdata.Entry{Key: key, Value: value})
 	}
 	for p.more() {
-		if p.accept("}") {
+		if p.accept("}") { // the end: convert keys and values to their common types
 			converted := connectdata.Map{}
 			for _, e := range list {
 				var ok bool
@@ -344,7 +344,7 @@ func (p *parser) parseMap(depth int) (Literal, error) {
 			return Literal{}, err
 		}
 		list = put(list, key.value, value.value)
-		p.accept(",")
+		p.accept(",") // optional, as in Kafka
 		keys.merge(key.kind)
 		values.merge(value.kind)
 	}
@@ -420,6 +420,7 @@ func (in *inferred) convert(v any) (_ any, ok bool) {
 	if v == nil {
 		return nil, false
 	}
+	// A type that is common to all elements is a float if one of them is.
 	number := int64(0)
 	real := 0.0
 	isReal := false

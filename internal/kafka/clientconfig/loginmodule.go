@@ -188,8 +188,8 @@ func (j *jaasScanner) next() (jaasToken, error) {
 func isDigit(r rune) bool { return (r >= '0' && r <= '9') || r == '.' || r == '-' }
 
 func isLetter(r rune) bool {
-	const firstBeyondASCII = 128 + 32 // of StreamTokenizer's table
-	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || r == '_' || r == '$' || r >= firstBeyondASCII
+	const firstLetter = 128 + 32 // beyond ASCII, in the table of StreamTokenizer
+	return (r >= 'a' && r <= 'z') || (r >= 'A' && r <= 'Z') || r == '_' || r == '$' || r >= firstLetter
 }
 
 func (j *jaasScanner) scanWord() string {

@@ -78,13 +78,13 @@ func (s settings) tokenSource() (tokenSource, error) {
 var extensionName = regexp.MustCompile(`^[A-Za-z]+$`)
 
 func extensions(m clientconfig.LoginModule) map[string]string {
-	extensions := map[string]string{}
+	values := map[string]string{}
 	for option, value := range m.Options {
 		if name, ok := strings.CutPrefix(option, "extension_"); ok {
-			extensions[name] = value
+			values[name] = value
 		}
 	}
-	return extensions
+	return values
 }
 
 func (s settings) bearerModule(options *setting.Table) (clientconfig.LoginModule, error) {
@@ -307,6 +307,7 @@ func (u unsecuredTokens) token(_ context.Context, module clientconfig.LoginModul
 			claims[name] = list
 		}
 	}
+	// The claim that names the user must be set.
 	principal := module.Options[unsecured+"PrincipalClaimName"]
 	if principal == "" {
 		principal = "sub"

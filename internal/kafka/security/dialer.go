@@ -178,6 +178,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 	if d.access.tls == nil {
 		return conn, nil
 	}
+	// TLS. A broker that does not answer, or ends the connection, may expect plain text.
 	tlsConn := d.access.startTLS(conn, address)
 	silenceTimer := time.AfterFunc(tlsSilence, func() { d.probePlain(address) })
 	defer silenceTimer.Stop()

@@ -53,9 +53,9 @@ func (s settings) user(class string) (saslUser, error) {
 	if err != nil {
 		return saslUser{}, err
 	}
-	for _, option := range []string{"username", "password"} {
-		if module.Options[option] == "" {
-			return saslUser{}, s.credentialError("sasl.jaas.config", `expected %s="…", found nothing`, option)
+	for _, name := range []string{"username", "password"} {
+		if module.Options[name] == "" {
+			return saslUser{}, s.credentialError("sasl.jaas.config", `expected %s="…", found nothing`, name)
 		}
 	}
 	options := plainOptions

@@ -142,7 +142,7 @@ func Authenticate(ctx context.Context, host string, mechanism sasl.Mechanism,
 		return 0, err
 	}
 	for done := false; ; {
-		if done && len(message) == 0 {
+		if done && len(message) == 0 { // the last challenge needs no answer
 			return lifetime, nil
 		}
 		// Version 1 (Kafka 2.2) is the first with the lifetime of the logon (KIP-368).

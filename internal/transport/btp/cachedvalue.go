@@ -201,7 +201,7 @@ func (c *cachedValue[V]) fail(ctx context.Context, err error, version int) bool 
 		doublings := min(c.refusals, 16) // without an overflow
 		c.retryAt = c.clock().Add(min(maxRetryInterval, c.retryInterval<<doublings))
 		c.refusals++
-	default:
+	default: // a correction counts at once
 		c.retryAt = time.Time{}
 	}
 	return true

@@ -87,6 +87,7 @@ func (f *file) read() error {
 	if err != nil {
 		return err
 	}
+	// The content replaces the last one only if all of it is valid.
 	saltLine, lines, _ := strings.Cut(string(content), "\n")
 	salt, err := hex.DecodeString(strings.TrimPrefix(saltLine, "salt "))
 	if err != nil || len(salt) != sha256.Size {

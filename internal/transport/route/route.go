@@ -54,7 +54,7 @@ func New(settings Settings) (*Route, error) {
 		}
 		host, _, _ := net.SplitHostPort(virtual)
 		if strings.HasPrefix(settings.Type, Connectivity) {
-			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() {
+			if ip, err := netip.ParseAddr(host); err == nil && !ip.Is4() { // SAP's proxy does not support IPv6
 				return nil, settings.errorf(NameAddressMap, "expected virtual hosts by name or IPv4 address, found %q",
 					virtual)
 			}
@@ -204,6 +204,7 @@ func (r *Route) useConnectivity() error {
 			return settings.errorf(NameAddress, "not set, and not in the binding: %w", err)
 		}
 	}
+	// Tokens for the proxy.
 	credentials, err := settings.credentials(binding)
 	if err != nil {
 		return err

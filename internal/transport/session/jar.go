@@ -145,15 +145,15 @@ func (j *jar) header(path string, now time.Time) (c Cookies) {
 	})
 	slices.SortStableFunc(j.cookies, func(a, b cookie) int { return len(b.path) - len(a.path) })
 	var b strings.Builder
-	for _, cookie := range j.cookies {
-		if !Below(path, cookie.path) {
+	for _, stored := range j.cookies {
+		if !Below(path, stored.path) {
 			continue
 		}
 		if b.Len() > 0 {
 			b.WriteString("; ")
 		}
-		b.WriteString(cookie.name + "=" + cookie.value)
-		c.Proven = c.Proven || (cookie.accepted && cookie.isSession())
+		b.WriteString(stored.name + "=" + stored.value)
+		c.Proven = c.Proven || (stored.accepted && stored.isSession())
 	}
 	c.Header = b.String()
 	c.Generation = j.generation
@@ -171,9 +171,9 @@ func (j *jar) sessionCookies() map[string]string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	values := map[string]string{}
-	for _, cookie := range j.cookies {
-		if cookie.isSession() {
-			values[cookie.path+" "+cookie.name] = cookie.value
+	for _, c := range j.cookies {
+		if c.isSession() {
+			values[c.path+" "+c.name] = c.value
 		}
 	}
 	return values
