@@ -172,6 +172,7 @@ func (a *Admin) create(ctx context.Context, t Topic) (isNew bool, err error) {
 	return true, nil
 }
 
+// awaitLeaders waits up to 30 s until all partitions of topics have a leader.
 func (a *Admin) awaitLeaders(ctx context.Context, names []string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -344,6 +345,7 @@ func CheckInternalTopic(ctx context.Context, client *kgo.Client, t InternalTopic
 	return nil
 }
 
+// checkCompacted returns an error if a topic is known not to be compacted.
 func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
 	policy, err := a.topicConfig(ctx, t.Name, "cleanup.policy")
 	if err != nil {
@@ -358,6 +360,7 @@ func (a *Admin) checkCompacted(ctx context.Context, t InternalTopic) error {
 	return nil
 }
 
+// topicConfig returns the value of a topic's property.
 func (a *Admin) topicConfig(ctx context.Context, topic, name string) (string, error) {
 	descriptions, err := a.admin.DescribeTopicConfigs(ctx, topic)
 	if err != nil {

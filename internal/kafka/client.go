@@ -20,6 +20,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// opts returns the options that clients of all kinds have.
 func (c Config) opts(client ClientConfig) []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(client.Bootstrap...),

@@ -62,6 +62,7 @@ type ClientConfig struct {
 	access *security.Access // built by Parse and Override; nil means plain TCP
 }
 
+// withDefaults returns c with base's values for empty fields, but not base's Security for other brokers.
 func (c ClientConfig) withDefaults(base ClientConfig) ClientConfig {
 	hasOwnCluster := len(c.Bootstrap) > 0
 	if !hasOwnCluster {

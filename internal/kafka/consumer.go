@@ -148,6 +148,7 @@ func (c *Consumer) runRegex(expression pattern.Pattern) {
 	}
 }
 
+// topicOpts returns the options that subscribe to the topics, none if runRegex subscribes.
 func (o ConsumerOptions) topicOpts() ([]kgo.Opt, error) {
 	switch {
 	case len(o.Topics) > 0 && o.Regex == "":

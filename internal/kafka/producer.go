@@ -145,6 +145,7 @@ func (p *Producer) Produce(ctx context.Context, b *Batch, done func(n int, err e
 	b.release(1)
 }
 
+// send produces the records of a batch. It stops after the first failure.
 func (p *Producer) send(b *Batch) {
 	client := p.currentClient()
 	for i := range b.records {
@@ -192,6 +193,7 @@ func (p *Producer) enqueue(ctx context.Context, b *Batch) {
 	p.queue = append(p.queue, b)
 }
 
+// onResponse is called for each record when it is acknowledged or has failed.
 func (b *Batch) onResponse(r *kgo.Record, err error) {
 	switch {
 	case err == nil:

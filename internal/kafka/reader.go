@@ -315,6 +315,7 @@ func offsetsOf(ctx context.Context, list listOffsets, topics ...string) (map[str
 	}
 }
 
+// toPositions returns listed offsets by topic, or the errors of the listing and of all its partitions.
 func toPositions(offsets kadm.ListedOffsets, err error) (map[string]Positions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list offsets: %w", err)
@@ -448,6 +449,7 @@ type partitionLeader struct {
 	node  int32
 }
 
+// leader waits until a partition has a leader.
 func (r *Reader) leader(ctx context.Context, topic string, partition int32) (partitionLeader, error) {
 	for {
 		metadata, err := r.admin.Metadata(ctx, topic)
@@ -471,6 +473,7 @@ func (r *Reader) leader(ctx context.Context, topic string, partition int32) (par
 	}
 }
 
+// fetchResult is a response to a fetch, without records of aborted transactions unless these were requested.
 type fetchResult struct {
 	records    []*kgo.Record
 	next       int64 // the offset after the batches of the response
@@ -482,6 +485,7 @@ type fetchResult struct {
 // The broker returns at least a batch.
 const fetchedPerOffset = 64 << 10
 
+// fetch requests records of a partition from offset on, once.
 func (r *Reader) fetch(ctx context.Context, leader partitionLeader, partition int32, offset, end int64,
 	uncommitted bool) (fetchResult, error) {
 	level := kgo.ReadCommitted()

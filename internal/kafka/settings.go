@@ -95,6 +95,7 @@ var settings = map[clientKind]map[string]property{
 var ignoredConnection = []string{"retry.backoff.ms", "reconnect.backoff.ms", "reconnect.backoff.max.ms",
 	"send.buffer.bytes", "receive.buffer.bytes"}
 
+// clientProperties returns the properties of one kind of client: common, additional and ignored ones.
 func clientProperties(client func(*Config) *ClientConfig, additional map[string]property,
 	ignored ...[]string) map[string]property {
 	properties := map[string]property{

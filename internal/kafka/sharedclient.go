@@ -32,6 +32,7 @@ type sharedClient struct {
 	isRetired bool // no further producer may use it
 }
 
+// newSharedClient opens a client without producers. clientID applies if the settings have none.
 func newSharedClient(c Config, clientID string) (*sharedClient, error) {
 	if c.Producer.ClientID == "" {
 		c.Producer.ClientID = clientID
@@ -196,6 +197,7 @@ type cluster struct {
 	topicLimits sync.Map // max.message.bytes (int32) by topic
 }
 
+// cluster returns the state of the brokers, and creates it if there is none.
 func (s *sharedClients) cluster(bootstrap []string) *cluster {
 	s.mu.Lock()
 	defer s.mu.Unlock()

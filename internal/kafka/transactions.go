@@ -267,6 +267,7 @@ func OpenTransactions(ctx context.Context, c Config, clientID string, ids []stri
 	return t, nil
 }
 
+// open opens the producer of one ID, which fences earlier ones.
 func (t *Transactions) open(ctx context.Context, id string) (*transactionalProducer, error) {
 	acks := &ackRecorder{writers: map[writer]struct{}{}}
 	client, dialer, err := newClient(t.config.ProducerOpts(kgo.TransactionalID(id), kgo.WithHooks(acks),

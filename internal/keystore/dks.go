@@ -32,6 +32,7 @@ const (
 	defaultSeparator = " "
 )
 
+// dksDomain is a domain of a DKS file.
 type dksDomain struct {
 	name       string
 	properties map[string]string // by name in lower case
@@ -88,6 +89,7 @@ func (s *Store) readDKS(content []byte, name string) error {
 	return nil
 }
 
+// addDKSStore reads a store of a domain and adds its entries.
 func (s *Store) addDKSStore(domain string, listed dksStore) error {
 	inner := &Store{names: s.names, location: s.location, budget: s.budget}
 	context := fmt.Sprintf("keystore %s of domain %s in %s", listed.name, domain, s.description)
@@ -130,6 +132,7 @@ func (s *Store) addDKSStore(domain string, listed dksStore) error {
 	return nil
 }
 
+// readDomainStore reads the file or token of a store, which must be of the kind wantKind, if set.
 func (s *Store) readDomainStore(path string, wantKind kind) error {
 	if wantKind == kindPKCS11 {
 		return s.readPKCS11(path, s.location.Password)

@@ -11,6 +11,7 @@ import (
 	"text/scanner"
 )
 
+// dksParser parses a DKS file. token is the next one.
 type dksParser struct {
 	scanner scanner.Scanner
 	token   dksToken
@@ -149,6 +150,7 @@ func expand(value string) (string, error) {
 	}
 }
 
+// systemProperty returns the value of a Java system property that has one here.
 func systemProperty(name string) (string, error) {
 	switch name {
 	case "/", "file.separator":

@@ -137,6 +137,7 @@ func (o *Options) expiredError(err *tls.CertificateVerificationError, invalid x5
 		leaf.Subject, state)
 }
 
+// javaTrustStore returns the file of Java's trusted certificates, or "".
 func javaTrustStore() string {
 	home := os.Getenv("JAVA_HOME")
 	if home == "" {

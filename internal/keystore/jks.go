@@ -76,6 +76,7 @@ func (r *javaReader) utf(element string) string {
 	return strings.ToValidUTF8(string(r.next(r.u16(element), element)), "?")
 }
 
+// readJKS reads all entries of a JKS or JCEKS file, then checks the password.
 func (s *Store) readJKS(content []byte) error {
 	r := &javaReader{remaining: content}
 	magic := r.next(4, "magic number")
@@ -111,6 +112,7 @@ func jksDigest(signed []byte, password string) []byte {
 	return h.Sum(nil)
 }
 
+// readJKSEntry reads an entry. An error is in r.
 func (s *Store) readJKSEntry(r *javaReader, version int, magic []byte) entry {
 	tag := r.u32("tag")
 	result := entry{alias: r.utf("alias")}

@@ -42,6 +42,7 @@ func newKDFBudget(ctx context.Context) *kdfBudget {
 	return &kdfBudget{ctx: ctx, remaining: maxTotalIterations}
 }
 
+// spend subtracts iterations, before they are computed.
 func (k *kdfBudget) spend(iterations int) error {
 	if err := k.ctx.Err(); err != nil {
 		return err
@@ -139,6 +140,7 @@ var pbes1Ciphers = map[int]struct {
 	6: {keyLen: 5, make: newRC2},
 }
 
+// pbes1 returns the cipher and the initialization vector of an algorithm of PKCS12.
 func pbes1(algorithm pkix.AlgorithmIdentifier, password string, budget *kdfBudget) (cipher.Block, []byte, error) {
 	const ivBytes = 8
 	oid := algorithm.Algorithm
@@ -252,6 +254,7 @@ func fillBlocks(b []byte, n int) []byte {
 	return bytes.Repeat(b, (size+len(b)-1)/len(b))[:size]
 }
 
+// pbes2 returns the cipher and the initialization vector of PBES2 (RFC 8018).
 func pbes2(parameters []byte, password string, budget *kdfBudget) (cipher.Block, []byte, error) {
 	var parsed struct{ KDF, Scheme pkix.AlgorithmIdentifier }
 	if err := unmarshal(parameters, &parsed); err != nil {
@@ -282,6 +285,7 @@ func pbes2(parameters []byte, password string, budget *kdfBudget) (cipher.Block,
 	return nil, nil, fmt.Errorf("the cipher %s is not supported", oid)
 }
 
+// deriveKey derives a key of size bytes by PBKDF2 or scrypt.
 func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, budget *kdfBudget) ([]byte, error) {
 	switch {
 	case kdf.Algorithm.Equal(oidPBKDF2):

@@ -114,6 +114,7 @@ func (s *Store) pemKey(block *pem.Block) (crypto.PrivateKey, error) {
 	return key, nil
 }
 
+// openPKCS8 decrypts and parses a key. A wrong password is errPassword.
 func openPKCS8(der []byte, password string, budget *kdfBudget) (crypto.PrivateKey, error) {
 	var info struct {
 		Algorithm pkix.AlgorithmIdentifier

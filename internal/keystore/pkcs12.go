@@ -75,6 +75,7 @@ type bag struct {
 	isTrusted bool // Java's attribute
 }
 
+// readPKCS12 checks the MAC, decrypts the safes and adds their entries.
 func (s *Store) readPKCS12(content []byte) error {
 	var file pfx
 	if _, err := asn1.Unmarshal(content, &file); err != nil {
@@ -174,6 +175,7 @@ func compareMAC(h hashKind, key, signed, want []byte) error {
 	return nil
 }
 
+// openSafes decrypts the safes of a file and returns all bags in them.
 func openSafes(signed []byte, password string, budget *kdfBudget) ([]bag, error) {
 	var safes []contentInfo
 	if err := unmarshal(signed, &safes); err != nil {
@@ -208,6 +210,7 @@ func openSafe(safe contentInfo, password string, budget *kdfBudget) ([]byte, err
 	return nil, fmt.Errorf("found a safe of type %s, expected data or password-encrypted data", safe.Type)
 }
 
+// appendBags appends the bags of a decrypted safe.
 func appendBags(bags []bag, der []byte) ([]bag, error) {
 	var raw []struct {
 		ID         asn1.ObjectIdentifier

@@ -21,6 +21,7 @@ type watched[T any] struct {
 	lastSeen []os.FileInfo // of store.files, before they were read
 }
 
+// openWatched reads a store for the first time. ctx, which may be nil, cancels that.
 func openWatched[T any](ctx context.Context, location Location, names settingNames, log *slog.Logger,
 	read func(*Store) (T, error)) (*watched[T], error) {
 	if ctx == nil {

@@ -115,6 +115,7 @@ func WithRecent(log *slog.Logger, recent *Recent) *slog.Logger {
 	return slog.New(handler{recentHandler{Handler: h.Handler, recent: recent, levels: h.levels}, h.levels})
 }
 
+// recentHandler adds lines to recent. Its attributes are formatted as in a text handler.
 type recentHandler struct {
 	slog.Handler
 	recent    *Recent
@@ -156,6 +157,7 @@ func (h recentHandler) WithGroup(name string) slog.Handler {
 	return h
 }
 
+// add appends an attribute to text, and the members of a group one by one.
 func (h *recentHandler) add(group string, a slog.Attr) {
 	v := a.Value.Resolve()
 	if v.Kind() == slog.KindGroup {

@@ -118,6 +118,7 @@ func (s *Service) environment(ctx context.Context) transport.Environment {
 	}
 }
 
+// config returns the client's configuration by the settings in use. s.mu must be held.
 func (s *Service) config(ctx context.Context) (transport.Config, error) {
 	roles := s.connector.Roles()
 	environment := s.environment(ctx)

@@ -52,6 +52,7 @@ func (s *Service) pollDestination(ctx context.Context, client *transport.Client)
 	}
 }
 
+// waitForVersion waits for another version. It returns false if ctx ends.
 func (s *Service) waitForVersion(ctx context.Context, version int64) bool {
 	for {
 		s.mu.Lock()

@@ -62,6 +62,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, b.err
 }
 
+// readDecoded reads and decompresses, without a timeout.
 func (b *body) readDecoded(p []byte) (int, error) {
 	if !b.isGzipped {
 		n, err := (*wireBody)(b).Read(p)

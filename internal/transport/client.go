@@ -90,6 +90,7 @@ func (c *Client) Refresh(ctx context.Context) error {
 
 func (c *Client) current(ctx context.Context) (*destination, error) { return c.refresh(ctx, false) }
 
+// refresh applies changed settings and returns the current destination. secretRefused is passed to Config.Refresh.
 func (c *Client) refresh(ctx context.Context, secretRefused bool) (*destination, error) {
 	if d := c.target.Load(); d.config.Refresh == nil {
 		return d, nil

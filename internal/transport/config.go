@@ -104,6 +104,7 @@ func (c *Config) Explain(err error) error {
 	return c.explain(err)
 }
 
+// origin returns the validated origin of the service, with defaults.
 func (c *Config) origin() (endpoint, error) {
 	origin := endpoint{scheme: c.Scheme, host: withoutBrackets(c.Address), port: c.Port}
 	if origin.scheme == "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// readAuth reads the kind of authentication, and checks that its settings and no others are set.
 func readAuth(c *Config, roles Roles, environment Environment) error {
 	seen := map[string]string{} // the user's spelling by canonical name
 	for _, name := range slices.Sorted(maps.Keys(roles.Prefix(role.Header))) {
@@ -87,6 +88,7 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 	return nil
 }
 
+// readOAuth reads the token service of oauth2.
 func readOAuth(c *Config, roles Roles, environment Environment) error {
 	credentials := btp.Credentials{TokenURL: roles.Text(role.OAuthTokenEndpoint),
 		ClientID: roles.Text(role.OAuthClientID), Secret: roles.Text(role.OAuthClientSecret)}

@@ -38,6 +38,7 @@ func (c *Client) Exchange(ctx context.Context, r *wit.Request) (wit.Response, er
 	return c.exchangeWhole(ctx, r, maxBodies)
 }
 
+// exchangeWhole is Exchange with another limit of the body, in bytes.
 func (c *Client) exchangeWhole(ctx context.Context, r *wit.Request, limit int) (wit.Response, error) {
 	for retries := 0; ; retries++ {
 		answer, err := c.Do(ctx, r)

@@ -12,6 +12,7 @@ import (
 
 const withCredentials = "with credentials"
 
+// readOrigins reads the further origins, separated by commas.
 func readOrigins(c *Config, roles Roles, _ Environment) error {
 	if strings.TrimSpace(roles.Text(role.Origins)) == "" {
 		return nil

@@ -117,6 +117,7 @@ const (
 	maxSecrets       = 3 // from changed settings
 )
 
+// run makes attempts until one is final.
 func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
 	r.start = r.exchange
 	for {
@@ -134,6 +135,7 @@ func (r *retryLoop) run(ctx context.Context) (*Answer, error) {
 	}
 }
 
+// try makes one attempt. Its own error means that nothing was sent.
 func (r *retryLoop) try(ctx context.Context) (*attempt, error) {
 	if r.permit == nil {
 		if err := CheckSend(ctx); err != nil {

@@ -66,6 +66,7 @@ type roleReader struct {
 	err   error
 }
 
+// text returns a value that its specification allows, "" for a missing or invalid one.
 func (r *roleReader) text(name string) string {
 	s := strings.TrimSpace(r.roles.Text(name))
 	spec, ok := roleSpecs.Find(name)

@@ -88,6 +88,7 @@ func (r *Route) proxyHint() string {
 	return ", by the service or by the proxy" + r.credentialsHint() + ","
 }
 
+// readRoute reads the settings of the network route and creates it.
 func readRoute(c *Config, roles Roles, environment Environment) error {
 	settings, err := routeSettings(c, roles, environment)
 	if err != nil {

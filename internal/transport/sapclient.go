@@ -61,6 +61,7 @@ func normalizeClient(s string) string {
 	return s
 }
 
+// clientsInLine returns all SAP clients that a request line names. A user or password is an error.
 func clientsInLine(source, line string) (clients []string, err error) {
 	path, query, _ := strings.Cut(line, "?")
 	segments := strings.Split(path, "/")
@@ -116,6 +117,7 @@ func unescapeTwice(s string) string {
 	return s
 }
 
+// clientInBrackets returns the client of a path segment such as sap(bD1lbiZjPTEwMA==).
 func clientInBrackets(segment string) (client string, ok bool) {
 	segment, _, _ = strings.Cut(segment, ";")
 	if decoded, err := url.PathUnescape(segment); err == nil {
@@ -188,6 +190,7 @@ func (d *destination) checkClient(h http.Header) error {
 	return nil
 }
 
+// configuredClient returns the SAP client of the headers or of the query, or "".
 func (c *Config) configuredClient() (string, error) {
 	client := c.Headers[sapClient]
 	for name, values := range c.Query {

@@ -185,6 +185,7 @@ func (c *Client) prepare(ctx context.Context, p *permit, e *exchange, h http.Hea
 	return t
 }
 
+// roundTrip sends the request and returns the response once its header has arrived.
 func (t *transmission) roundTrip() (*http.Response, error) {
 	d := t.permit.destination
 	counter := &t.client.counter
@@ -271,6 +272,7 @@ func (t *transmission) accept(response *http.Response) (*Answer, http.Header, er
 	return a, response.Header, nil
 }
 
+// body returns the body of a response, which ends the request when it was read or closed.
 func (t *transmission) body(response *http.Response) *body {
 	e := t.exchange
 	b := &body{inner: response.Body, timeout: t.timeout, parent: t.parent, request: e.name(),

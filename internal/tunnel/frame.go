@@ -58,6 +58,7 @@ type requestHead struct {
 
 const headSize = 12 // bytes of a requestHead
 
+// peekRequest returns the head of the next request without consuming it.
 func peekRequest(r *bufio.Reader) (requestHead, error) {
 	b, err := r.Peek(headSize)
 	if err != nil {

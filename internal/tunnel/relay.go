@@ -34,6 +34,7 @@ type relay struct {
 	buffer          []byte              // of rewritten responses
 }
 
+// pendingRequest is a request whose response is expected.
 type pendingRequest struct {
 	key         int16
 	version     int16
@@ -103,6 +104,7 @@ func ignoreClosed(err error) error {
 	return err
 }
 
+// passRequests relays requests until the client's connection ends.
 func (r *relay) passRequests() error {
 	for {
 		h, err := peekRequest(r.requests)
@@ -203,6 +205,7 @@ func (r *relay) expect(request pendingRequest) {
 	}
 }
 
+// passResponses relays responses until the broker's connection ends.
 func (r *relay) passResponses() error {
 	for {
 		size, correlation, err := security.PeekResponse(r.broker.Responses)
@@ -242,6 +245,7 @@ func (r *relay) passResponses() error {
 // maxRewritten bounds a decoded response. A broker's limit is 55 MiB (fetch.max.bytes), except for a larger record.
 const maxRewritten = 128 << 20
 
+// passRewritten relays a response with local addresses.
 func (r *relay) passRewritten(request pendingRequest, size int32) error {
 	if size > maxRewritten {
 		return fmt.Errorf("a response to %s of %d bytes: expected at most %d", kmsg.NameForKey(request.key), size,

@@ -60,6 +60,7 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	return setFrameLength(response.AppendTo(rewritten)), nil
 }
 
+// rewriteAddresses replaces the brokers' addresses in a response, for which it opens listeners.
 func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err error) {
 	var fields []addressField
 	add := func(id int32, host *string, port *int32) { fields = append(fields, addressField{id, host, port}) }

@@ -131,6 +131,7 @@ func (t *Tunnel) dialBootstrap(ctx context.Context) (net.Conn, string, error) {
 	return nil, strings.Join(t.options.Bootstrap, ","), errors.Join(errs...)
 }
 
+// serve relays each connection of a listener to the broker that dial returns, until the listener is closed.
 func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	t.goroutines.Go(func() {
 		defer guard.Recover(t.log, "tunnel, a listener", nil, func(*guard.PanicError) { t.cancel() })
@@ -157,6 +158,7 @@ func (t *Tunnel) serve(listener net.Listener, dial dialer) {
 	})
 }
 
+// connect relays one connection, after the tunnel's logon.
 func (t *Tunnel) connect(client net.Conn, dial dialer) {
 	defer client.Close()
 	timeout := t.options.DialTimeout

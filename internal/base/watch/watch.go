@@ -89,6 +89,7 @@ func (f *Folders) Close() {
 	<-f.done
 }
 
+// run rings changed after events, until the watcher is closed.
 func (f *Folders) run(concerns func(string) bool) {
 	debounce := newDebouncer(f.settle)
 	defer debounce.timer.Stop()

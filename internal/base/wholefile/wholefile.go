@@ -59,6 +59,7 @@ func Clean(folder string) {
 	}
 }
 
+// writeTemp writes a temporary file in the folder of path and returns its name. After an error there is no file.
 func writeTemp(path string, content []byte, synced bool) (name string, err error) {
 	file, err := os.CreateTemp(filepath.Dir(path), tempPrefix+"*") // mode 0600
 	if err != nil {

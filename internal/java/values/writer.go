@@ -126,6 +126,7 @@ func (w *Writer) appendDate(dst []byte, ms int64) []byte {
 	return AppendDate(dst, ms)
 }
 
+// appendText appends a string. With quotation marks, the marks and backslashes in it are escaped.
 func (w *Writer) appendText(dst []byte, s, quote string) ([]byte, error) {
 	if err := w.checkLimit(dst, len(s)); err != nil {
 		return dst, err

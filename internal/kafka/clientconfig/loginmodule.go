@@ -59,6 +59,7 @@ func LoginOptions(text string) (values []string, ok bool) {
 	return slices.Collect(maps.Values(m.Options)), true
 }
 
+// readOptions reads NAME=VALUE options up to and including the semicolon.
 func (j *jaasScanner) readOptions(options map[string]string) error {
 	for {
 		name, err := j.next()
@@ -145,6 +146,7 @@ func (j *jaasScanner) read() rune {
 	return r
 }
 
+// next returns the next token.
 func (j *jaasScanner) next() (jaasToken, error) {
 	for {
 		r, _ := j.peek()

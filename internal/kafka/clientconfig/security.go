@@ -21,6 +21,7 @@ func (v Value) String() string { return v.Name }
 // GoString is String.
 func (v Value) GoString() string { return v.Name }
 
+// property is a security property of Kafka, without a prefix.
 type property struct {
 	name         string
 	kind         wit.SettingKind

@@ -102,6 +102,7 @@ func (w *waitingMembers) countHeartbeat(conn *memberConn, sentFor waitingMember)
 	}
 }
 
+// heartbeats sends heartbeats for waiting members.
 type heartbeats struct {
 	cluster *kfake.Cluster
 	client  *kgo.Client // a client of this broker
@@ -163,6 +164,7 @@ func (h *heartbeats) send(ctx context.Context, m waitingMember) bool {
 	return err == nil && response.ErrorCode != kerr.IllegalGeneration.Code
 }
 
+// memberListener accepts connections that notice waiting members.
 type memberListener struct {
 	net.Listener
 	waiting *waitingMembers

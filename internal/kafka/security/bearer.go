@@ -43,6 +43,7 @@ type tokenSource interface {
 	token(context.Context, clientconfig.LoginModule) (string, error)
 }
 
+// tokenSource returns where tokens come from: a token service, a file, or the login module itself.
 func (s settings) tokenSource() (tokenSource, error) {
 	const endpoint = "sasl.oauthbearer.token.endpoint.url"
 	const handler = "sasl.login.callback.handler.class"
@@ -87,6 +88,7 @@ func extensions(m clientconfig.LoginModule) map[string]string {
 	return values
 }
 
+// bearerModule returns the current login module if its options and extensions are valid.
 func (s settings) bearerModule(options *setting.Table) (clientconfig.LoginModule, error) {
 	module, err := s.jaas(oauthModule)
 	if err != nil {
@@ -247,6 +249,7 @@ func (t *tokenService) tlsConfig(m clientconfig.LoginModule) (*tls.Config, error
 	return keystore.ForHost(config, u.Hostname()), nil
 }
 
+// token returns a token other than the one that a broker has rejected, if there is one.
 func (t *tokenService) token(ctx context.Context, m clientconfig.LoginModule) (string, error) {
 	tokens, err := t.tokensFor(m)
 	if err != nil {
@@ -283,6 +286,7 @@ func (u unsecuredTokens) check() (clientconfig.LoginModule, error) {
 	return m, err
 }
 
+// token returns an unsigned JWT with the claims in the options of the login module.
 func (u unsecuredTokens) token(_ context.Context, module clientconfig.LoginModule) (string, error) {
 	claims := map[string]any{}
 	lifetime := 3600.0 // seconds, Kafka's default

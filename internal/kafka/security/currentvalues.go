@@ -26,6 +26,7 @@ func (c *CurrentValues) Follow(current func(name string) (string, bool)) {
 	c.current = current
 }
 
+// value returns the current value of a property by its full name; !ok means unchanged.
 func (c *CurrentValues) value(name string) (string, bool) {
 	c.mu.Lock()
 	current := c.current

@@ -48,6 +48,7 @@ type probeState struct {
 	endedAt   time.Time
 }
 
+// denial is the last permanent failure, which all dials return until a time.
 type denial struct {
 	current *Denied         // nil means no denial
 	until   time.Time       // the time of the next try
@@ -140,6 +141,7 @@ func (d *Dialer) OnDenied(notify func(error)) {
 // Outages returns the outages of the client's cluster.
 func (d *Dialer) Outages() *Outages { return d.outages }
 
+// dial connects to a broker, with TLS if configured. It fails at once during a denial.
 func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if err := d.activeDenial(); err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ type Outages struct {
 	lastOutage outage
 }
 
+// outage is the time since which a broker is unreachable.
 type outage struct {
 	address string
 	since   time.Time

@@ -48,6 +48,7 @@ type saslUser struct {
 	isToken  bool // a delegation token
 }
 
+// user returns the current user of PLAIN or SCRAM, whose login module is of class.
 func (s settings) user(class string) (saslUser, error) {
 	module, err := s.jaas(class)
 	if err != nil {

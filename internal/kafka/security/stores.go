@@ -62,6 +62,7 @@ func (s settings) stores() (keystore.Options, error) {
 	return options, err
 }
 
+// keyLocation returns the location of the client's key, nil for no key.
 func (s settings) keyLocation() (*keystore.Location, error) {
 	key := s.text("ssl.keystore.key")
 	chain := s.text("ssl.keystore.certificate.chain")
@@ -91,6 +92,7 @@ func (s settings) keyLocation() (*keystore.Location, error) {
 	return location, nil
 }
 
+// trustLocation returns the location of the trusted certificates, nil for the system's.
 func (s settings) trustLocation() (*keystore.Location, error) {
 	certificates := s.text("ssl.truststore.certificates")
 	path := s.text("ssl.truststore.location")

@@ -152,6 +152,7 @@ func (d *Destination) errorf(property, format string, args ...any) *Failure {
 		property, fmt.Sprintf(format, args...))}
 }
 
+// readAddress reads the URL of an HTTP or the address of a TCP destination. Its query is added to URL.queries.
 func (d *Destination) readAddress(response *destinationResponse, _ time.Time) error {
 	property := "URL"
 	schemes := []string{"http", "https"}
@@ -230,6 +231,7 @@ func (d *Destination) readTokens(response *destinationResponse, now time.Time) e
 	return nil
 }
 
+// readAuthentication reads the credentials of the kind of authentication.
 func (d *Destination) readAuthentication(response *destinationResponse, _ time.Time) error {
 	c := response.Configuration
 	d.Authentication = c.text("Authentication")

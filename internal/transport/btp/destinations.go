@@ -81,6 +81,7 @@ func (d *Destinations) cacheFor(name string) *cachedValue[Destination] {
 	return cached
 }
 
+// request requests a destination. The entry expires with the token, or after destinationLifetime and maxOutage.
 func (d *Destinations) request(ctx context.Context, name string, retry bool) (cacheEntry[Destination], error) {
 	if name == "" {
 		return cacheEntry[Destination]{}, &Failure{Kind: Misconfigured, text: "destination: expected a name"}

@@ -62,6 +62,7 @@ func (r *remoteService) statusMessage(status int, text string) string {
 	return fmt.Sprintf("answered %d%s", status, text)
 }
 
+// connectionFailure returns the failure of a request without an answer.
 func (r *remoteService) connectionFailure(ctx context.Context, field string, err error) *Failure {
 	if urlErr, ok := errors.AsType[*url.Error](err); ok {
 		err = urlErr.Err

@@ -190,6 +190,7 @@ func (r *tokenRequester) requestToken(ctx context.Context) (response tokenRespon
 	return response, 0, nil
 }
 
+// refusalFailure returns the failure of an answer without a token.
 func (r *tokenRequester) refusalFailure(refusal *oauth2.RetrieveError) *Failure {
 	status := refusal.Response.StatusCode
 	statusText := r.statusMessage(status, cmp.Or(strings.TrimSpace(refusal.ErrorCode+" "+refusal.ErrorDescription),

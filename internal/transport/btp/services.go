@@ -143,6 +143,7 @@ func parseFailure(where, expected string, err error) *Failure {
 		expected, err)}
 }
 
+// bindingsOf returns the bindings of supported services. where names the document in errors.
 func bindingsOf(document map[string]json.RawMessage, where string) ([]binding, error) {
 	var bindings []binding
 	for _, label := range slices.Sorted(maps.Keys(document)) {
@@ -183,6 +184,7 @@ func isKnownService(label string) bool {
 	return slices.Contains([]service{connectivity, destination, xsuaa}, service(label))
 }
 
+// selectBindings selects one binding of each service, see [ParseVCAP].
 func selectBindings(bindings []binding, where string) Services {
 	var s Services
 	choose := func(label service, purpose string, complete func(binding) bool) *binding {

@@ -119,6 +119,7 @@ func (t *Tokens) Token(ctx context.Context, refused string) (string, error) {
 // defaultLifetime is for tokens whose lifetime is unknown.
 const defaultLifetime = 5 * time.Minute
 
+// request requests a token, with retries or once.
 func (t *Tokens) request(ctx context.Context, retry bool) (cacheEntry[string], error) {
 	request := func(ctx context.Context) (tokenResponse, error) {
 		r, _, err := t.requester.requestToken(ctx)

@@ -66,6 +66,7 @@ func (s *Server) serveProxy(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// forward sends a request to the system behind its virtual host.
 func (s *Server) forward(w http.ResponseWriter, r *http.Request, location string, fail func(int, string)) {
 	virtual := r.URL.Host
 	if r.URL.Port() == "" {

@@ -79,6 +79,7 @@ func (c *Client) Window() time.Time {
 	return openUntil(l.limits.Windows, time.Now())
 }
 
+// waitForWindow waits until no maintenance window is open.
 func (c *Client) waitForWindow(ctx context.Context) error {
 	for {
 		until := c.Window()

@@ -146,6 +146,7 @@ func (f *file) add(s Secret, at time.Time) error {
 	return err
 }
 
+// append appends a refusal to the file, which must belong to this user. Without a path it does nothing.
 func (f *file) append(secret Secret, at time.Time) error {
 	if f.path == "" {
 		return nil

@@ -275,6 +275,7 @@ func (g *Gate) begin(after func(Outcome)) (done func(status int)) {
 	}
 }
 
+// record records the end of a request in flight.
 func (g *Gate) record(o Outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -376,6 +377,7 @@ func (g *Gate) RedirectedAway(hasAnswers bool) bool {
 
 const lockRetryInterval = 50 * time.Millisecond
 
+// lockFile waits until no other process has locked a file.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		l, err := lock.Acquire(path)

@@ -144,6 +144,7 @@ func (st *Store) Gate(id Identity) *Gate { return st.gate(id, 0) }
 // maxWait, above zero, bounds the wait for an unknown secret: the answer may come hours later.
 func (st *Store) RouteGate(id Identity, maxWait time.Duration) *Gate { return st.gate(id, maxWait) }
 
+// gate returns the gate of a secret, which all requests with it share; nil if there is no secret.
 func (st *Store) gate(id Identity, routeWait time.Duration) *Gate {
 	if !id.Needed() {
 		return nil
@@ -290,6 +291,7 @@ func (st *Store) acquire(ctx context.Context, g *Gate, sessionEnded bool) (end f
 	return end, nil
 }
 
+// acquireInGroup waits for the group's permission, see [Group]. It stores a refusal that the group knows.
 func (st *Store) acquireInGroup(ctx context.Context, secret Secret, sessionEnded bool) (attempt string, err error) {
 	secret.Hash() // slow: not under the lock
 	for {

@@ -99,6 +99,7 @@ func (s *Settings) firstSet(names []string) string {
 	return ""
 }
 
+// checkAddress checks a host:port. short is the setting that contains it.
 func (s *Settings) checkAddress(short, address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err == nil {
@@ -178,6 +179,7 @@ func (s *Settings) requireConnectivity(services btp.Services, source string) (*b
 	return services.Connectivity, nil
 }
 
+// credentials returns the credentials of the token service: of the settings, or else of the binding.
 func (s *Settings) credentials(binding *btp.Connectivity) (btp.Credentials, error) {
 	if s.firstSet(tokenSettings) == "" {
 		return binding.Credentials, nil

@@ -27,6 +27,7 @@ type HTTPProxy struct {
 // HTTPProxy returns the proxy of HTTP requests, or nil if they use connections of [Route.DialContext] only.
 func (r *Route) HTTPProxy() *HTTPProxy { return r.http }
 
+// newHTTPProxy returns the proxy of HTTP requests by the type of the route, nil for other types.
 func (r *Route) newHTTPProxy() *HTTPProxy {
 	settings := &r.settings
 	environment := settings.Environment
@@ -114,6 +115,7 @@ type roundTripper struct {
 // CloseIdleConnections is called by [http.Client.CloseIdleConnections].
 func (t *roundTripper) CloseIdleConnections() { t.transport.CloseIdleConnections() }
 
+// RoundTrip implements [http.RoundTripper]; see [Route.RoundTripper] for retries.
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	mapped, err := t.mapRequest(request)
 	if err != nil {

@@ -189,6 +189,7 @@ func (f forwardDialer) Dial(network, address string) (net.Conn, error) {
 	return f.DialContext(context.Background(), network, address)
 }
 
+// useConnectivity sets the route through a proxy of SAP Connectivity.
 func (r *Route) useConnectivity() error {
 	settings := &r.settings
 	binding, err := settings.binding()

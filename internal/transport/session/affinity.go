@@ -98,6 +98,7 @@ func (p *Pool) Acquire(ctx context.Context, limit int, affinity *Affinity) (*Ses
 	}
 }
 
+// acquireOrQueue returns a session, or a turn to wait for.
 func (p *Pool) acquireOrQueue(limit int, affinity *Affinity) (*Session, *turn) {
 	p.store.mu.Lock()
 	defer p.store.mu.Unlock()

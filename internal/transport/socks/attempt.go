@@ -76,6 +76,7 @@ func (a *attempt) endStep(err error) error {
 	return fmt.Errorf("Connectivity proxy %s, %s: %w", a.Address, a.step, err)
 }
 
+// token requests a token other than the refused one.
 func (a *attempt) token(ctx context.Context) (string, error) {
 	a.beginStep(StepToken)
 	token, err := a.Token(ctx, a.refusedToken)
@@ -96,6 +97,7 @@ func (a *attempt) token(ctx context.Context) (string, error) {
 	return token, nil
 }
 
+// open connects to the proxy and passes the handshake.
 func (a *attempt) open(ctx context.Context, token string) (net.Conn, error) {
 	a.beginStep(StepProxy)
 	forward := a.Forward
@@ -143,6 +145,7 @@ func (a *attempt) handshake(conn net.Conn, token string) error {
 	return a.connect(conn, token)
 }
 
+// authenticate sends the token and the location id.
 func (a *attempt) authenticate(conn net.Conn, token string) error {
 	a.beginStep(StepAuthentication)
 	// Method 0x80 has the token as it is, and the location id in padded base64.

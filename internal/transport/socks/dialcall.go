@@ -25,6 +25,7 @@ const (
 	longPause  = 10 * time.Second
 )
 
+// run makes rounds over the locations until a tunnel is open, an error is permanent, or Outage or ctx ends.
 func (d *dialCall) run(ctx context.Context) (net.Conn, error) {
 	locations := d.Locations
 	if len(locations) == 0 {

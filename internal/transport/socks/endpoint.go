@@ -14,6 +14,7 @@ type endpoint struct {
 	request []byte // the message that requests the tunnel
 }
 
+// parseEndpoint parses host:port and encodes the request for a tunnel to it.
 func parseEndpoint(network, address string) (endpoint, error) {
 	unusable := func(expected, found string) (endpoint, error) {
 		return endpoint{}, &Unusable{What: "address through the Connectivity proxy", Expected: expected, Found: found}

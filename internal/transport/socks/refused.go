@@ -63,6 +63,7 @@ func (r *Refused) location() string {
 	return fmt.Sprintf("location id %q", r.Location)
 }
 
+// reason explains the code, and what to correct.
 func (r *Refused) reason() string {
 	switch r.Step {
 	case StepGreeting:
