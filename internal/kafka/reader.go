@@ -371,7 +371,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 			return kerr.OffsetOutOfRange
 		case isLeaderChange(err) && failures < leaderTries:
 			failures++
-			leader = partitionLeader{}
+			leader = partitionLeader{} // it is looked up again
 			if err := pause.For(ctx, 100*time.Millisecond); err != nil {
 				return err
 			}

@@ -74,6 +74,7 @@ func (r *Redactor) countPieces(secret string, delta int) {
 	if isLong {
 		secret = secret[:maxSecret]
 	}
+	// Items that are shorter than the pieces of the secret are found as words.
 	n := windowLength(len(secret))
 	for _, item := range strings.FieldsFunc(secret, isSeparator) {
 		if item = strings.TrimSpace(item); len(item) >= minSecret && len(item) < n {
@@ -81,14 +82,14 @@ func (r *Redactor) countPieces(secret string, delta int) {
 		}
 	}
 	for encoded := range encodings(secret) {
-		n := windowLength(len(encoded))
+		length := windowLength(len(encoded))
 		packed := uint64(0)
 		for i := range len(encoded) {
-			packed = appendByte(packed, encoded[i], n)
-			if i < n-1 {
+			packed = appendByte(packed, encoded[i], length)
+			if i < length-1 {
 				continue
 			}
-			if count(&r.windows[n], packed, delta) {
+			if count(&r.windows[length], packed, delta) {
 				r.size += delta
 			}
 			if isLong {

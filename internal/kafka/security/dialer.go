@@ -172,6 +172,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 						time.Since(since).Round(time.Second), proxyPrefix, err)})
 			}
 		}
+		// An error of the proxy does not show the client that it may retry.
 		return nil, transientDialError(network, err, timedCtx.Err() != nil)
 	}
 	d.mu.Lock()

@@ -49,7 +49,7 @@ func (o *Outages) recordFailure(log *slog.Logger, b kgo.BrokerMetadata, elapsed 
 		return // if it is unreachable again, a later try shows it
 	}
 	if o.byBroker[node] != nil || (node == anyBroker && len(o.byBroker) > 0) {
-		return
+		return // the outage is known, maybe by the broker's own ID
 	}
 	if o.byBroker == nil {
 		o.byBroker = map[int32]*outage{}
