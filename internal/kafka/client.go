@@ -199,7 +199,10 @@ const minRequestBytes = 4 << 20
 
 // withOverhead adds 1 MiB to the bytes of a request's or response's records, for its header and the names of topics.
 // The sum is at most [math.MaxInt32].
-func withOverhead(bytes int32) int32 { return min(bytes, math.MaxInt32-(1<<20)) + 1<<20 }
+func withOverhead(bytes int32) int32 {
+	const overhead = 1 << 20
+	return min(bytes, math.MaxInt32-overhead) + overhead
+}
 
 var codecs = map[string]kgo.CompressionCodec{
 	"none":   kgo.NoCompression(),

@@ -10,13 +10,18 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+const (
+	headBytes    = 4 << 10 // of a body, in which its kind and the text of a page are looked for
+	excerptBytes = 300     // of a body, for messages
+)
+
 // isSessionEnd reports whether the answer is ICF's 400 for a session that has ended. Assumption: the status line or
 // the HTML page says so in English.
 func (a *Answer) isSessionEnd() bool {
 	if a.Status != http.StatusBadRequest || !a.inSession {
 		return false
 	}
-	return mentionsSessionEnd(a.reason) || (!a.isData() && mentionsSessionEnd(a.peek(4<<10)))
+	return mentionsSessionEnd(a.reason) || (!a.isData() && mentionsSessionEnd(a.peek(headBytes)))
 }
 
 func mentionsSessionEnd(text string) bool {
@@ -37,7 +42,7 @@ func (a *Answer) isData() bool {
 			return true
 		}
 	}
-	head := strings.ToLower(strings.TrimLeft(a.peek(4<<10), " \t\r\n\ufeff"))
+	head := strings.ToLower(strings.TrimLeft(a.peek(headBytes), " \t\r\n\ufeff"))
 	return strings.HasPrefix(head, "{") || (strings.HasPrefix(head, "<?xml") && !strings.Contains(head, "<html"))
 }
 
@@ -92,7 +97,7 @@ func (r resumedReader) Read(p []byte) (int, error) {
 
 // excerpt returns the redacted beginning of the body for a message, and discards the rest.
 func (a *Answer) excerpt() string {
-	head, _ := io.ReadAll(io.LimitReader(a.Body, 300))
+	head, _ := io.ReadAll(io.LimitReader(a.Body, excerptBytes))
 	a.discard()
 	excerpt := toUTF8(string(head))
 	for _, s := range a.secrets { // remove a secret that is truncated at the end

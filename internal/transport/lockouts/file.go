@@ -114,6 +114,7 @@ func (f *file) read() error {
 	return nil
 }
 
+// digest returns the text for a secret in the file: half of a hash with the file's salt.
 func (f *file) digest(s Secret) string {
 	mac := hmac.New(sha256.New, f.salt)
 	hash := s.Hash()

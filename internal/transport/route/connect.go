@@ -137,9 +137,8 @@ func (c *connectDialer) notHTTP(found string) error {
 // reason returns the reason phrase of a status line, with spaces for control characters.
 func reason(status string) string {
 	_, phrase, _ := strings.Cut(status, " ")
-	if len(phrase) > 200 {
-		phrase = phrase[:200]
-	}
+	const maxPhrase = 200 // bytes
+	phrase = phrase[:min(len(phrase), maxPhrase)]
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f {
 			return ' '

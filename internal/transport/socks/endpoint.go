@@ -37,7 +37,7 @@ func parseEndpoint(network, address string) (endpoint, error) {
 	case err == nil:
 		return unusable("a virtual host's name or an IPv4 address",
 			fmt.Sprintf("the IPv6 address %q, which the proxy does not support", address))
-	case host == "" || len(host) > 255:
+	case host == "" || len(host) > 255: // the length is sent in one byte
 		return unusable("a virtual host's name of 1 to 255 bytes", fmt.Sprintf("%d bytes", len(host)))
 	default:
 		request = append(append(request, addressName, byte(len(host))), host...)
