@@ -73,7 +73,7 @@ func seconds(t time.Time) *time.Time {
 
 // Add adds another part of the connector.
 func (a *Activity) Add(other Activity) {
-	// One set that was never caught up makes the time of all of them unknown.
+	// One set that was never caught up makes the time of all of them unknown. A part without sets has no time.
 	isEarlier := a.CaughtUp != nil && (other.CaughtUp == nil || other.CaughtUp.Before(*a.CaughtUp))
 	if len(other.Sets) > 0 && (len(a.Sets) == 0 || isEarlier) {
 		a.CaughtUp = other.CaughtUp
@@ -99,7 +99,7 @@ func (a *Activity) Add(other Activity) {
 		return
 	}
 	if a.Load == nil {
-		a.Load = &Load{Total: new(uint64), SecondsLeft: new(int64)}
+		a.Load = &Load{Total: new(uint64), SecondsLeft: new(int64)} // zero: nil means unknown
 	}
 	a.Load.add(other.Load)
 }

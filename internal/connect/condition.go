@@ -42,7 +42,8 @@ func (c Condition) Urgency() int {
 	return len(Conditions)
 }
 
-// Precedence is the urgency, but a target state precedes all except a failure. The condition with the least counts.
+// Precedence is the urgency, but a target state precedes all except a failure. Of several conditions, the one with the
+// least precedence is shown.
 func (c Condition) Precedence() int {
 	switch c {
 	case ConditionFailed:
@@ -89,7 +90,7 @@ func (e *evidence) condition(now time.Time) Condition {
 		return ConditionStarting
 	case !e.readingSince.IsZero() && now.Sub(e.readingSince) >= LoadingTime:
 		return ConditionLoading
-	case len(e.waits.Reasons) > 0 && !e.waits.ByRate:
+	case len(e.waits.Reasons) > 0 && !e.waits.ByRate: // a rate limit is a note of the task (taskStatus)
 		return ConditionWaiting
 	case e.isCaughtUp:
 		return ConditionIdle

@@ -207,7 +207,8 @@ func (ctl *controller) assign(assignment Assignment) {
 		current := ctl.status.currentRun
 		ctl.mu.Unlock()
 		defer ctl.reportStatus()
-		if !current.assign(assignment) || !ctl.isActive() || ctl.activity.isExclusive || assignment.empty() {
+		isRunActive := ctl.isActive() && !ctl.activity.isExclusive
+		if !current.assign(assignment) || !isRunActive || assignment.empty() { // else the active run has applied it
 			ctl.enqueue(event{kind: evReassigned})
 		}
 	}})
@@ -220,7 +221,7 @@ func (ctl *controller) markDeleting() {
 	claimErr := desired.options.claims.acquire(ctl.name, desired.assignment.claims())
 	ctl.enqueue(event{kind: evShutdown, apply: func(context.Context) {
 		var ownersLost func(context.Context) bool
-		if claimErr == nil {
+		if claimErr == nil { // else another connector of this worker has the claims, and cleanup could end what it uses
 			ownersLost = desired.options.Group.OwnersLost(ctl.name)
 		}
 		ctl.update(func(desired *spec, _ *status) { desired.markDeleted(ownersLost) })
@@ -309,11 +310,11 @@ func (ctl *controller) handle(ctx context.Context, e event) {
 	if e.apply != nil {
 		e.apply(ctx)
 	}
-	if e.kind == "" || (e.run != nil && e.run != ctl.currentRun()) {
+	if e.kind == "" || (e.run != nil && e.run != ctl.currentRun()) { // the second: a report of an earlier run
 		return
 	}
 	if e.kind == evTasksEnded && (ctl.endActivity() || ctx.Err() != nil) {
-		e.kind = ctl.idleEvent(ctx)
+		e.kind = ctl.idleEvent(ctx) // it ended on request: the spec decides what follows
 	}
 	// The order matters: a start needs an idle controller, and a stop of an idle one only updates its state.
 	switch next := ctl.applyTransition(e); {
@@ -362,7 +363,7 @@ func (ctl *controller) applyTransition(e event) action {
 		observed.restartsAt = time.Time{}
 	}
 	if observed.state == Paused && change.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
-		observed.previousRun = observed.currentRun
+		observed.previousRun = observed.currentRun // a resume: shows the paused tasks until the new ones are known
 	}
 	if change.next != observed.state {
 		observed.stateSince = time.Now()

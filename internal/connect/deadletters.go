@@ -111,7 +111,7 @@ func (run *connectorRun) openLetterSender(ctx context.Context, isTrial bool) (se
 		sender.Sink = &options
 		return sender, nil
 	}
-	plan, err := run.callPlan(ctx, binding, 1)
+	plan, err := run.callPlan(ctx, binding, 1) // one task, which reads all feeds
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (run *connectorRun) openLetterSender(ctx context.Context, isTrial bool) (se
 	sender.Source = func(owner string, isTrial bool) (source.Options, func(context.Context)) {
 		t.metrics = &core.Metrics{} // of the replay alone
 		delivery := t.atLeastOnceDelivery(owner)
-		if !isTrial {
+		if !isTrial { // a trial must not fence another replay
 			delivery = t.newDelivery(owner, func(int) []string {
 				return []string{run.options.Worker.Text("group.id") + "-" + run.config.Name + "-dlq"}
 			})

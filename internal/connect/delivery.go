@@ -11,8 +11,10 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// delivery sends the records of a source task to Kafka and stores their offsets. output is called after prepare.
 type delivery struct {
-	prepare func(ctx context.Context, feeds int) error // called before offsets are read; may be nil
+	// prepare is called before offsets are read, and again before a feed starts over. It may be nil.
+	prepare func(ctx context.Context, feeds int) error
 	output  func(feed string) (source.Output, error)
 	close   func(ctx context.Context)
 }

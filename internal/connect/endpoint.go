@@ -25,7 +25,7 @@ type ForwardResult struct {
 // asError returns the error for the sender of the notification, [notify.ErrBusy] if it must send it again.
 func (r ForwardResult) asError() error {
 	switch {
-	case !r.Found || r.Retry:
+	case !r.Found || r.Retry: // not found: the task may be moving to another worker
 		return notify.ErrBusy
 	case r.Error != nil:
 		return r.Error
@@ -57,7 +57,7 @@ func (ctl *controller) deliver(ctx context.Context,
 	}
 	result.Found = true
 	err = handle(ctx, n)
-	result.Retry = err != nil && !errors.As(err, &result.Error)
+	result.Retry = err != nil && !errors.As(err, &result.Error) // errors.As sets result.Error
 	return result, true, err
 }
 
@@ -179,7 +179,7 @@ func (ctl *controller) handleNotification(ctx context.Context, n wit.Notificatio
 		ctl.logDeliveryError(err)
 	case isStandalone && !isKnown:
 		return &wit.Error{Kind: wit.ErrorNotFound, Message: "no subscription has this path"}
-	default:
+	default: // alone: the feed has ended or is not open yet, and Forward finds no other
 		result = group.Forward(ctx, ctl.name, n)
 	}
 	return result.asError()

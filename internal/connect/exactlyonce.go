@@ -66,6 +66,8 @@ func (run *connectorRun) fence(ctx context.Context, tasks int) error {
 	return run.options.Group.Fence(ctx, run.config.Name, run.assignment().version(), counts, run.transactionalConfig())
 }
 
+// transactionalConfig returns the configuration of the cluster with the transactions: of the records with exactly-once,
+// otherwise only of the offsets.
 func (run *connectorRun) transactionalConfig() kafka.Config {
 	if _, isOwn := run.offsetsTopic(); !isOwn && !run.isExactlyOnce() {
 		return run.options.Kafka
@@ -95,7 +97,7 @@ func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 	isOtherCluster := len(producers.Producer.Bootstrap) > 0 &&
 		!slices.Equal(producers.Producer.Bootstrap, run.options.Kafka.Bootstrap)
 	if topic == "" {
-		return "", isOtherCluster && run.isExactlyOnce()
+		return "", isOtherCluster && run.isExactlyOnce() // a transaction is in one cluster
 	}
 	return topic, isOtherCluster || topic != run.options.Worker.Text("offset.storage.topic")
 }
@@ -103,7 +105,7 @@ func (run *connectorRun) offsetsTopic() (topic string, isOwn bool) {
 // openOffsets sets the store of offsets, the worker's or an own one. The caller calls closeOffsets.
 func (run *connectorRun) openOffsets(ctx context.Context) (err error) {
 	run.clients.offsets = run.options.Offsets
-	if run.isSink() {
+	if run.isSink() { // its own offsets are in its consumer group
 		return nil
 	}
 	topic, isOwn := run.offsetsTopic()

@@ -57,6 +57,7 @@ func New(o Options, connectors []*resolved.Connector) *Herder {
 	for _, connector := range connectors {
 		ctl := newController(options, connector)
 		ctl.spec.target = h.target(connector)
+		// Not if it was created as PAUSED, see planPausedTasks.
 		ctl.spec.pausedAtStart = ctl.spec.target == Paused && connector.InitialTarget() != config.TargetPaused
 		h.controllers[connector.Name] = ctl
 	}

@@ -34,8 +34,8 @@ func (t *idleTracker) setIdle(task int, until, now time.Time, release func()) (e
 	}
 	t.idleUntil[task] = until
 	areAllIdle := len(t.idleUntil) == t.running
-	for _, end := range t.idleUntil {
-		areAllIdle = areAllIdle && (end.IsZero() || !end.Before(now.Add(source.MinIdleTime)))
+	for _, nextPoll := range t.idleUntil {
+		areAllIdle = areAllIdle && (nextPoll.IsZero() || !nextPoll.Before(now.Add(source.MinIdleTime)))
 	}
 	if areAllIdle {
 		release()

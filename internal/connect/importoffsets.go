@@ -138,7 +138,8 @@ func (s StoredOffset) URLFields() (names []string) {
 	return names
 }
 
-// RESTBody returns a body for the REST API: the value of one field as name, and partition fields renamed by names.
+// RESTBody returns a body for the REST API. The offset has the value of one field under the given name. names has the
+// new names of partition fields by their old ones; other fields keep theirs.
 func (s StoredOffset) RESTBody(field, name string, names map[string]string) (body []byte, err error) {
 	value, ok := wit.Lookup(s.Offset, field)
 	if !ok || value.String == nil {

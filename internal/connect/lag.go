@@ -130,7 +130,7 @@ func (l *lagTracker) positions(ctx context.Context,
 		if err != nil {
 			return nil, nil, err
 		}
-		logEnds, err := l.clients.Admin.EndOffsets(ctx, true, topic)
+		logEnds, err := l.clients.Admin.EndOffsets(ctx, true, topic) // high watermarks: a commit may be up to there
 		if err != nil {
 			return nil, nil, err
 		}
@@ -204,7 +204,7 @@ const lagInterval = time.Second
 
 // lag counts the records after the committed offsets. Its fields change while the task runs.
 type lag struct {
-	group   atomic.Int64 // of all partitions
+	group   atomic.Int64 // of all partitions of the consumer group
 	task    atomic.Int64 // of the task's own partitions, -1 before it is known
 	isKnown atomic.Bool  // the last measurement has succeeded and the task runs
 }
@@ -217,10 +217,10 @@ func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(
 	defer current.isKnown.Store(false)
 	for pause.For(ctx, lagInterval) == nil {
 		start := time.Now()
-		group, ofTask, err := l.measure(ctx, hasPartition)
+		ofGroup, ofTask, err := l.measure(ctx, hasPartition)
 		switch {
 		case err == nil:
-			current.group.Store(group)
+			current.group.Store(ofGroup)
 			current.task.Store(ofTask)
 			current.isKnown.Store(true)
 			if !wasKnown && isIdle() {
@@ -238,7 +238,7 @@ func (l *lagTracker) track(ctx context.Context, current *lag, hasPartition func(
 }
 
 func (l *lagTracker) measure(ctx context.Context,
-	hasPartition func(topic string, partition int32) bool) (group, ofTask int64, err error) {
+	hasPartition func(topic string, partition int32) bool) (ofGroup, ofTask int64, err error) {
 	ends, _, err := l.currentEnds(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -250,11 +250,11 @@ func (l *lagTracker) measure(ctx context.Context,
 	for topic, partitions := range ends {
 		for partition, end := range partitions {
 			n := max(0, end-from[topic][partition])
-			group += n
+			ofGroup += n
 			if hasPartition(topic, partition) {
 				ofTask += n
 			}
 		}
 	}
-	return group, ofTask, nil
+	return ofGroup, ofTask, nil
 }

@@ -106,7 +106,7 @@ type OriginUse struct {
 
 func (u *OriginUse) add(connector string, client *transport.Client) {
 	u.Connectors = append(u.Connectors, connector)
-	if u.Origin != client.Origin() {
+	if u.Origin != client.Origin() { // a further origin of the client
 		return
 	}
 	for _, user := range client.Logons() {
@@ -116,7 +116,7 @@ func (u *OriginUse) add(connector string, client *transport.Client) {
 		u.Logons[user] = append(u.Logons[user], connector)
 	}
 	since := client.AwaySince()
-	if since.IsZero() || client.Waits().ByService {
+	if since.IsZero() || client.Waits().ByService { // it answers, with a requested pause
 		return
 	}
 	if u.AwaySince == nil || since.Before(*u.AwaySince) {

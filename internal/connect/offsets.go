@@ -144,7 +144,7 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) error {
 // fenceOffsets fences tasks that could commit older offsets later, and reads the offsets that they have committed.
 func (run *connectorRun) fenceOffsets(ctx context.Context) error {
 	run.clients.producersPerTask = run.producersFor(nil)
-	if !run.options.Group.InGroup() && run.clients.producersPerTask == 0 {
+	if !run.options.Group.InGroup() && run.clients.producersPerTask == 0 { // in a group, earlier plans may have claims
 		return nil
 	}
 	if err := run.fence(ctx, 0); err != nil {
@@ -179,7 +179,7 @@ func (h *Herder) withStoppedRun(ctx context.Context, name string, do func(*conne
 		return do(run)
 	}
 	return ctl.runWhenStopped(ctx, offsetChangeTimeout, waitForAction, func(actionCtx context.Context) error {
-		ctx, cancel := context.WithCancel(ctx)
+		ctx, cancel := context.WithCancel(ctx) // ends with the request or the action
 		defer cancel()
 		defer context.AfterFunc(actionCtx, cancel)()
 		return guard.Do(ctl.log, "a change of offsets", func() error {

@@ -62,18 +62,18 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		}
 		return trackedConsumer{consumer, t.recordTopic}, nil
 	}
-	task := sink.NewTask(options)
+	sinkTask := sink.NewTask(options)
 	var taskLag lag
 	taskLag.task.Store(-1)
 	trackCtx, stopTracking := context.WithCancel(ctx)
 	defer stopTracking()
 	go func() {
 		defer guard.Recover(run.log, t.name()+", its lag", nil)
-		tracker.track(trackCtx, &taskLag, task.Owns, func() bool { return !once && task.Progress().Read == 0 })
+		tracker.track(trackCtx, &taskLag, sinkTask.Owns, func() bool { return !once && sinkTask.Progress().Read == 0 })
 	}()
 	metrics := t.metrics
 	t.setRunning(func(progress *Progress) {
-		current := task.Progress()
+		current := sinkTask.Progress()
 		progress.Counters = metrics.Snapshot(time.Now())
 		progress.Errors = current.Errors
 		progress.LastError = current.LastError
@@ -94,8 +94,8 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 			}
 		}
 		progress.CaughtUp = current.Unsettled == 0 && taskLag.task.Load() == 0
-	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
-	err = transforms.withPlugin(task.Run(ctx))
+	}, func(s *TaskStatus) { t.fillVersions(s, sinkTask.Progress().Version, binding, transforms) })
+	err = transforms.withPlugin(sinkTask.Run(ctx))
 	if err == nil && ctx.Err() == nil && once && t.number == 0 && !run.controller.desiredSpec().sourcesRan {
 		_, missing, err := tracker.currentEnds(ctx) // a misspelt name would go unnoticed
 		if err != nil || len(missing) == 0 {

@@ -47,10 +47,10 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 		options.DeadLetters = deadLetters.ForSource()
 	}
 	options.Once = once
-	task := source.NewTask(options)
+	sourceTask := source.NewTask(options)
 	metrics := t.metrics
 	t.setRunning(func(progress *Progress) {
-		current := task.Progress()
+		current := sourceTask.Progress()
 		progress.Counters = metrics.Snapshot(time.Now())
 		progress.Errors = current.Errors
 		progress.LastError = current.LastError
@@ -79,14 +79,14 @@ func (t *task) runSource(ctx context.Context, binding *plugin.Binding, once bool
 				f.LastError = &redacted
 			}
 		}
-	}, func(s *TaskStatus) { t.fillVersions(s, task.Progress().Version, binding, transforms) })
+	}, func(s *TaskStatus) { t.fillVersions(s, sourceTask.Progress().Version, binding, transforms) })
 	setRequestSnapshot := func(request func(feed, ident string) error) {
 		run.controller.update(func(*spec, *status) { t.requestSnapshot = request })
 	}
-	setRequestSnapshot(task.Snapshot)
+	setRequestSnapshot(sourceTask.Snapshot)
 	defer setRequestSnapshot(nil)
 	defer run.taskSet.idle.addTask()()
-	return t.asFencedError(transforms.withPlugin(task.Run(ctx)))
+	return t.asFencedError(transforms.withPlugin(sourceTask.Run(ctx)))
 }
 
 func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transforms *chainFactory) source.Options {

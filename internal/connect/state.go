@@ -47,7 +47,7 @@ func (s *spec) markDeleted(ownersLost func(context.Context) bool) {
 	if !s.lastAssignment.empty() || !strings.EqualFold(s.config.Text(onDelete), terminate) {
 		return
 	}
-	if time.Since(s.revokedAt) >= revocationGrace {
+	if time.Since(s.revokedAt) >= revocationGrace { // else it cleans up as if the part were not revoked
 		s.ownersLost = ownersLost
 		if ownersLost == nil {
 			return

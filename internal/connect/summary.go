@@ -247,7 +247,7 @@ func earliestReading(feeds []FeedProgress) (earliest time.Time) {
 
 // setAway sets cause and kind if the service or Kafka does not answer. It returns since when; zero means that both do.
 func (v *view) setAway(component *ComponentStatus, waits *limits.Wait) time.Time {
-	if since := v.client.AwaySince(); !since.IsZero() && !waits.ByService {
+	if since := v.client.AwaySince(); !since.IsZero() && !waits.ByService { // else it answers, with a requested pause
 		component.Kind = wit.ErrorTransient.String()
 		component.Cause = v.client.Origin() + " does not answer, or is not available"
 		return since

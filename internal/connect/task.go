@@ -85,7 +85,7 @@ func (t *task) loop(ctx context.Context, once bool) {
 			t.run.controller.update(func(_ *spec, observed *status) {
 				t.isWorking = false
 				delete(observed.clocks, t.number)
-				t.setState(t.state)
+				t.setState(t.state) // starts a new clock
 			})
 			run.log.Info("the task is restarted on request", "task", t.number)
 			continue
@@ -210,9 +210,9 @@ func (t *task) recordEnd(ctx context.Context, err error, restart *restartBackoff
 func (t *task) hasProgress() bool {
 	ctl := t.run.controller
 	ctl.mu.Lock()
-	status := t.taskStatus
+	current := t.taskStatus
 	ctl.mu.Unlock()
-	progress := status.currentProgress()
+	progress := current.currentProgress()
 	return progress.Rows > 0 || progress.Pages > 0
 }
 

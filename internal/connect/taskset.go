@@ -177,7 +177,7 @@ func (t *task) remove() {
 	switch pos := slices.Index(set.tasks, t); {
 	case !set.assignment.hasTask(t.number):
 		set.tasks = slices.Delete(slices.Clone(set.tasks), pos, pos+1)
-		if set.assignment.empty() {
+		if set.assignment.empty() { // the run ends, too
 			set.endedTasks = append(set.endedTasks, t.number)
 		}
 	case t.isRevoked && set.ctx.Err() == nil:
@@ -224,7 +224,7 @@ func (run *connectorRun) reconcileTasks() (acceptsTasks bool) {
 	return acceptsTasks
 }
 
-// matchTasks is reconcileTasks with controller.mu held.
+// matchTasks is reconcileTasks with resolved task configs. controller.mu is held.
 func (run *connectorRun) matchTasks() bool {
 	set := &run.taskSet
 	remaining := make([]*task, 0, len(set.tasks))
@@ -249,7 +249,7 @@ func (run *connectorRun) matchTasks() bool {
 		}
 		t := run.newTask(number)
 		set.tasks = slices.Insert(set.tasks, pos, t)
-		if set.done != nil {
+		if set.done != nil { // else runTasks starts it
 			t.start()
 		}
 	}

@@ -17,7 +17,7 @@ import (
 
 func (run *connectorRun) openTopicAdmin() (err error) {
 	if run.isSink() {
-		return nil // a sink needs one for dead letters only, see ensureDeadLetterTopic
+		return nil // a sink needs one for dead letters only, see deadletters.Writer.EnsureTopic
 	}
 	kafkaConfig, key := run.clientConfig("admin.override.")
 	run.clients.admin, err = kafkaConfig.SharedAdmin(key, "connector-adminclient")
@@ -71,15 +71,15 @@ func newTopic(connector *resolved.Connector, name string) (kafka.Topic, error) {
 	return parseTopic(connector, "topic.creation.default.", name), nil
 }
 
-func matchesTopic(connector *resolved.Connector, setting, name string) (bool, error) {
-	for _, regex := range config.List(connector.Text(setting)) {
+func matchesTopic(connector *resolved.Connector, settingName, name string) (bool, error) {
+	for _, regex := range config.List(connector.Text(settingName)) {
 		compiled, err := pattern.Compile(regex)
 		if err != nil {
 			continue // the start of the connector has rejected it
 		}
 		matches, err := resolved.MatchesTopic(compiled, name)
 		if err != nil {
-			return false, fmt.Errorf("%s: %w", setting, err)
+			return false, fmt.Errorf("%s: %w", settingName, err)
 		}
 		if matches {
 			return true, nil

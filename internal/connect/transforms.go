@@ -144,7 +144,7 @@ func (f *chainFactory) withPlugin(err error) error {
 	if !ok || len(f.chains) == 0 {
 		return err
 	}
-	return f.chains[0].Named(rowError.Row.Stage, err)
+	return f.chains[0].Named(rowError.Row.Stage, err) // all chains have the same stages
 }
 
 func (f *chainFactory) close() {

@@ -33,6 +33,7 @@ func (s State) StoredName() string {
 	return config.TargetStarted
 }
 
+// eventKind names an event. Its value is only logged.
 type eventKind string
 
 const (
