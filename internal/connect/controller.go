@@ -36,7 +36,7 @@ type controller struct {
 	queue  []event
 	idleCh chan struct{} // closed when the loop has handled the queue; nil if nobody waits
 
-	keyLocks deadletters.KeyLocks
+	keyLocks deadletters.KeyLocks // keys of a sink that a replay writes; has its own lock
 
 	// The following fields belong to the loop.
 	activity  *activity   // nil while nothing runs

@@ -49,9 +49,9 @@ type runClients struct {
 	isOpen           bool           // openForTasks has succeeded; guarded by openLock
 	admin            *kafka.Admin   // of a source: creates its topics
 	offsets          *offset.Store  // of a source
-	producersPerTask int
+	producersPerTask int            // transactional ones, see producersFor
 	registries       registries
-	dryRun           bool
+	dryRun           bool // converters register no schemas
 }
 
 func newConnectorRun(ctl *controller, options *Options, connector *resolved.Connector) *connectorRun {
@@ -129,7 +129,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	if err := run.configError(); err != nil {
 		return nil, err
 	}
-	run.clients.service = nil
+	run.clients.service = nil // of the last attempt, which has closed the client
 	run.clients.client = nil
 	run.clients.registries.ctx = ctx
 	_, err = run.reloadSecrets()

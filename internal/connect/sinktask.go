@@ -36,6 +36,7 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 	if err != nil {
 		return err
 	}
+	// The task, and the tracker, which learns the topics from it.
 	options := t.sinkOptions(binding, transforms)
 	if deadLetters != nil {
 		if err := deadLetters.Open(); err != nil {
@@ -71,6 +72,7 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		defer guard.Recover(run.log, t.name()+", its lag", nil)
 		tracker.track(trackCtx, &taskLag, sinkTask.Owns, func() bool { return !once && sinkTask.Progress().Read == 0 })
 	}()
+	// What is shown while the task runs, and of its end.
 	metrics := t.metrics
 	t.setRunning(func(progress *Progress) {
 		current := sinkTask.Progress()

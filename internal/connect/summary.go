@@ -163,7 +163,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 		Since: task.clock.stateSince, Activity: taskActivity(progress)}
 	facts := evidence{target: task.state, hasStarted: task.fillProgress != nil, isCaughtUp: progress.CaughtUp,
 		lastRefused: progress.Refusal.Last, readingSince: earliestReading(progress.Feeds)}
-	var unavailableSince time.Time
+	var unavailableSince time.Time // when the service or Kafka stopped answering
 	switch {
 	case task.err != nil:
 		facts.hasFailed = true
@@ -175,6 +175,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 		facts.isAway = !unavailableSince.IsZero()
 	}
 	component.Condition = facts.condition(time.Now())
+	// Since, cause and action depend on the condition.
 	switch component.Condition {
 	case ConditionAway:
 		component.Since = task.failingSince
@@ -199,7 +200,7 @@ func (v *view) taskStatus(task *taskView, progress *Progress) ComponentStatus {
 			component.Since = progress.Flow.LastActive
 		}
 	case ConditionRunning:
-		if time.Since(progress.Flow.LastActive) < time.Minute {
+		if time.Since(progress.Flow.LastActive) < time.Minute { // else rows have paused since
 			component.Since = progress.Flow.ActiveSince
 		}
 	}
