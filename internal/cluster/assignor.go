@@ -274,8 +274,8 @@ func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 // kind returns the index of the resource's kind in plan.assigned: 0 for a connector, 1 for a task.
 func (r *resource) kind() int { return min(r.index, 1) }
 
-// origin returns the origin of a task, nil for a connector or a task without an origin.
-func (p *plan) origin(resource *resource) *origin {
+// originOfTask returns the origin of a task, nil for a connector or a task without an origin.
+func (p *plan) originOfTask(resource *resource) *origin {
 	if i := p.originOf[resource.connector]; i >= 0 && resource.index > 0 {
 		return &p.origins[i]
 	}
@@ -290,7 +290,7 @@ func (p *plan) isEligible(connector, m int) bool {
 // canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin
 // stay within the number of requests that the origin accepts.
 func (p *plan) canMove(resource *resource, member int) bool {
-	o := p.origin(resource)
+	o := p.originOfTask(resource)
 	switch {
 	case !p.isEligible(resource.connector, member):
 		return false
@@ -305,8 +305,11 @@ func (p *plan) canMove(resource *resource, member int) bool {
 func (p *plan) move(i, newOwner int) {
 	resource := &p.resources[i]
 	addTasks := func(m, delta int) {
-		p.tasks[resource.connector][m] += delta * resource.kind()
-		if o := p.origin(resource); o != nil {
+		if resource.index == 0 { // a connector
+			return
+		}
+		p.tasks[resource.connector][m] += delta
+		if o := p.originOfTask(resource); o != nil {
 			hadTasks := o.tasks[m] > 0
 			if o.tasks[m] += delta; hadTasks != (o.tasks[m] > 0) {
 				o.memberCount += delta
@@ -314,9 +317,9 @@ func (p *plan) move(i, newOwner int) {
 		}
 	}
 	if resource.owner >= 0 {
-		owned := &p.assigned[resource.kind()][resource.owner]
-		pos := slices.Index(*owned, i)
-		*owned = slices.Delete(*owned, pos, pos+1)
+		assigned := &p.assigned[resource.kind()][resource.owner]
+		pos := slices.Index(*assigned, i)
+		*assigned = slices.Delete(*assigned, pos, pos+1)
 		addTasks(resource.owner, -1)
 	}
 	if newOwner >= 0 {
@@ -342,6 +345,7 @@ func (p *plan) restorePrevious() {
 	for i := range intended {
 		intended[i] = unassigned
 	}
+	// Where resources were to run: by the previous plan, else by what members report, else by lost members.
 	var lost []memberHistory
 	for _, history := range p.in.State.members {
 		m, ok := ids[history.id]
@@ -370,7 +374,7 @@ func (p *plan) restorePrevious() {
 	for _, history := range lost {
 		p.delayLostMember(history, names, intended, isOwned)
 	}
-	for i := range p.resources {
+	for i := range p.resources { // a known member keeps only what the previous plan intended, others all they own
 		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!isKnown[m] || intended[i] == m) &&
 			p.canMove(&p.resources[i], m) {
 			p.move(i, m)
@@ -451,10 +455,10 @@ func (p *plan) assignUnowned() {
 			continue
 		}
 		best := unassigned
-		owned := p.assigned[resource.kind()]
+		assigned := p.assigned[resource.kind()]
 		tasks := p.tasks[resource.connector]
-		for m := range owned {
-			if p.canMove(resource, m) && (best < 0 || cmp.Or(cmp.Compare(len(owned[m]), len(owned[best])),
+		for m := range assigned {
+			if p.canMove(resource, m) && (best < 0 || cmp.Or(cmp.Compare(len(assigned[m]), len(assigned[best])),
 				cmp.Compare(tasks[m], tasks[best])) < 0) {
 				best = m
 			}
@@ -464,7 +468,7 @@ func (p *plan) assignUnowned() {
 			c := &p.connectors[resource.connector]
 			p.out.Unplaced[c.Name] = fmt.Sprintf(
 				"expected the plugins of class %s on one of the %d workers that may send requests to %s at a time, "+
-					"found them only on others", c.Class, p.origin(resource).maxRequests, c.Origin)
+					"found them only on others", c.Class, p.originOfTask(resource).maxRequests, c.Origin)
 		}
 	}
 }
@@ -479,21 +483,23 @@ const (
 
 // rebalance moves resources until no move makes the numbers of connectors, or of tasks, more equal.
 func (p *plan) rebalance(which movable) {
-	for kind, owned := range p.assigned {
+	for kind, assigned := range p.assigned {
 		for moved := true; moved; {
 			moved = false
-			members := make([]int, len(owned))
+			members := make([]int, len(assigned))
 			for m := range members {
 				members[m] = m
 			}
-			slices.SortStableFunc(members, func(a, b int) int { return cmp.Compare(len(owned[b]), len(owned[a])) })
+			slices.SortStableFunc(members, func(a, b int) int {
+				return cmp.Compare(len(assigned[b]), len(assigned[a]))
+			})
 			for _, from := range members {
 				moves, target := p.pickMoves(kind, from, which)
 				for _, i := range moves {
 					p.move(i, target)
 				}
 				if moved = len(moves) > 0; moved {
-					break
+					break // the members must be sorted again
 				}
 			}
 		}
@@ -504,20 +510,23 @@ func (p *plan) rebalance(which movable) {
 // further members. A resource that does not run is preferred, then one whose connector has more tasks on from than on
 // target. It moves nothing.
 func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int) {
-	owned := func(m int) int { return len(p.assigned[kind][m]) }
+	load := func(m int) int { return len(p.assigned[kind][m]) }
 	var others []int
 	for m := range p.in.Members {
-		if owned(m)+1 < owned(from) {
+		if load(m)+1 < load(from) {
 			others = append(others, m)
 		}
 	}
-	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(owned(a), owned(b)) })
+	slices.SortStableFunc(others, func(a, b int) int { return cmp.Compare(load(a), load(b)) })
 	for _, target := range others {
 		best := unassigned
 		least := math.MaxInt
 		for _, i := range p.assigned[kind][from] {
 			resource := &p.resources[i]
-			cost := kind * (p.tasks[resource.connector][target] - p.tasks[resource.connector][from])
+			cost := 0
+			if kind > 0 { // a task
+				cost = p.tasks[resource.connector][target] - p.tasks[resource.connector][from]
+			}
 			if resource.running {
 				cost += 4 * maxTask // more than any difference of task numbers
 			}
@@ -530,14 +539,18 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 			return []int{best}, target
 		}
 	}
-	for o := range p.origins[:kind*len(p.origins)] { // connectors send no requests
+	if kind == 0 { // connectors send no requests
+		return nil, unassigned
+	}
+	for o := range p.origins {
 		for _, target := range others {
 			tasks := p.origins[o].tasks
-			if tasks[from] < 2 || tasks[target] > 0 || owned(target)+tasks[from] >= owned(from) {
+			// The first two were tried above, one by one; the third would make the numbers no more equal.
+			if tasks[from] < 2 || tasks[target] > 0 || load(target)+tasks[from] >= load(from) {
 				continue
 			}
 			var candidates []int
-			for _, i := range p.assigned[1][from] {
+			for _, i := range p.assigned[kind][from] {
 				if p.originOf[p.resources[i].connector] == o {
 					candidates = append(candidates, i)
 				}
@@ -564,7 +577,7 @@ func (p *plan) buildOutput() {
 		case resource.owner < 0:
 			continue
 		case resource.running: // it stays where it is
-		case p.isBlocked(resource), p.origin(resource) != nil && !p.origin(resource).admit(resource.owner):
+		case p.isBlocked(resource), p.originOfTask(resource) != nil && !p.originOfTask(resource).admit(resource.owner):
 			p.out.RejoinAfterRevoke = true
 			lists = deferred
 		}
@@ -576,7 +589,8 @@ func (p *plan) buildOutput() {
 		for _, o := range p.origins {
 			if o.isUser[member] {
 				origins[o.key] = limits.Division{Workers: o.userCount, Requests: o.maxRequests, PerSecond: o.perSecond}
-				p.out.RejoinAfterRevoke = p.out.RejoinAfterRevoke || o.tasks[member] == 0
+				releasesLast := o.tasks[member] == 0
+				p.out.RejoinAfterRevoke = p.out.RejoinAfterRevoke || releasesLast
 			}
 		}
 		p.out.Origins[id] = origins

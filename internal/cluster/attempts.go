@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,7 +24,7 @@ const (
 )
 
 const (
-	digestLength = 32          // other annotations have shorter names
+	digestLength = 32          // hexadecimal digits; other annotations have shorter names
 	acceptedTTL  = time.Minute // how long all workers may send an accepted secret without a turn
 	// maxFailures rejections make a secret rejected: S/4HANA Cloud locks a user after three. A lost worker's turn
 	// counts.
@@ -102,7 +103,7 @@ func (l *lockout) requestTurn(call lockoutCall, now time.Time,
 	case isTaken: // the response was lost
 		return lockoutAnswer{Granted: true}, false
 	case failures == 0 && !call.SessionEnded && l.Accepted == call.Secret &&
-		now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL:
+		now.Sub(time.UnixMilli(l.AcceptedAt)).Abs() < acceptedTTL: // Abs: another leader's clock may be ahead
 		return lockoutAnswer{}, false
 	case failures >= maxFailures:
 		l.reject(call.Secret, now)
@@ -188,7 +189,7 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 	switch {
 	case members == nil:
 		return nil, ErrNotLeader
-	case call.Outcome == resumeLogons:
+	case call.Outcome == resumeLogons: // before err: it replaces a damaged annotation
 		return a.resume(ctx, settings)
 	case err != nil:
 		return nil, err
@@ -196,7 +197,7 @@ func (a *AttemptArbiter) HandleCall(ctx context.Context, _ string, body []byte) 
 		if len(settings.Key) > 0 {
 			return lockoutAnswer{Wait: true}, nil
 		}
-		settings.Key = make([]byte, 32)
+		settings.Key = make([]byte, sha256.Size)
 		rand.Read(settings.Key)
 		return lockoutAnswer{Wait: true}, a.write(ctx, nil, lockoutKey, settings)
 	case len(call.User) != digestLength:

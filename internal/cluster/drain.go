@@ -33,9 +33,8 @@ func (w *Worker) setDrainState(next, previous drainState) bool {
 var ErrLastMember = errors.New("expected another worker of the group to take over the connectors and tasks of this " +
 	"one, found none: it keeps them")
 
-// Drain returns when other workers have taken over all resources; the worker gets none
-// until it ends. The error is [ErrLastMember] if no other worker stays in the group; stopped tasks are started again
-// then.
+// Drain returns when other workers have taken over all resources; the worker gets none until it ends. The error is
+// [ErrLastMember] if no other worker stays in the group; stopped tasks are started again then.
 func (w *Worker) Drain(ctx context.Context) error {
 	if _, _, isAlone := w.lastGeneration(); isAlone {
 		return ErrLastMember

@@ -43,7 +43,7 @@ func (f *Fencer) Fence(ctx context.Context, producers kafka.Config, connector st
 		return err
 	}
 	recorded := f.state.Fencing(connector)
-	if version > 0 && recorded.At > version {
+	if version > 0 && recorded.At > version { // recorded after the plan: its tasks are fenced
 		return nil
 	}
 	merged := current.Max(recorded)

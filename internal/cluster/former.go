@@ -23,7 +23,7 @@ func (f formerMembers) after(in Input, previous []Member, planned AssignorState)
 	next := formerMembers{}
 	add := func(m Member, isLeaving bool) {
 		id := workerID(m.URL)
-		if former, ok := next[id]; !ok || (isLeaving && !former.Left) {
+		if former, ok := next[id]; !ok || (isLeaving && !former.Left) { // else it keeps its time
 			next[id] = groupview.FormerWorker{WorkerID: id, Name: m.Name, Since: in.Now, Left: isLeaving}
 		}
 	}

@@ -119,7 +119,7 @@ func Join(ctx context.Context, options GroupOptions) (*Group, error) {
 		options.RebalanceTimeout),
 		ready: make(chan struct{}), joinResult: make(chan error, 1)}
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	options.Kafka.Admin = kafka.ClientConfig{}
+	options.Kafka.Admin = kafka.ClientConfig{} // the worker's own settings count, not those with admin.
 	opts := options.Kafka.AdminOpts(
 		kgo.WithContext(g.ctx), kgo.ConsumerGroup(options.Group), kgo.GroupProtocol(connectType),
 		kgo.Balancers(balancer{g}),
@@ -183,7 +183,7 @@ func (g *Group) OwnsAssignment() bool { return g.ownsAssignment.Load() && g.sess
 
 // Confirm asks the coordinator whether this member belongs to its generation. It may fail at the end of a rebalance.
 func (g *Group) Confirm(ctx context.Context) error {
-	err := g.session.Confirm(ctx, g.client, 0)
+	err := g.session.Confirm(ctx, g.client, 0) // 0: no earlier response counts
 	if err == nil && !g.ownsAssignment.Load() {
 		err = fmt.Errorf("group %s: this worker has no assignment now", g.options.Group)
 	}
@@ -293,7 +293,7 @@ func (g *Group) watch() {
 			g.expire()
 			wait = g.options.HeartbeatInterval
 		case g.OwnsAssignment() && remaining > g.options.SessionTimeout/2 &&
-			g.session.IsStable(g.options.RebalanceTimeout/2):
+			g.session.IsStable(g.options.RebalanceTimeout/2): // the client's heartbeats are enough
 			wait = remaining - g.options.SessionTimeout/2
 		default:
 			if !hasAssignment {

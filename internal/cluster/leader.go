@@ -122,7 +122,7 @@ func (l *leader) run(ctx context.Context) {
 		// others can join it; if they continue, the wait doubles.
 		switch due := lastRebalance.Add(wait); {
 		case hasChanged && (lastRebalance.IsZero() || now.Sub(lastRebalance) > 2*lastRebalanceDelay):
-			lastRebalance = now
+			lastRebalance = now // the wait counts from here
 			wait = rebalanceDelay
 			timer.Reset(rebalanceDelay)
 		case hasChanged && now.Before(due):
@@ -194,7 +194,8 @@ func (w *Worker) CheckLeader(ctx context.Context) error {
 	return nil
 }
 
-// owner implements [Worker.Owner] on the leader. A missing connector or task belongs to this worker.
+// owner implements [Worker.Owner] on the leader. A missing connector or task belongs to this worker, which answers that
+// it does not exist.
 func (l *leader) owner(name string, task int) (url string, isSelf, isKnown bool) {
 	_, exists := l.worker.options.Store.ConfigOffset(name)
 	if set := l.worker.options.Store.TaskConfigs(name); !exists || (task >= 0 &&
@@ -297,7 +298,7 @@ func (l *leader) putTaskConfigs(ctx context.Context, name string, taskPlan confi
 	}
 	if current, ok := snapshot.Tasks[name]; ok && current.Version > taskPlan.Offset && current.HasRequirements &&
 		!snapshot.Incomplete[name] && slices.EqualFunc(current.Settings, taskPlan.Tasks, maps.Equal) {
-		return nil
+		return nil // the same plan is written already
 	}
 	_, err := l.worker.options.Store.Write(ctx, configtopic.TaskPlanRecords(name, taskPlan)...)
 	return err

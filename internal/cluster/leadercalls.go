@@ -82,7 +82,7 @@ func (w *Worker) Leader() (url string, isSelf, hasLeader bool) {
 }
 
 // Owner returns the worker that runs a task; task -1 means the connector itself. Other workers than the leader know
-// only what they run themselves.
+// only what they run themselves, and return the leader for the rest.
 func (w *Worker) Owner(connector string, task int) (url string, isSelf, isKnown bool) {
 	key := KeyOf(connector)
 	w.mu.Lock()

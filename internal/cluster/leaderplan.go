@@ -25,6 +25,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
 		return nil, err
 	}
+	// The last plan counts only if it is the group's last generation.
 	last := l.worker.lastAssignment()
 	l.mu.Lock()
 	changes := l.changes
@@ -36,11 +37,12 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		state = AssignorState{}
 		previous = nil
 		former = last.Former
-		if last.LeaderURL != "" {
+		if last.LeaderURL != "" { // the only earlier member that is known: it may be lost
 			previous = []Member{{Metadata: Metadata{URL: last.LeaderURL, Name: last.LeaderURL}}}
 		}
 	}
 	l.mu.Unlock()
+	// The connectors of the config topic.
 	var readErr error
 	if !caughtUp { // the topic may have become another group's while this one had no members
 		readErr = l.worker.options.Log.Refresh(ctx)
@@ -49,7 +51,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if !ok {
 		return nil, errors.New("the config topic was not read to its end yet")
 	}
-	if l.worker.options.Store.Group() != l.worker.options.Group.Group {
+	if l.worker.options.Store.Group() != l.worker.options.Group.Group { // it owns the topic not yet, or not at all
 		snapshot.Connectors = nil // the annotation of this group triggers the next plan
 	}
 	began := time.Now()
@@ -77,6 +79,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
 	}
+	// The plan becomes the leader's, then the assignments.
 	for name, reason := range out.Unplaced {
 		if l.unplaced[name] != reason && !othersLeaving(decoded, "") { // not while all members shut down
 			l.worker.options.Logger.Warn("a connector or its tasks are assigned to no worker", "connector", name,
@@ -177,6 +180,7 @@ func freezePlan(members []Member) Output {
 		for _, owned := range member.Owned {
 			remaining := ResourceSet{Connector: owned.Connector, Version: owned.Version}
 			for index := range owned.Resources.All() {
+				// Of two members with a resource, or with tasks of two versions, neither keeps it.
 				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
 					return o.member != i && members[o.member].Generation == newest &&
 						(o.Resources.Has(index) || (index > 0 && o.Version != owned.Version && o.Resources.HasTasks()))
@@ -221,7 +225,7 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 // in the range.
 func (r requirement) isMetBy(m Member) bool {
 	versions, err := version.ParseRange(r.version)
-	if r.plugin == "" || versions.Contains(r.pin.Version) {
+	if r.plugin == "" || versions.Contains(r.pin.Version) { // with a pin, Classes has those of the pinned version
 		return err == nil && slices.Contains(m.Classes, KeyOf(r.class))
 	}
 	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {

@@ -25,7 +25,7 @@ func (l *leader) cleanStatuses() {
 	if len(members) == 0 { // a static leader that has returned does not know the members yet
 		return
 	}
-	for name, reason := range unplaced {
+	for name, reason := range unplaced { // a connector that never ran has no status yet
 		_, ok := snapshot.ConfigOffsets[name]
 		if _, hasStatus := l.worker.options.Status.Connector(name); ok && !hasStatus {
 			l.worker.options.Status.PutSafe(Status{Connector: name, Task: -1, State: connect.Unassigned, Trace: reason,

@@ -180,7 +180,7 @@ func (l *Log) closeProducer() {
 	}
 	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
-	_ = l.output.Close(canceled)
+	_ = l.output.Close(canceled) // without waiting
 	l.transactions.Close()
 	l.transactions = nil
 }
@@ -233,6 +233,7 @@ func (l *Log) writeLeading(ctx context.Context, records []*kgo.Record) error {
 
 // transact writes records in a transaction. shared means that they belong to several callers.
 func (l *Log) transact(ctx, term context.Context, records []*kgo.Record, shared bool) (err error) {
+	// Without cancel: the end of one caller must not end the transaction of all.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	defer context.AfterFunc(term, cancel)()

@@ -58,7 +58,7 @@ func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 	options.Topic.Partitions = 1
 	config := options.Kafka
 	config.Consumer.ReadUncommitted = false
-	config.Producer.Acks = -1
+	config.Producer.Acks = -1 // all replicas
 	config.Producer.Idempotent = true
 	config.Producer.Linger = 0
 	options.Kafka = config
@@ -116,7 +116,7 @@ func (l *Log) checkAccess(ctx context.Context) error {
 }
 
 // Read calls apply for every record of the topic, and caughtUp once after its first content. It continues until ctx
-// ends, which is no error. Failed reads are repeated, unless the topic has lost records.
+// ends, which is no error. Later failed reads are repeated, unless the topic has lost records.
 func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp func()) error {
 	applyRecord := func(r *kgo.Record) error {
 		apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})

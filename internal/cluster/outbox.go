@@ -35,8 +35,9 @@ func (o *outbox) keys() []statusKey {
 	return slices.AppendSeq(slices.Collect(maps.Keys(o.waiting)), maps.Keys(o.inFlight))
 }
 
-// send sends the waiting write of a key, unless another one is in flight. A write that current supersedes is dropped.
-func (o *outbox) send(k statusKey, current Status, send func(value []byte)) {
+// send calls produce with the waiting write of a key, unless another one is in flight. A write that current supersedes
+// is dropped.
+func (o *outbox) send(k statusKey, current Status, produce func(value []byte)) {
 	w, isWaiting := o.waiting[k]
 	if _, isInFlight := o.inFlight[k]; !isWaiting || isInFlight {
 		return
@@ -49,7 +50,7 @@ func (o *outbox) send(k statusKey, current Status, send func(value []byte)) {
 		w.previous = current
 	}
 	o.inFlight[k] = w
-	send(w.value)
+	produce(w.value)
 }
 
 // complete ends the write in flight of a key. A failed one waits again unless a newer one does.

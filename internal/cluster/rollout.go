@@ -28,7 +28,7 @@ type rollout struct {
 
 type memberVersions struct {
 	name     string
-	versions []plugin.Offer
+	versions []plugin.Offer // in the order in which the member would choose them without a pin
 }
 
 // groupVersion is a version of a plugin with the members that have it. Nil members mean that no member has it.
@@ -37,8 +37,8 @@ type groupVersion struct {
 	members []string
 }
 
-// version returns the version with a hash. It is rejected if one of its members has rejected it.
-func (r *rollout) version(hash string) (merged groupVersion) {
+// withHash returns the version with a hash. It is rejected if one of its members has rejected it.
+func (r *rollout) withHash(hash string) (merged groupVersion) {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if o.Hash == hash && !slices.Contains(merged.members, m.name) {
@@ -56,7 +56,7 @@ func (r *rollout) next() groupview.Pin {
 	if pin.Hash == unreadablePin.Hash {
 		return pin // only an operator replaces it
 	}
-	if previous := r.version(pin.Before); r.version(pin.Hash).Rejected && previous.members != nil &&
+	if previous := r.withHash(pin.Before); r.withHash(pin.Hash).Rejected && previous.members != nil &&
 		len(previous.members) == len(r.members) {
 		pin.Passed = append(slices.Clone(pin.Passed), pin.Hash)
 		pin.Passed = pin.Passed[max(0, len(pin.Passed)-maxPassed):]
@@ -70,49 +70,59 @@ func (r *rollout) next() groupview.Pin {
 	return pin
 }
 
+// Ranks of versions, see rank.
+const (
+	rankRejected = iota
+	rankPassed
+	rankUsable
+)
+
 // rank orders versions: rejected ones and those passed over only count if no member has another one.
 func rank(o groupVersion, p *groupview.Pin) int {
 	switch {
 	case o.Rejected:
-		return 0
+		return rankRejected
 	case slices.Contains(p.Passed, o.Hash):
-		return 1
+		return rankPassed
 	}
-	return 2
+	return rankUsable
 }
 
 // desiredVersion returns the version that each member would run alone, else the newest that all have, else (during a
-// rollout of images) the one that most have. The pinned version stays if no other is usable or fewer members have one.
+// rollout of images) the one that most have. The pinned version stays if none is usable. Against a version that not all
+// members have, it also stays if more members have it, or equally many and it is usable.
 func (r *rollout) desiredVersion(pin *groupview.Pin) groupVersion {
 	var versions []groupVersion
-	best := 0
+	best := rankRejected
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			version := r.version(o.Hash)
-			versions = append(versions, version)
-			best = max(best, rank(version, pin))
+			merged := r.withHash(o.Hash)
+			versions = append(versions, merged)
+			best = max(best, rank(merged, pin))
 		}
 	}
 	versions = slices.DeleteFunc(versions, func(o groupVersion) bool { return rank(o, pin) < best })
 	preferredBy := map[string]int{} // how many members would run a version alone, by its hash
 	for _, m := range r.members {
 		for _, o := range m.versions {
-			if rank(r.version(o.Hash), pin) == best {
+			if rank(r.withHash(o.Hash), pin) == best {
 				preferredBy[o.Hash]++
 				break
 			}
 		}
 	}
-	isAll := func(n int) int { return n / len(r.members) } // 1 for all members, otherwise 0
 	target := slices.MaxFunc(versions, func(a, b groupVersion) int {
-		return cmp.Or(cmp.Compare(isAll(preferredBy[a.Hash]), isAll(preferredBy[b.Hash])),
-			cmp.Compare(len(a.members), len(b.members)),
-			version.Compare(a.Version, b.Version), cmp.Compare(a.Hash, b.Hash))
+		return cmp.Or(cmp.Compare(len(a.members), len(b.members)), version.Compare(a.Version, b.Version),
+			cmp.Compare(a.Hash, b.Hash))
 	})
-	pinned := r.version(pin.Hash)
+	isPreferredByAll := func(v groupVersion) bool { return preferredBy[v.Hash] == len(r.members) }
+	if pos := slices.IndexFunc(versions, isPreferredByAll); pos >= 0 {
+		target = versions[pos]
+	}
+	pinned := r.withHash(pin.Hash)
 	order := cmp.Compare(len(pinned.members), len(target.members))
-	isBetter := len(target.members) < len(r.members) && (order > 0 || (order == 0 && rank(pinned, pin) == best))
-	if pinned.members != nil && (best < 2 || isBetter) {
+	pinnedIsBetter := len(target.members) < len(r.members) && (order > 0 || (order == 0 && rank(pinned, pin) == best))
+	if pinned.members != nil && (best < rankUsable || pinnedIsBetter) {
 		return pinned
 	}
 	return target
@@ -124,14 +134,14 @@ func (r *rollout) pendingReason() string {
 	for _, m := range r.members {
 		for _, o := range m.versions {
 			if version.Compare(o.Version, cmp.Or(newest.Version, r.pin.Version)) > 0 &&
-				!r.version(o.Hash).Rejected && !slices.Contains(r.pin.Passed, o.Hash) {
+				!r.withHash(o.Hash).Rejected && !slices.Contains(r.pin.Passed, o.Hash) {
 				newest = o
 			}
 		}
 	}
 	var lacking []string
 	for _, m := range r.members {
-		if newest.Hash != "" && !slices.Contains(r.version(newest.Hash).members, m.name) {
+		if newest.Hash != "" && !slices.Contains(r.withHash(newest.Hash).members, m.name) {
 			lacking = append(lacking, m.name)
 		}
 	}
@@ -267,7 +277,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	}
 	defer leader.rolloutLock.Unlock()
 	r := cmp.Or(leader.rollouts()[name], &rollout{})
-	chosen := r.version(cmp.Or(shortHash(hash), r.pin.Before))
+	chosen := r.withHash(cmp.Or(shortHash(hash), r.pin.Before))
 	if chosen.members == nil {
 		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
 			"version)", plugin.ErrUnknownVersion, name, hash)
@@ -275,6 +285,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 	return leader.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
 }
 
+// shortHash returns the first digits of a hash, which are enough for members and pins to name a file.
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
 // unreadablePin replaces a pin of an unknown format, which a later program may have written. No worker has its version,
@@ -301,7 +312,8 @@ func (w *Worker) pinPlugins() {
 	w.options.Plugins.Pin(pins)
 }
 
-// addOffer adds this worker's plugins, classes and folder digest to its metadata. It reports whether they have changed.
+// addOffer adds this worker's plugins, classes and folder digest to its metadata. It reports whether they have changed
+// since the last call.
 func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 	for _, o := range w.options.Plugins.Versions() {
 		o.Hash = shortHash(o.Hash)
@@ -311,6 +323,7 @@ func (w *Worker) addOffer(metadata *Metadata) (changed bool) {
 		metadata.Classes = append(metadata.Classes, KeyOf(class))
 	}
 	metadata.Digest = w.options.FolderDigest()
-	previous := w.lastOffer.Swap(new(fmt.Sprint(metadata.Plugins, metadata.Classes, metadata.Digest)))
-	return previous == nil || *previous != *w.lastOffer.Load()
+	offer := fmt.Sprint(metadata.Plugins, metadata.Classes, metadata.Digest)
+	previous := w.lastOffer.Swap(&offer)
+	return previous == nil || *previous != offer
 }

@@ -125,7 +125,7 @@ func TestUnreadablePinStays(t *testing.T) {
 	_, missing := l.eligible(simConnector(t, map[string]string{"name": "c", "connector.class": "Shop"}), l.members)
 	assert.Equal(t, "the group's version of p, whose record in the config topic has an unknown format: "+
 		"culvert plugins swap selects another", missing)
-	b := r.version("b")
+	b := r.withHash("b")
 	assert.Equal(t, "b", r.choose(b).Hash)
 }
 
@@ -220,10 +220,10 @@ func TestChosenVersionStays(t *testing.T) {
 	members := []string{"m1 2:b 1:a", "m2 2:b 1:a"}
 	two := groupview.Pin{Version: "2", Hash: "b", Before: "a"}
 	r := newRollout(two, members...)
-	r.pin = r.choose(r.version("a"))
+	r.pin = r.choose(r.withHash("a"))
 	assert.Equal(t, groupview.Pin{Version: "1", Hash: "a", Before: "b", Passed: []string{"b"}}, r.pin)
 	assert.Equal(t, r.pin, r.next())
-	r = newRollout(r.choose(r.version("b")), members...)
+	r = newRollout(r.choose(r.withHash("b")), members...)
 	assert.Equal(t, groupview.Pin{Version: "2", Hash: "b", Before: "a", Passed: []string{"a"}}, r.next())
 	r = newRollout(r.pin, "m1 3:c 2:b", "m2 3:c 2:b")
 	assert.Equal(t, "c", r.next().Hash)
@@ -259,7 +259,7 @@ func TestRolloutConverges(t *testing.T) {
 			rollout.pin = next
 			require.True(t, step <= 8, "%d: %v: expected the pin to converge, found %+v", n, members, next)
 		}
-		require.True(t, rollout.version(rollout.pin.Hash).members != nil,
+		require.True(t, rollout.withHash(rollout.pin.Hash).members != nil,
 			"%d: %v: expected a version that a member has, found %+v", n, members, rollout.pin)
 	}
 }

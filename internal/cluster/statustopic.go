@@ -276,7 +276,7 @@ func (t *StatusTopic) follow() {
 			t.setFollowing(true, interrupt)
 			err = t.readFrom(followCtx, &positions, kafka.ReadOptions{Follow: true})
 			if followCtx.Err() != nil {
-				err = nil // a write has failed
+				err = nil // interrupted after a failed write
 			}
 			t.setFollowing(false, interrupt)
 			interrupt()

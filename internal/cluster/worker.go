@@ -336,6 +336,7 @@ func (w *Worker) reconcile() (mustRejoin bool) {
 		_, ok := snapshot.ConfigOffsets[name]
 		return !ok
 	})
+	// Only tasks take time to end.
 	if !assignment.RejoinAfterRevoke || !isSubset(w.owned(), assignment, firstTaskIndex) {
 		return false
 	}

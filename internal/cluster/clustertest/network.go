@@ -195,7 +195,7 @@ func carry(from, to net.Conn, g *gate, closed <-chan struct{}, end func()) {
 			return
 		}
 	}
-	g.pass(closed)
+	g.pass(closed) // the end is held as bytes are
 }
 
 // gate delays bytes while it is closed.
