@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,8 +133,7 @@ func decodeChange(line []byte) (change logChange, err error) {
 }
 
 func encodeSum(document []byte) string {
-	sum := crc32.Checksum(document, castagnoli)
-	return hex.EncodeToString([]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)})
+	return fmt.Sprintf("%08x", crc32.Checksum(document, castagnoli))
 }
 
 // check checks that a change follows the previous ones.
@@ -240,7 +238,7 @@ func (l *FileLog) store(change logChange) error {
 	}
 	if mustReplace || l.validSize >= max(l.compactMin, 2*l.compactedSize) {
 		err := l.compact(change)
-		if err == nil || mustReplace || l.unknown != nil {
+		if err == nil || mustReplace || l.unknown != nil { // else the change can still be appended
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ type State struct {
 
 type topicConnector struct {
 	settings   map[string]string
-	offset     int64
+	offset     int64 // of the record with the settings
 	tasks      *config.TaskConfigs
 	incomplete bool // its last commit lacks tasks
 }
@@ -199,7 +199,7 @@ func (s *State) applyCommit(name string, members map[string]json.RawMessage, off
 		updated.incomplete = !ok
 	}
 	var plan config.TaskPlan
-	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset {
+	if json.Unmarshal(members[planMember], &plan) == nil && plan.Offset == updated.offset { // of the current settings
 		configs.Requirements = plan.Requirements
 		configs.HasRequirements = true
 	}

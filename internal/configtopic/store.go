@@ -125,8 +125,8 @@ func (s *Store) CaughtUp() {
 	s.notify.Ring()
 }
 
-// Watch implements [config.Store]: it calls changed with a snapshot after each change, and regularly with new values of
-// references, until ctx ends. It must be called once.
+// Watch implements [config.Store]: it calls changed with a snapshot after each change, and regularly, with the
+// references of connectors with problems resolved again, until ctx ends. It must be called once.
 func (s *Store) Watch(ctx context.Context, changed func(config.Snapshot)) {
 	ticker := time.NewTicker(s.interval)
 	defer ticker.Stop()
@@ -167,9 +167,13 @@ func (s *Store) Ready() bool {
 }
 
 // Snapshot implements [config.Store]. It resolves references, which may block. ok is false before CaughtUp.
-func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(!forWatch) }
+func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(forQuery) }
 
-const forWatch = true // makes a snapshot consume the request of a refresh
+// Values of snapshot's consumeRefresh.
+const (
+	forWatch = true
+	forQuery = false
+)
 
 // snapshot resolves references without the lock: a hanging drive must not block the topic.
 func (s *Store) snapshot(consumeRefresh bool) (snapshot config.Snapshot, ok bool) {

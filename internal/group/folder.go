@@ -25,7 +25,7 @@ type Folder struct {
 	files  *reload.Reloader // of the files; it shares its lock with REST
 
 	mu          sync.Mutex
-	digest      string
+	digest      string // of the worker's connectors; "" if it has neither a folder nor named files
 	conflicting string // the workers whose folders differ from this leader's; "" also means no leader
 }
 
@@ -42,28 +42,28 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 		return
 	}
 	defer f.files.Lock.Unlock()
-	snapshot, _ := f.worker.store.Snapshot()
+	topic, _ := f.worker.store.Snapshot()
 	annotations := f.worker.store.Annotations(configtopic.FolderAnnotation)
 	var records []configtopic.Record
 	var names []string // of the connectors of records
 	examine := func(ctx context.Context, c *resolved.Connector) config.Problems {
-		problems := f.check(snapshot, annotations, c)
+		problems := f.check(topic, annotations, c)
 		if problems.Err() == nil {
 			problems = append(problems, f.files.Check(ctx, c)...)
 		}
 		return problems
 	}
 	write := func() bool {
-		isWritten := len(records) == 0 || f.write(ctx, snapshot, names, records)
+		isWritten := len(records) == 0 || f.write(ctx, topic, names, records)
 		records = nil
 		names = nil
 		return isWritten
 	}
 	isFolder := f.worker.Files.Folder != ""
-	files := f.files.Resolve(s)
-	current := folderConnectors(snapshot, annotations, f.worker.Files.Folder, files)
-	f.files.Reconcile(ctx, s, current, files, examine, func(change resolved.Change, _ bool) bool {
-		if changes := changeRecords(change, snapshot, annotations); len(changes) > 0 {
+	connectors := f.files.Resolve(s)
+	current := folderConnectors(topic, annotations, f.worker.Files.Folder, connectors)
+	f.files.Reconcile(ctx, s, current, connectors, examine, func(change resolved.Change, _ bool) bool {
+		if changes := changeRecords(change, topic, annotations); len(changes) > 0 {
 			records = append(records, changes...)
 			names = append(names, change.Name)
 		}
@@ -78,14 +78,13 @@ func (f *Folder) apply(ctx context.Context, s config.Snapshot) {
 	}
 }
 
-// write writes records in one transaction, and reports whether it did: not if other records of their connectors follow
-// the snapshot, for example of REST.
-func (f *Folder) write(ctx context.Context, snapshot config.Snapshot, names []string,
-	records []configtopic.Record) bool {
+// write writes records in one transaction, and reports whether it did: not if the topic has newer records of their
+// connectors than the snapshot, for example of REST.
+func (f *Folder) write(ctx context.Context, topic config.Snapshot, names []string, records []configtopic.Record) bool {
 	err := f.worker.log.Refresh(ctx)
 	if err == nil && slices.ContainsFunc(names, func(name string) bool {
 		offset, _ := f.worker.store.ConfigOffset(name)
-		return offset != snapshot.ConfigOffsets[name]
+		return offset != topic.ConfigOffsets[name]
 	}) {
 		return false
 	}
@@ -109,7 +108,7 @@ func (f *Folder) publishDigest(s config.Snapshot, group groupview.Group, isLeade
 	switch {
 	case !isLeader:
 		conflicting = ""
-	case !isKnown:
+	case !isKnown: // this worker rejoins with its new digest
 		return false
 	}
 	if conflicting != "" && conflicting != f.conflicting {
@@ -136,9 +135,9 @@ func conflictingWorkers(digest string, group groupview.Group) (conflicting strin
 const conflictMessage = "connector folders are not applied: the folders of other workers differ from the leader's"
 
 // check returns the problems that prevent writing a connector of the folder to the config topic.
-func (f *Folder) check(s config.Snapshot, annotations map[string]json.RawMessage,
+func (f *Folder) check(topic config.Snapshot, annotations map[string]json.RawMessage,
 	c *resolved.Connector) config.Problems {
-	if _, ok := s.ConfigOffsets[c.Name]; ok && annotations[c.Name] == nil {
+	if _, ok := topic.ConfigOffsets[c.Name]; ok && annotations[c.Name] == nil {
 		return config.Problems{c.Locate(config.Problem{Setting: "name",
 			Text: fmt.Sprintf("expected a name that no connector created by REST in the group has, found %s: delete "+
 				"one of them", c.Name)})}

@@ -67,5 +67,5 @@ func connectorsDigest(connectors []*config.Connector) string {
 	}
 	document, _ := json.Marshal(contents) // of texts
 	sum := sha256.Sum256(document)
-	return hex.EncodeToString(sum[:16])
+	return hex.EncodeToString(sum[:16]) // 128 bits are enough to compare
 }

@@ -147,13 +147,13 @@ func (g groupHerder) Summaries() []connect.Summary {
 	for i := range summaries {
 		summary := &summaries[i]
 		local := summary.Components
-		summary.Components = local[:1:1]
+		summary.Components = local[:1:1] // the connector itself; tasks are appended to a copy
 		tasks := g.group.status.Tasks(summary.Name)
 		if !local[0].Local {
 			summary.Components[0] = g.remoteConnector(&local[0], summary.Name)
 		}
 		if len(tasks) == 0 && summary.Components[0].Condition == connect.ConditionIdle {
-			summary.Components[0].Condition = connect.ConditionStarting
+			summary.Components[0].Condition = connect.ConditionStarting // no task has a status yet
 		}
 		for _, task := range tasks {
 			component := g.remoteStatus(&task)

@@ -231,6 +231,7 @@ func (w *Worker) openTopics(ctx context.Context, k kafka.Config, cleanup *setup.
 	w.store.SetWriter(log)
 	w.log = log
 	w.status = status
+	// The store must have the whole topic before connectors are known.
 	readCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	caughtUp := make(chan struct{})
 	var readers sync.WaitGroup
@@ -383,6 +384,7 @@ func (w *Worker) send(ctx context.Context, receiver, call, connector string, bod
 	return server.CallWorker(ctx, receiver, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
+// classes returns the classes that connectors can get or still run: with a pin, those of the pinned version.
 func (w *Worker) classes() (names []string) {
 	for _, info := range w.Parts.Get().Plugins.Modules() {
 		if state := info.State(); state == "active" || state == "retired" {
