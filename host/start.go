@@ -154,6 +154,7 @@ func (h *Host) start(ctx context.Context) (cleanup setup.Cleanup, err error) {
 func (h *Host) listen() error {
 	w := h.installation.Worker
 	log := h.installation.Log
+	// With Once the default listener is not opened.
 	if len(w.List("listeners")) == 0 || (h.installation.Config.Once && !w.IsSet("listeners")) {
 		return nil
 	}

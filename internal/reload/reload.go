@@ -258,6 +258,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		defer r.mu.Unlock()
 		r.progress = nil
 	}()
+	// What the checks of this reload share.
 	r.Checker = r.Checker.WithConnectors(r.Connectors())
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
 	r.Checker.Running = nil
@@ -287,10 +288,10 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		r.mu.Lock()
 		progress.Checked = min(progress.Checked+1, progress.Files)
 		r.mu.Unlock()
-		running, err := r.herder.RunningConfig(step.Name)
+		current, err := r.herder.RunningConfig(step.Name)
 		if err == nil && step.Action == resolved.Reject && r.Group.InGroup() {
 			// Other workers run the new settings, so no task continues with the previous ones here.
-			step.KeepsRunning = step.KeepsRunning && maps.Equal(running.Raw, step.Connector.Raw())
+			step.KeepsRunning = step.KeepsRunning && maps.Equal(current.Raw, step.Connector.Raw())
 		}
 		isNew := r.logStep(step)
 		switch {
@@ -339,7 +340,7 @@ func (r *Reloader) apply(ctx context.Context, step resolved.Change, isNew bool) 
 	if err != nil {
 		r.Log.Error("an internal error of culvert: a reload", "connector", step.Name, "error", err)
 	}
-	if r.Reconciled() && r.Group.Membership().IsLeader { // it makes the group's changes
+	if r.Reconciled() && r.Group.Membership().IsLeader { // not at the start; the leader makes the group's changes
 		r.recordEvent(ctx, step, isNew)
 	}
 }

@@ -55,7 +55,7 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 		return nil, nil, err
 	}
 	problems = in.ReadSettings(ctx, problems, ToCheck)
-	neededOnly := c.Once && !in.Worker.IsSet("listeners")
+	neededOnly := c.Once && !in.Worker.IsSet("listeners") // REST, if it is open, lists all
 	if err := in.OpenPlugins(ctx, nil, neededOnly); err != nil {
 		return nil, nil, secret.RedactError(err, in.Worker.Redact)
 	}
@@ -206,7 +206,8 @@ func (in *Installation) setLevels(settings map[string]string) error {
 	return nil
 }
 
-// Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run.
+// Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run, ToCheck only
+// those without any settings.
 func (in *Installation) Examine(purpose Purpose, check func(*resolved.Connector) config.Problems) {
 	in.toCheck.Store(int64(len(in.Checker.Connectors)))
 	for i, connector := range in.Checker.Connectors {
