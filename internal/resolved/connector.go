@@ -166,7 +166,7 @@ func (c *Connector) Reread(written *config.Connector) *Connector {
 	case slices.ContainsFunc(changed, selectsPlugin):
 		return c.Resolver.Resolve(written)
 	}
-	return newConnector(written, c.shape)
+	return newConnector(written, c.shape) // only the roles have other values
 }
 
 // WithProblems returns the configuration with other problems.

@@ -29,14 +29,15 @@ const (
 var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-func compare(written map[string]string, connector *Connector) (e Action, settings []string) {
+// compare returns what a change of the written settings to those of a connector requires, and which settings change.
+func compare(written map[string]string, connector *Connector) (action Action, settings []string) {
 	if settings = config.ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil
 	}
 	declarations := connector.Class.Component.Table()
 	for key, value := range written {
 		spec, ok := declarations.Find(key)
-		if ok && spec.Role() == role.Destination && setting.Trim(value) != "" {
+		if ok && spec.Role() == role.Destination && setting.Trim(value) != "" { // it has settings of the client, too
 			return Restart, settings
 		}
 	}
@@ -74,6 +75,7 @@ type Change struct {
 	KeepsRunning bool // true for Reject if the previous configuration continues to run
 }
 
+// isCopyOf reports whether both share their entries, so that no setting differs. c may be nil.
 func (c *Connector) isCopyOf(other *config.Connector) bool {
 	return c != nil && c.Name == other.Name && len(c.Entries) > 0 && len(c.Entries) == len(other.Entries) &&
 		&c.Entries[0] == &other.Entries[0]
@@ -102,7 +104,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) co
 				change.Problems = append(slices.Clone(connector.Problems), check(connector)...)
 			}
 			if change.Problems.Err() == nil && ok && running.Rejected {
-				change.Action = Restart
+				change.Action = Restart // it exists as FAILED
 			}
 			changes := []Change{change}
 			if change.Problems.Err() != nil {
@@ -125,7 +127,7 @@ func Diff(have []RunningConnector, files []*Connector, check func(*Connector) co
 // changeOf returns the change of a running connector, before the new configuration is checked.
 func changeOf(running RunningConnector, connector *Connector) Change {
 	change := Change{Name: connector.Name, Action: Create, Connector: connector, Problems: connector.Problems}
-	if running.Rejected || connector.Problems.Err() != nil {
+	if running.Rejected || connector.Problems.Err() != nil { // Diff replaces the action
 		return change
 	}
 	change.Action = NoChange

@@ -130,6 +130,7 @@ func fullClass(plugins *plugin.Manager, kind wit.ComponentKind,
 	}
 }
 
+// nameRank ranks the names of a component: its class, then aliases, then short forms.
 func nameRank(c *plugin.Component, class string) int {
 	switch {
 	case c.Name == class:

@@ -26,7 +26,8 @@ type roleValue struct {
 	has   bool // set, or a default that counts
 }
 
-// NewRoles collects settings with a role: the first declaration of a role, and templates only with a value.
+// NewRoles collects settings with a role. Of several declarations of a role the first one with a value of the user
+// counts, else the first one. Templates count only with a value.
 func NewRoles(declarations *setting.Table, connector *config.Connector) Roles {
 	r := Roles{map[string]roleValue{}}
 	for i := range declarations.Keys() {
@@ -57,7 +58,7 @@ func NewRoles(declarations *setting.Table, connector *config.Connector) Roles {
 			r.byRole[name] = candidate
 		}
 	}
-	for _, entry := range connector.Entries {
+	for _, entry := range connector.Entries { // those that match a template
 		if declarations.Declares(entry.Key) {
 			continue
 		}

@@ -61,7 +61,7 @@ func (b *Backend) checkOwnership(r *reload.Reloader, running resolved.RunningCon
 func (b *Backend) writeConnector(ctx context.Context, name string,
 	request rest.ConfigRequest) (result rest.WriteResult, err error) {
 	var ahead checkedConfig
-	if request.New == nil {
+	if request.New == nil { // a new connector has no task that the change could interrupt
 		if ahead, err = b.checkAhead(ctx, name, request); err != nil {
 			return result, err
 		}
@@ -145,8 +145,11 @@ func (b *Backend) isCurrent(checked checkedConfig) bool {
 		return false
 	}
 	current, err := b.herder().RunningConfig(checked.connector.Name)
-	return err == nil && current.Config == checked.current.Config && current.Rejected == checked.current.Rejected &&
-		slices.Equal(b.checker().Connectors, checked.others) && checked.connector.Current() == checked.connector &&
+	if err != nil || current.Config != checked.current.Config || current.Rejected != checked.current.Rejected {
+		return false
+	}
+	samePlugins := checked.connector.Current() == checked.connector
+	return slices.Equal(b.checker().Connectors, checked.others) && samePlugins &&
 		(checked.hasAsked || !b.changes().Interrupts(checked.connector, checked.change))
 }
 
@@ -256,7 +259,7 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	checked.current, checked.unknown = b.herder().RunningConfig(name)
 	settings := settingsOf(checked.current, request)
 	if request.Patch {
-		request.Null = nil
+		request.Null = nil // settingsOf has deleted these; otherwise null is an error
 	}
 	if other, ok := settings["name"]; ok && other != name {
 		return checked, &rest.Refusal{Status: http.StatusBadRequest, Message: "Connector name configuration (" + other +
@@ -290,6 +293,7 @@ func (b *Backend) checkConfig(ctx context.Context, r *reload.Reloader, name stri
 	isReported := func(key string) bool {
 		return (key == "name" && nameProblem != "") || slices.Contains(request.Null, key)
 	}
+	// The problems, without the service if there are any.
 	changes := b.changes()
 	checked.change = changes.Change(c, request.Settings)
 	problems := slices.Concat(c.Problems, b.Worker.ClearTextProblems(c.Connector, b.passwords()),

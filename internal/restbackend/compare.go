@@ -33,6 +33,8 @@ func (b *Backend) compareConfig(ctx context.Context, name string, request rest.C
 	return comparison, cmp.Or(err, ctx.Err())
 }
 
+// compare checks a configuration, and sets all of the comparison but what compareFeeds adds. The lock is held. A
+// request that storing would reject as invalid is a result, not an error.
 func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, request rest.ConfigRequest, masked bool,
 	comparison *rest.Comparison) (checkedConfig, error) {
 	const mayAsk = false
@@ -54,6 +56,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	for _, p := range checked.warnings {
 		comparison.Warnings = append(comparison.Warnings, check.Message(p))
 	}
+	// The existing connector: its file or record may differ from what runs, or may be locked.
 	var running []resolved.RunningConnector
 	if exists {
 		running = []resolved.RunningConnector{checked.current}
@@ -77,6 +80,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	if checked.connector == nil {
 		return checked, nil
 	}
+	// The change, with guessed passwords as different.
 	for key, value := range request.Settings {
 		if masked && value != "" && checked.current.Raw[key] == value && isPassword(key) && !config.IsReference(value) {
 			checked.current.Raw[key] = config.Mask
@@ -97,6 +101,10 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 	}
 	return checked, nil
 }
+
+// mismatchEffects has REST's words.
+var mismatchEffects = map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
+	wit.MismatchKeep: "keep"}
 
 // compareFeeds finds the feeds whose stored offsets would no longer belong to them, and those with another topic whose
 // rows were read before.
@@ -127,27 +135,25 @@ func (b *Backend) compareFeeds(ctx context.Context, checked checkedConfig, compa
 	if running := checked.current.Config; running != nil {
 		movedTopics = check.MovedTopics(running, c)
 	}
-	current := map[string]string{}
+	currentTopics := map[string]string{} // by feed
 	metrics, _ := b.herder().ConnectorMetrics(c.Name)
 	for _, task := range metrics.Tasks {
 		if task.Progress == nil {
 			continue
 		}
 		for _, feed := range task.Feeds {
-			current[feed.Name] = feed.Topic
+			currentTopics[feed.Name] = feed.Topic
 		}
 	}
 	for i, f := range opened.Feeds {
 		changedFields := stored[f.Name].Changed
 		if changedFields != nil {
-			effect := map[wit.MismatchPolicy]string{wit.MismatchFail: "fail", wit.MismatchReload: "reload",
-				wit.MismatchKeep: "keep"}[f.OnMismatch]
-			comparison.Feeds = append(comparison.Feeds, rest.FeedChange{Feed: f.Name, Effect: effect,
-				ChangedFields: changedFields})
+			comparison.Feeds = append(comparison.Feeds, rest.FeedChange{Feed: f.Name,
+				Effect: mismatchEffects[f.OnMismatch], ChangedFields: changedFields})
 		}
 		continues := changedFields == nil || f.OnMismatch == wit.MismatchKeep
 		offset := stored[f.Name].Offset
-		isMoved := slices.Contains(movedTopics, f.Topic) && current[f.Name] != f.Topic
+		isMoved := slices.Contains(movedTopics, f.Topic) && currentTopics[f.Name] != f.Topic
 		if offset == nil || !continues || !isMoved {
 			continue
 		}

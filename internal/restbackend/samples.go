@@ -228,7 +228,8 @@ func (b *Backend) runCommandOf(ctx context.Context, c *resolved.Connector, comma
 	case err != nil:
 		return reject(http.StatusBadGateway, shown.Line(err.Error()))
 	case reply.Schemas != nil:
-		answer.Schemas, err = convert.RenderSchemas(ctx, *reply.Schemas, convert.SchemaFormats[0])
+		defaultFormat := convert.SchemaFormats[0]
+		answer.Schemas, err = convert.RenderSchemas(ctx, *reply.Schemas, defaultFormat)
 		return answer, err
 	}
 	answer.Document = json.RawMessage(*reply.Document)
