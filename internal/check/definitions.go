@@ -101,9 +101,9 @@ func newDefinitions(specs []wit.ConfigKey, isCommon bool) []Definition {
 // DescribeKind describes the values of a setting: their kind and bounds.
 func DescribeKind(spec *wit.ConfigKey) string {
 	parts := []string{KindName(spec.Kind)}
-	r, _ := role.Find(spec.Role())
-	if (r.Name == role.Address || r.Name == role.Port) && !setting.IsRequired(spec) && (spec.DefaultValue == nil ||
-		!r.AcceptsDefault(*spec.DefaultValue)) {
+	definition, _ := role.Find(spec.Role())
+	isEndpoint := definition.Name == role.Address || definition.Name == role.Port
+	if isEndpoint && !setting.IsRequired(spec) && !hasDefault(spec) {
 		parts = append(parts, "required unless a destination specifies it")
 	}
 	for _, r := range spec.Rules {

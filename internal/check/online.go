@@ -245,6 +245,7 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, connector *resolved.Conne
 		}
 		return limitReason + limitWait.String() + ": " + reason
 	}
+	// connect returns an error instead of a client whose requests must not be sent.
 	online.connect = func() (*transport.Client, error) {
 		if roles.Text(role.User) != "" && !roles.Has(role.Password) && !roles.Has(role.Destination) {
 			return nil, fmt.Errorf("%s is not set", roles.Setting(role.Password))
@@ -252,13 +253,13 @@ func (ch *Checker) newOnlineCheck(ctx context.Context, connector *resolved.Conne
 		if err := ch.Worker.Providers.CheckSent(connector.Connector, connector.Class.Component.Table()); err != nil {
 			return nil, err
 		}
-		service, err := service.New(connector, ch.Lockouts, online.log)
+		s, err := service.New(connector, ch.Lockouts, online.log)
 		if err != nil {
 			return nil, err
 		}
-		service.NoRetries()
-		service.UseLimits(ch.Destinations)
-		destination, err := service.Destination(clockContext{Context: online.clock.ctx, clock: online.clock})
+		s.NoRetries()
+		s.UseLimits(ch.Destinations)
+		destination, err := s.Destination(clockContext{Context: online.clock.ctx, clock: online.clock})
 		if err != nil {
 			return nil, err
 		}

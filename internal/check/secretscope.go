@@ -107,6 +107,7 @@ func (c ConfigChange) scope(key string) secretScope {
 	return noScope
 }
 
+// isEndpointSetting reports whether a setting of a scope decides where the scope's secrets go.
 func (c ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
 	short, _ := strings.CutPrefix(key, string(scope))
 	if slices.Contains(clientScopes, scope) {
@@ -184,6 +185,8 @@ func (c ConfigChange) settingName(scope secretScope, name string) string {
 	return name
 }
 
+// endpoints returns the values of a scope's endpoint settings, by key or, for service and listener, by role. For Kafka
+// clients the worker's settings are included, which the connector's override.
 func (c ConfigChange) endpoints(scope secretScope, connector *resolved.Connector) map[string]string {
 	endpoints := map[string]string{}
 	if slices.Contains(clientScopes, scope) {

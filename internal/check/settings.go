@@ -242,7 +242,7 @@ func expectedEntry(c *resolved.Connector, name string) config.Entry {
 		}
 		return expected
 	}
-	group := name[:strings.LastIndexByte(name, '.')+1]
+	group := name[:strings.LastIndexByte(name, '.')+1] // with a number, such as sap.odata#1.
 	for _, entry := range c.Entries {
 		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(entry.Key, group) {
 			expected.Line = entry.Line

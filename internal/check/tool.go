@@ -188,20 +188,20 @@ func (t *Tool) open(ctx context.Context) error {
 	if t.client != nil {
 		return nil
 	}
-	service, err := t.service()
+	s, err := t.service()
 	if err != nil {
 		return err
 	}
-	t.client, err = service.Open(ctx)
+	t.client, err = s.Open(ctx)
 	return err
 }
 
 func (t *Tool) service() (*service.Service, error) {
-	service, err := service.New(t.connector, t.lockouts, t.logger)
+	s, err := service.New(t.connector, t.lockouts, t.logger)
 	if err == nil && t.noRetries {
-		service.NoRetries()
+		s.NoRetries()
 	}
-	return service, err
+	return s, err
 }
 
 // Target returns the name of the connector's BTP destination, "" without one.
@@ -217,11 +217,11 @@ func (t *Tool) Setting(role string) string {
 // Destination returns a copy of the connector's connection settings. If the connector names a BTP destination, it sends
 // a request to the destination service.
 func (t *Tool) Destination(ctx context.Context) (transport.Config, error) {
-	service, err := t.service()
+	s, err := t.service()
 	if err != nil {
 		return transport.Config{}, err
 	}
-	return service.Destination(ctx)
+	return s.Destination(ctx)
 }
 
 // CheckOnline is [Checker.Check] for the connector; it waits up to wait for the service.

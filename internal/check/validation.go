@@ -94,6 +94,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) 
 	component := connector.Class.Component
 	builder := &validationBuilder{Validation: Validation{Name: connector.Text("connector.class"), Groups: []string{}},
 		connector: connector, password: resolved.Passwords(ch.Plugins), index: map[string]int{}}
+	// All settings with their values: of every connector, of stages, of the plugin, of converters.
 	for _, spec := range ch.common(connector.Class.Module.Version, component.Kind) {
 		value := builder.configValue(spec)
 		value.Recommended = ch.recommended(spec.Name, component)
@@ -121,12 +122,13 @@ func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) 
 		}
 		for _, e := range declared.Validate(settings, converter == resolved.KeyConverter) {
 			if converter == resolved.HeaderConverter && e.Key.Name == "converter.type" {
-				converterType := "header"
+				converterType := "header" // Validate distinguishes only key and value
 				e.Value = &converterType
 			}
 			builder.add(converter+".", e)
 		}
 	}
+	// The problems, and what the plugin answers for its own settings.
 	validate := func(ctx context.Context, found config.Problems) config.Problems {
 		return ch.validateOffline(ctx, connector, nil, found)
 	}
@@ -139,7 +141,7 @@ func (ch *Checker) Validate(ctx context.Context, connector *resolved.Connector) 
 		}
 	}
 	problems := ch.check(ctx, connector, validate)
-	for _, value := range validated {
+	for _, value := range validated { // none if the plugin was called offline
 		added := builder.find(value.Key.Name)
 		if added == nil {
 			if _, isSet := builder.connector.Entry(value.Key.Name); isSet {
@@ -334,6 +336,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		source = "Predicate"
 	}
 	first := len(v.Configs)
+	const unsorted = 2 // class and version
 	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
 		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
@@ -370,7 +373,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		v.add("", key("predicate", wit.KindString, wit.Medium,
 			"Alias of the predicate that selects the records to transform.", "predicate"))
 	}
-	stageSettings := v.Configs[min(first+2, len(v.Configs)):]
+	stageSettings := v.Configs[min(first+unsorted, len(v.Configs)):]
 	byName := func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) }
 	slices.SortStableFunc(stageSettings, byName)
 	for i := range v.Configs[first:] {
@@ -378,7 +381,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		definition.Group = &group
 		definition.Order = int32(i)
 		definition.OrderInGroup = int32(i)
-		if i < 2 {
+		if i < unsorted {
 			definition.Width = "LONG"
 		}
 		v.index[definition.Name] = first + i

@@ -29,15 +29,16 @@ func checkBy(ctx context.Context, c setup.Config,
 	}
 	defer in.Close()
 	if in.Worker.InGroup() {
-		for _, c := range in.Connectors {
-			c.Problems = append(c.Problems, in.Worker.SharedProblems(c, resolved.Passwords(in.Plugins))...)
+		for _, connector := range in.Connectors {
+			connector.Problems = append(connector.Problems,
+				in.Worker.SharedProblems(connector, resolved.Passwords(in.Plugins))...)
 		}
 	}
 	problems = examine(in, problems)
 	report.Problems = append(problems, in.Problems()...)
-	for _, c := range in.Connectors {
-		if c.Problems.Err() == nil {
-			report.Valid = append(report.Valid, c)
+	for _, connector := range in.Connectors {
+		if connector.Problems.Err() == nil {
+			report.Valid = append(report.Valid, connector)
 		}
 	}
 	return report, nil

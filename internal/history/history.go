@@ -13,10 +13,10 @@ const Minutes = 60
 
 const (
 	stepSeconds     = 10
-	hourSteps       = 360
+	hourSteps       = 360 // of stepSeconds
 	stepsPerMinute  = hourSteps / Minutes
-	stepsPerDayStep = 30
-	daySteps        = 288
+	stepsPerDayStep = 30  // 5 minutes
+	daySteps        = 288 // 24 hours of 5 minutes
 )
 
 // Ranges are the ranges of a history. The first two have steps of 10 seconds, the last one of 5 minutes.

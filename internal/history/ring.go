@@ -91,7 +91,8 @@ func (r *rings) history(last int64, timeRange string) History {
 	case "15m":
 		return r.hour.history(last, hourSteps/4, stepSeconds)
 	case "24h":
-		return r.day.history((last+1)/stepsPerDayStep-1, daySteps, stepSeconds*stepsPerDayStep)
+		lastComplete := (last+1)/stepsPerDayStep - 1
+		return r.day.history(lastComplete, daySteps, stepSeconds*stepsPerDayStep)
 	}
 	return r.hour.history(last, hourSteps, stepSeconds)
 }
