@@ -135,7 +135,7 @@ func secretSetting(roles resolved.Roles, secret string) string {
 	}
 	names := []string{role.Password, role.User, role.Address}
 	switch auth := strings.ToLower(roles.Text(role.Auth)); {
-	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User):
+	case roles.Has(role.Destination) && auth == "" && !roles.Has(role.User): // the destination has the secret
 		names = []string{role.Destination}
 	case auth == transport.AuthOAuth2:
 		names = []string{role.OAuthClientSecret}

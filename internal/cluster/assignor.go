@@ -578,7 +578,7 @@ func (p *plan) buildOutput() {
 			continue
 		case resource.running: // it stays where it is
 		case p.isBlocked(resource), p.originOfTask(resource) != nil && !p.originOfTask(resource).admit(resource.owner):
-			p.out.RejoinAfterRevoke = true
+			p.out.RejoinAfterRevoke = true // the next plan assigns it
 			lists = deferred
 		}
 		lists[resource.owner] = appendResource(lists[resource.owner], &p.connectors[resource.connector], resource.index)
@@ -631,8 +631,8 @@ func (p *plan) collectOwned() {
 			for _, claim := range connector.Claims {
 				p.claims[claim] = append(p.claims[claim], ownedSet{member, owned})
 			}
-			for o := range p.origins {
-				if o := &p.origins[o]; o.key == KeyOf(connector.Origin) && !o.isUser[member] {
+			for i := range p.origins {
+				if o := &p.origins[i]; o.key == KeyOf(connector.Origin) && !o.isUser[member] {
 					o.isUser[member] = true
 					o.userCount++
 				}
@@ -645,8 +645,8 @@ func (p *plan) collectOwned() {
 func (p *plan) isBlocked(resource *resource) bool {
 	connector := &p.connectors[resource.connector]
 	for _, owned := range p.owned[resource.connector] {
-		if owned.member != resource.owner && (owned.Resources.Has(resource.index) ||
-			(resource.index > 0 && owned.Version != connector.Version && owned.Resources.HasTasks())) {
+		isOtherVersion := resource.index > 0 && owned.Version != connector.Version && owned.Resources.HasTasks()
+		if owned.member != resource.owner && (owned.Resources.Has(resource.index) || isOtherVersion) {
 			return true
 		}
 	}

@@ -225,7 +225,7 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 // in the range.
 func (r requirement) isMetBy(m Member) bool {
 	versions, err := version.ParseRange(r.version)
-	if r.plugin == "" || versions.Contains(r.pin.Version) { // with a pin, Classes has those of the pinned version
+	if r.plugin == "" || versions.Contains(r.pin.Version) { // then Classes are of the pinned version
 		return err == nil && slices.Contains(m.Classes, KeyOf(r.class))
 	}
 	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {

@@ -72,6 +72,7 @@ const (
 	maxTraceBytes  = 64 << 10 // the largest size of a trace that is written
 )
 
+// encode returns the value of the record as Kafka Connect writes it, and Extension as another member.
 func (s Status) encode() []byte {
 	if len(s.Trace) > maxTraceBytes {
 		s.Trace = strings.ToValidUTF8(s.Trace[:maxTraceBytes], "") + "…"

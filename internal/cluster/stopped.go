@@ -18,7 +18,7 @@ const (
 
 // WhenStopped calls action for a stopped connector, on the leader, once no other worker has tasks of it; action checks
 // this worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
-// [configtopic.OtherGroupError], one that names the worker with tasks, or that of action.
+// [configtopic.OtherGroupError], an error that names the worker with tasks, and the error of action.
 func (w *Worker) WhenStopped(ctx context.Context, name string, action func() error) error {
 	leader := w.leader
 	addStoppedOnly := func(n int) (leads bool) {

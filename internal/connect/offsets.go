@@ -351,7 +351,7 @@ func (run *connectorRun) alterSink(ctx context.Context, entries []offset.Entry) 
 	for topic, partitions := range requested {
 		var starts, ends kafka.Positions
 		for partition, next := range partitions {
-			if next >= 0 && ends == nil { // offsets of a deleted topic can be deleted
+			if next >= 0 && ends == nil { // -1 deletes, also offsets of a deleted topic
 				if starts, ends, err = partitionBounds(ctx, admin, topic); err != nil {
 					return err
 				}

@@ -145,7 +145,7 @@ func (run *connectorRun) clientConfig(prefix string) (kafkaConfig kafka.Config, 
 		}
 		overrides[e.Key] = e.Value.Reveal()
 		if e.Value.IsSecret() {
-			overrides["name"] = run.config.Name
+			overrides["name"] = run.config.Name // a key of its own
 		}
 	}
 	if len(overrides) == 0 {

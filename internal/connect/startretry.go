@@ -41,7 +41,7 @@ func (run *connectorRun) waitRetryable(ctx context.Context, err error, stamp str
 			return false
 		}
 	}
-	// Check before waiting: something may have changed before the files were watched, or outside files.
+	// With watched settings, check before waiting: one may have changed before its file was watched, or outside files.
 	for !isWatching || (!run.haveSettingsChanged() && watch.Stamp(run.keyStoreFiles()...) == stamp) {
 		select {
 		case <-fileBell:

@@ -16,7 +16,7 @@ import (
 	"github.com/culvert-project/culvert/internal/transport"
 )
 
-// Standalone is the [Member] of a worker without a group. Its connectors are those of its files and those that REST
+// Standalone is the [Member] of a worker without a group. It runs the connectors of its files and those that REST
 // created; the files are never copied.
 type Standalone struct {
 	Installation *setup.Installation
@@ -102,7 +102,7 @@ func (s *Standalone) FolderConnectors() (connectors []resolved.RunningConnector,
 	return s.Parts.Get().Herder.RunningConfigs(), []string{}
 }
 
-// Rebalances implements [View]. The answer is that of a worker that has seen no rebalance.
+// Rebalances implements [View] as for a worker before its first rebalance.
 func (*Standalone) Rebalances() cluster.Rebalances { return (*cluster.Worker)(nil).Rebalances() }
 
 // Refresh implements [View].

@@ -384,7 +384,7 @@ func (w *Worker) send(ctx context.Context, receiver, call, connector string, bod
 	return server.CallWorker(ctx, receiver, method, strings.Replace(path, "{name}", url.PathEscape(connector), 1), body)
 }
 
-// classes returns the classes that connectors can get or still run: with a pin, those of the pinned version.
+// classes returns the classes that connectors can get or still run: with a pin, the pinned version's.
 func (w *Worker) classes() (names []string) {
 	for _, info := range w.Parts.Get().Plugins.Modules() {
 		if state := info.State(); state == "active" || state == "retired" {

@@ -210,8 +210,8 @@ func (r *Reloader) CatchUp(ctx context.Context) error {
 	return nil
 }
 
-// Resolve returns the connectors of a snapshot, which become those of the reloader. The caller holds the lock. What a
-// change does not concern is shared with the previous ones, so that each configuration is resolved once.
+// Resolve returns the connectors of a snapshot, which replace the reloader's. The caller holds the lock. What a change
+// does not concern is shared with the previous ones, so that each configuration is resolved once.
 func (r *Reloader) Resolve(snapshot config.Snapshot) []*resolved.Connector {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -29,7 +29,7 @@ const (
 var inPlaceRoles = []string{role.Password, role.ConnectTimeoutMS, role.ReadTimeoutMS, role.MaxConcurrent,
 	role.RequestsPerSecond, role.MaintenanceWindows, role.TLS, role.Retry}
 
-// compare returns what a change of the written settings to those of a connector requires, and which settings change.
+// compare returns how a new configuration replaces the written settings of a running connector, and which differ.
 func compare(written map[string]string, connector *Connector) (action Action, settings []string) {
 	if settings = config.ChangedKeys(written, connector.Raw()); len(settings) == 0 {
 		return NoChange, nil

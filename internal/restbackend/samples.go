@@ -77,7 +77,7 @@ func (b *Backend) sampleTest(ctx context.Context, name, id string, settings map[
 	return b.Samples.TestFile(ctx, name, id, b.chainOf(c), testSettings)
 }
 
-// withChain returns the configuration with the transforms of settings, nil for those of the connector.
+// withChain returns a connector's configuration with the transforms of settings. Nil means its own transforms.
 func (b *Backend) withChain(ctx context.Context, name string, settings map[string]string) (*resolved.Connector, error) {
 	if settings == nil {
 		return b.runningConfig(name)
