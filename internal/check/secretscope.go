@@ -68,10 +68,11 @@ func (c ConfigChange) HasCompleteCredentials() bool {
 	roles := c.New.Roles()
 	isBegun := (roles.Text(role.User) != "" && roles.Text(role.Password) == "") ||
 		(roles.Text(role.ProxyUser) != "" && roles.Text(role.ProxyPassword) == "")
-	return c.hasStoredCredentials() || (!isBegun && !slices.ContainsFunc(c.New.Entries, func(entry config.Entry) bool {
+	isTypedSecret := func(entry config.Entry) bool { // it is not a reference
 		return c.scope(entry.Key) == serviceScope && c.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
 			(!config.IsReference(entry.Raw) || c.New.Worker.Providers.HasUnknownProvider(entry))
-	}))
+	}
+	return c.hasStoredCredentials() || (!isBegun && !slices.ContainsFunc(c.New.Entries, isTypedSecret))
 }
 
 func (c ConfigChange) hasStoredCredentials() bool {

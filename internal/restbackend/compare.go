@@ -71,7 +71,7 @@ func (b *Backend) compare(ctx context.Context, r *reload.Reloader, name string, 
 			comparison.Stored = rest.Differences(checked.current.Raw, stored.Raw(), isPassword)
 		}
 	}
-	if checked.locked == nil {
+	if checked.locked == nil { // also for a new connector
 		checked.locked = r.Store().CheckWritable(name, "")
 	}
 	if checked.locked != nil {

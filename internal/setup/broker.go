@@ -53,10 +53,11 @@ func (in *Installation) Reach(ctx context.Context, admin *kafka.Admin) (string, 
 			bootstrap.Back(in.Log, began, "a broker of bootstrap.servers answers now")
 			return admin.ClusterID(reaching)
 		}
-		if denied := (*security.Denied)(nil); errors.As(err, &denied) {
+		if errors.As(err, new(*security.Denied)) { // waiting does not help
 			return "", fmt.Errorf("bootstrap.servers: %w", err)
 		}
-		bootstrap.Lost(in.Log, began, "", "no broker of bootstrap.servers answers yet", "bootstrap.servers",
+		const anyReason = "" // one warning for all
+		bootstrap.Lost(in.Log, began, anyReason, "no broker of bootstrap.servers answers yet", "bootstrap.servers",
 			strings.Join(in.Kafka.Bootstrap, ","), "error", err)
 		if pause.For(reaching, time.Second) != nil {
 			return "", fmt.Errorf("bootstrap.servers: no broker answered within %s: %w", reachTimeout, err)
