@@ -115,9 +115,11 @@ func (c ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
 		return isClientEndpoint(short)
 	}
 	if slices.Contains(converterScopes, scope) {
-		registry, ok := strings.CutPrefix(short, "schema.registry.")
-		return strings.HasPrefix(short, "proxy.") || (ok && (registry == "url" ||
-			strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry)))
+		registry, isOfRegistry := strings.CutPrefix(short, "schema.registry.")
+		if !isOfRegistry {
+			return strings.HasPrefix(short, "proxy.")
+		}
+		return registry == "url" || strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry)
 	}
 	if resolved.StagePrefix(key) != "" {
 		return short == "type"
@@ -178,8 +180,8 @@ func (c ConfigChange) settingName(scope secretScope, name string) string {
 	}
 	for _, connector := range []*resolved.Connector{c.New, c.Stored} {
 		if connector != nil {
-			if setting := connector.Roles().Setting(name); setting != name {
-				return setting
+			if named := connector.Roles().Setting(name); named != name {
+				return named
 			}
 		}
 	}

@@ -41,18 +41,18 @@ func (c *settingsCheck) checkStage(ctx context.Context, stage *resolved.Stage) c
 			problems = append(problems, c.renamedProblem(stageConfig, entry, newName))
 			continue
 		}
-		problem := entry.CodedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
-		problem.Warning = true
+		p := entry.CodedProblem(setting.CodeUnknown, setting.Unknown(suggester.Nearest(entry.Key)))
+		p.Warning = true
 		if pluginSettings.Prefix(entry.Key) != "" {
-			problem = c.applyUnknownSettings(problem)
+			p = c.applyUnknownSettings(p)
 		}
-		problems = append(problems, problem)
+		problems = append(problems, p)
 	}
 	typeEntry, _ := c.Entry(stage.Prefix + "type")
-	for _, problem := range missingSettings(ctx, stageConfig, pluginSettings) {
-		problem.File = typeEntry.File
-		problem.Line = typeEntry.Line
-		problems = append(problems, problem)
+	for _, p := range missingSettings(ctx, stageConfig, pluginSettings) {
+		p.File = typeEntry.File
+		p.Line = typeEntry.Line
+		problems = append(problems, p)
 	}
 	for i := range problems {
 		problems[i].Setting = stage.Prefix + problems[i].Setting
@@ -74,16 +74,16 @@ func renamedSetting(class, name string) string {
 // renamedProblem returns the problem of an entry whose setting has a new name, see [renamedSetting].
 func (c *settingsCheck) renamedProblem(stageConfig *config.Connector, entry config.Entry,
 	newName string) config.Problem {
-	problem := entry.CodedProblem(setting.CodeUnknown, "unknown setting; Kafka 4.0 removed this name")
-	problem.Warning = true
+	p := entry.CodedProblem(setting.CodeUnknown, "unknown setting; Kafka 4.0 removed this name")
+	p.Warning = true
 	switch _, hasBoth := stageConfig.Entry(newName); {
 	case hasBoth:
-		problem.Text += "; " + newName + ", which is also set, is used"
+		p.Text += "; " + newName + ", which is also set, is used"
 	case len(config.List(entry.Value.Reveal())) == 0:
-		problem.Text += "; it names no field"
+		p.Text += "; it names no field"
 	default:
-		problem.Text += ", it is " + newName + " since 2.6, and without it all fields remain"
-		problem = c.applyUnknownSettings(problem)
+		p.Text += ", it is " + newName + " since 2.6, and without it all fields remain"
+		p = c.applyUnknownSettings(p)
 	}
-	return problem
+	return p
 }

@@ -40,8 +40,8 @@ type Tool struct {
 }
 
 // OpenTool finds the plugin of a connector's class and checks the settings by their declarations; an error about them
-// is a config.Problems. lockouts stores rejected logons; nil means for this process only. The caller closes the tool.
-func OpenTool(ctx context.Context, connector *resolved.Connector, lockouts *lockouts.Store,
+// is a config.Problems. store has rejected logons; nil means for this process only. The caller closes the tool.
+func OpenTool(ctx context.Context, connector *resolved.Connector, store *lockouts.Store,
 	logger *slog.Logger) (_ *Tool, err error) {
 	w := connector.Worker
 	defer func() {
@@ -71,7 +71,7 @@ func OpenTool(ctx context.Context, connector *resolved.Connector, lockouts *lock
 	if err != nil {
 		return nil, err
 	}
-	return &Tool{connector: connector, plugin: bound, worker: w, lockouts: lockouts, logger: logger}, nil
+	return &Tool{connector: connector, plugin: bound, worker: w, lockouts: store, logger: logger}, nil
 }
 
 // Close ends the session with the service and closes the plugin.
@@ -117,8 +117,8 @@ func Options(command wit.Command, values map[string]string) (options []wit.Setti
 		value := option.DefaultValue
 		for _, name := range option.Names() {
 			if input, ok := values[name]; ok {
-				if problem := config.CheckValue(option, input, true); problem != "" {
-					return nil, fmt.Errorf("option %s: %s", name, problem)
+				if message := config.CheckValue(option, input, true); message != "" {
+					return nil, fmt.Errorf("option %s: %s", name, message)
 				}
 				value = &input
 			}

@@ -99,7 +99,7 @@ func Assign(in Input) Output {
 	p.restorePrevious()
 	p.assignUnowned()
 	p.rebalance(onlyIdle)
-	if !slices.ContainsFunc(p.resources, func(r resource) bool { return r.owner == delayed }) {
+	if !slices.ContainsFunc(p.resources, func(r placement) bool { return r.owner == delayed }) {
 		p.rebalance(allResources)
 	}
 	p.buildOutput()
@@ -113,7 +113,7 @@ type plan struct {
 	out             Output
 	connectors      []Connector  // in order of creation
 	index           map[Key]int  // of connectors, by hash
-	resources       []resource   // in order of connectors and index
+	resources       []placement  // in order of connectors and index
 	first           []int        // by connector: its first resource; one more for the end
 	assigned        [2][][]int   // resources (connectors, tasks) by member
 	tasks           [][]int      // number of tasks by connector and member
@@ -124,8 +124,8 @@ type plan struct {
 	originOf        []int // by connector; -1 for none
 }
 
-// resource is a connector (index 0) or one of its tasks (task number plus 1).
-type resource struct {
+// placement is a resource with its owner: a connector (index 0) or one of its tasks (task number plus 1).
+type placement struct {
 	connector int // index in plan.connectors
 	index     int
 	owner     int  // index of the member that shall run it, or unassigned, or delayed
@@ -174,7 +174,7 @@ func newPlan(in Input) *plan {
 		p.tasks = append(p.tasks, make([]int, len(in.Members)))
 		p.originOf = append(p.originOf, p.addOrigin(&c))
 		for index := range p.resourceCount(i, claimed) {
-			p.resources = append(p.resources, resource{connector: i, index: index, owner: unassigned})
+			p.resources = append(p.resources, placement{connector: i, index: index, owner: unassigned})
 		}
 	}
 	p.first = append(p.first, len(p.resources))
@@ -272,10 +272,10 @@ func (p *plan) resourcesIn(sets ...ResourceSet) iter.Seq[int] {
 }
 
 // kind returns the index of the resource's kind in plan.assigned: 0 for a connector, 1 for a task.
-func (r *resource) kind() int { return min(r.index, 1) }
+func (p *placement) kind() int { return min(p.index, 1) }
 
 // originOfTask returns the origin of a task, nil for a connector or a task without an origin.
-func (p *plan) originOfTask(resource *resource) *origin {
+func (p *plan) originOfTask(resource *placement) *origin {
 	if i := p.originOf[resource.connector]; i >= 0 && resource.index > 0 {
 		return &p.origins[i]
 	}
@@ -289,7 +289,7 @@ func (p *plan) isEligible(connector, m int) bool {
 
 // canMove reports whether a member may get a resource: it has the plugins, and the members with tasks of the origin
 // stay within the number of requests that the origin accepts.
-func (p *plan) canMove(resource *resource, member int) bool {
+func (p *plan) canMove(resource *placement, member int) bool {
 	o := p.originOfTask(resource)
 	switch {
 	case !p.isEligible(resource.connector, member):
@@ -427,7 +427,7 @@ func appendResource(list []ResourceSet, c *Connector, index int) []ResourceSet {
 }
 
 // currentOwner returns the member that owns a resource, see [Assign], or unassigned.
-func (p *plan) currentOwner(resource *resource) int {
+func (p *plan) currentOwner(resource *placement) int {
 	best := unassigned
 	newest := int32(math.MinInt32)
 	for _, owned := range p.owned[resource.connector] {
@@ -642,7 +642,7 @@ func (p *plan) collectOwned() {
 }
 
 // isBlocked reports whether other members must release something before the resource is assigned, see [Assign].
-func (p *plan) isBlocked(resource *resource) bool {
+func (p *plan) isBlocked(resource *placement) bool {
 	connector := &p.connectors[resource.connector]
 	for _, owned := range p.owned[resource.connector] {
 		isOtherVersion := resource.index > 0 && owned.Version != connector.Version && owned.Resources.HasTasks()

@@ -74,7 +74,7 @@ func (a groupAssignor) BalanceOrError(map[string]int32) (kgo.IntoSyncAssignment,
 	members := make([]JoinedMember, len(a.members))
 	isMember := map[string]bool{}
 	for i, m := range a.members {
-		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)]
+		metadata := m.ProtocolMetadata[:max(0, len(m.ProtocolMetadata)-4)] // without the count of rejoins
 		members[i] = JoinedMember{ID: m.MemberID, Metadata: metadata}
 		isMember[m.MemberID] = true
 	}

@@ -219,19 +219,19 @@ func (l *leader) owner(name string, task int) (url string, isSelf, isKnown bool)
 // waits for the owners to end the connector. It returns true if the group has lost them all, or there were none: then
 // no worker has ended the connector's subscriptions.
 func (w *Worker) OwnersLost(name string) func(context.Context) bool {
-	leader := w.leader
+	l := w.leader
 	connector := KeyOf(name)
 	includes := func(sets []ResourceSet) bool {
 		return slices.ContainsFunc(sets, func(set ResourceSet) bool { return set.Connector == connector })
 	}
-	leader.mu.Lock()
-	defer leader.mu.Unlock()
-	if leader.generation == 0 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.generation == 0 {
 		return nil
 	}
 	owners := map[string]bool{}
-	for _, m := range leader.members {
-		owners[m.ID] = m.URL != w.options.URL && (includes(leader.targets[m.ID]) || includes(m.Owned))
+	for _, m := range l.members {
+		owners[m.ID] = m.URL != w.options.URL && (includes(l.targets[m.ID]) || includes(m.Owned))
 	}
 	return func(ctx context.Context) bool { return w.waitOwnersLost(ctx, name, owners) }
 }

@@ -182,8 +182,9 @@ func freezePlan(members []Member) Output {
 			for index := range owned.Resources.All() {
 				// Of two members with a resource, or with tasks of two versions, neither keeps it.
 				if !slices.ContainsFunc(owners[owned.Connector], func(o ownedSet) bool {
+					isOtherVersion := index > 0 && o.Version != owned.Version && o.Resources.HasTasks()
 					return o.member != i && members[o.member].Generation == newest &&
-						(o.Resources.Has(index) || (index > 0 && o.Version != owned.Version && o.Resources.HasTasks()))
+						(o.Resources.Has(index) || isOtherVersion)
 				}) {
 					remaining.Resources.Add(index)
 				}

@@ -11,20 +11,20 @@ import (
 
 // Overview returns the leader's view of the group. ok is false if this worker is not the leader.
 func (w *Worker) Overview() (group groupview.Group, ok bool) {
-	leader := w.leader
-	leader.mu.Lock()
-	defer leader.mu.Unlock()
-	if leader.generation == 0 {
+	l := w.leader
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.generation == 0 {
 		return group, false
 	}
 	group = groupview.Group{
 		Group:      w.options.Group.Group,
-		Generation: leader.generation,
+		Generation: l.generation,
 		Leader:     w.options.WorkerID,
 		Members:    []groupview.Member{},
-		Unplaced:   leader.unplaced,
+		Unplaced:   l.unplaced,
 		Plugins:    w.pinnedVersions(),
-		Waits:      maps.Clone(leader.pendingVersions),
+		Waits:      maps.Clone(l.pendingVersions),
 	}
 	if group.Unplaced == nil {
 		group.Unplaced = map[string]string{}
@@ -32,20 +32,20 @@ func (w *Worker) Overview() (group groupview.Group, ok bool) {
 	if group.Waits == nil {
 		group.Waits = map[string]string{}
 	}
-	group.Problems = append(append([]string{}, leader.groupProblems.members...), leader.unreachable...)
-	if leader.blocked != "" {
-		group.Problems = append(group.Problems, leader.blocked)
+	group.Problems = append(append([]string{}, l.groupProblems.members...), l.unreachable...)
+	if l.blocked != "" {
+		group.Problems = append(group.Problems, l.blocked)
 	}
-	for _, m := range leader.members {
+	for _, m := range l.members {
 		member := groupview.Member{WorkerID: workerID(m.URL), URL: m.URL, Leaving: m.Leaving, Digest: m.Digest,
 			Plugins: []groupview.Plugin{}}
 		for _, p := range m.Plugins {
 			member.Plugins = append(member.Plugins, groupview.Plugin{Name: p.Name, Version: p.Version, Hash: p.Hash})
 		}
-		member.Connectors, member.Tasks = countResources(leader.targets[m.ID])
+		member.Connectors, member.Tasks = countResources(l.targets[m.ID])
 		group.Members = append(group.Members, member)
 	}
-	group.Former = leader.former.list(time.Now(), group.Members)
+	group.Former = l.former.list(time.Now(), group.Members)
 	slices.SortFunc(group.Members, func(a, b groupview.Member) int { return cmp.Compare(a.WorkerID, b.WorkerID) })
 	return group, true
 }

@@ -268,21 +268,21 @@ func (l *leader) writePins(ctx context.Context, pins map[string]groupview.Pin) e
 // Choose pins a plugin's version for all workers by the SHA-256 of its file in hex; empty means the previous version.
 // Only the leader can. The error is [plugin.ErrUnknownVersion] if no member has it.
 func (w *Worker) Choose(ctx context.Context, name, hash string) error {
-	leader := w.leader
+	l := w.leader
 	if _, isSelf, hasLeader := w.Leader(); !hasLeader || !isSelf {
 		return ErrNotLeader
 	}
-	if err := leader.rolloutLock.Lock(ctx); err != nil {
+	if err := l.rolloutLock.Lock(ctx); err != nil {
 		return err
 	}
-	defer leader.rolloutLock.Unlock()
-	r := cmp.Or(leader.rollouts()[name], &rollout{})
+	defer l.rolloutLock.Unlock()
+	r := cmp.Or(l.rollouts()[name], &rollout{})
 	chosen := r.withHash(cmp.Or(shortHash(hash), r.pin.Before))
 	if chosen.members == nil {
 		return fmt.Errorf("%w %s with the hash %q on any worker of the group (an empty hash means the previous "+
 			"version)", plugin.ErrUnknownVersion, name, hash)
 	}
-	return leader.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
+	return l.writePins(ctx, map[string]groupview.Pin{name: r.choose(chosen)})
 }
 
 // shortHash returns the first digits of a hash, which are enough for members and pins to name a file.

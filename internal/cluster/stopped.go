@@ -20,14 +20,14 @@ const (
 // this worker's. No tasks are assigned until it returns. Errors are [ErrNotLeader], [connect.ErrNotStopped],
 // [configtopic.OtherGroupError], an error that names the worker with tasks, and the error of action.
 func (w *Worker) WhenStopped(ctx context.Context, name string, action func() error) error {
-	leader := w.leader
+	l := w.leader
 	addStoppedOnly := func(n int) (leads bool) {
-		leader.mu.Lock()
-		defer leader.mu.Unlock()
-		if leader.stoppedOnly[name] += n; leader.stoppedOnly[name] == 0 {
-			delete(leader.stoppedOnly, name)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.stoppedOnly[name] += n; l.stoppedOnly[name] == 0 {
+			delete(l.stoppedOnly, name)
 		}
-		return leader.generation != 0
+		return l.generation != 0
 	}
 	defer addStoppedOnly(-1)
 	if !addStoppedOnly(1) {
@@ -42,7 +42,7 @@ func (w *Worker) WhenStopped(ctx context.Context, name string, action func() err
 		if s, _ := w.options.Store.Snapshot(); s.Targets[name] != config.TargetStopped {
 			return connect.ErrNotStopped
 		}
-		ownerErr := leader.ownerOf(waitCtx, name)
+		ownerErr := l.ownerOf(waitCtx, name)
 		if ownerErr == nil {
 			return action()
 		}

@@ -105,7 +105,7 @@ func (l *FileLog) read(content []byte) error {
 		return fmt.Errorf("expected a file that begins with %q, found something else", logHeader[:len(logHeader)-1])
 	}
 	l.validSize = int64(len(logHeader))
-	for number := 2; l.validSize < int64(len(content)); number++ {
+	for number := 2; l.validSize < int64(len(content)); number++ { // line 1 is the header
 		line, remaining, isComplete := bytes.Cut(content[l.validSize:], []byte("\n"))
 		isLast := len(remaining) == 0
 		if isLast && (!isComplete || bytes.IndexByte(line, 0) >= 0) {

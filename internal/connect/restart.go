@@ -32,14 +32,15 @@ type restartBackoff struct {
 // recordFailure counts the failure of an attempt. The backoff begins again if the attempt moved rows for twice the next
 // delay, or lasted longer than the retries of a request.
 func (b *restartBackoff) recordFailure(err error, duration time.Duration, movedRows bool) {
+	nextDelay := 2 * b.delay
 	switch {
 	case !isRetriable(err):
 		*b = restartBackoff{}
-	case b.failures == 0 || (movedRows && duration > 4*b.delay) || duration > 2*finalRestartDelay:
+	case b.failures == 0 || (movedRows && duration > 2*nextDelay) || duration > 2*finalRestartDelay:
 		*b = restartBackoff{failures: 1, delay: firstRestartDelay, since: time.Now()}
 	default:
 		b.failures++
-		b.delay = min(2*b.delay, finalRestartDelay)
+		b.delay = min(nextDelay, finalRestartDelay)
 	}
 }
 

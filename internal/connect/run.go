@@ -223,12 +223,12 @@ func (run *connectorRun) configureKafka(ctx context.Context) (err error) {
 		if e, ok := startConfig.Entry(name); !ok || !e.Value.IsSecret() {
 			return "", false
 		}
-		resolved, err := startConfig.Resolve(run.options.Worker.Providers)
+		current, err := startConfig.Resolve(run.options.Worker.Providers)
 		if err != nil {
 			return "", false // the previous value may still work
 		}
-		inUse.Store(resolved)
-		return resolved.Get(name)
+		inUse.Store(current)
+		return current.Get(name)
 	})
 	return err
 }

@@ -296,8 +296,8 @@ func (v *view) setFailed(component *ComponentStatus, err error, restartsAt time.
 }
 
 // roleAction returns the action that changes the setting of a role.
-func (v *view) roleAction(do, role string) *Action {
-	return v.changeAction(do, v.config.Locate(config.Problem{Setting: v.currentRun.config.Roles().Setting(role)}))
+func (v *view) roleAction(do, roleName string) *Action {
+	return v.changeAction(do, v.config.Locate(config.Problem{Setting: v.currentRun.config.Roles().Setting(roleName)}))
 }
 
 // changeAction returns the action that changes the setting of a problem, with its place if the connector is in a file.

@@ -63,10 +63,10 @@ func (run *connectorRun) unresolvedTaskConfig(connector *resolved.Connector, pla
 	for _, s := range planned {
 		settings[s.Name] = s.Value
 	}
-	for e, spec := range connector.All() {
+	for e, declared := range connector.All() {
 		name := e.Key
-		if spec != nil {
-			name = spec.Name
+		if declared != nil {
+			name = declared.Name
 		}
 		value, ok := settings[name]
 		isHidden := value == config.Mask || (e.Value.IsSecret() && value != "")
@@ -96,10 +96,10 @@ func resolveTaskConfig(connector *resolved.Connector, visible []wit.Setting,
 	}
 	settings := maps.Clone(unresolved)
 	delete(settings, taskClassKey)
-	for e, spec := range connector.All() {
+	for e, declared := range connector.All() {
 		name := e.Key
-		if spec != nil {
-			name = spec.Name
+		if declared != nil {
+			name = declared.Name
 		}
 		if value, ok := unresolved[name]; ok && value == e.Raw {
 			settings[name] = setting.Trim(e.Value.Reveal())

@@ -101,13 +101,13 @@ func (r *Recorder) Record(now time.Time, samples []Sample, existing map[string]b
 			c = &connectorHistory{created: sample.Created}
 			r.connectors[sample.Name] = c
 		}
-		point := sample.since(c.previous)
+		increase := sample.since(c.previous)
 		c.previous = slices.Clone(sample.Parts)
 		for i := range c.previous {
 			c.previous[i].Lag = nil
 		}
-		c.rings.record(step, point)
-		total.add(point)
+		c.rings.record(step, increase)
+		total.add(increase)
 	}
 	r.total.record(step, total)
 }
@@ -143,13 +143,13 @@ func (r *Recorder) Hour(name string, now time.Time) (minutes []*int64, refused *
 	}
 	first := lastStep(now) - hourSteps + 1
 	for i := range hourSteps {
-		point := c.rings.hour.at(first + int64(i))
-		if point.rows == unknown {
+		p := c.rings.hour.at(first + int64(i))
+		if p.rows == unknown {
 			continue
 		}
 		minute := i / stepsPerMinute
-		minutes[minute] = Sum(minutes[minute], new(int64(point.rows)))
-		refused = Sum(refused, new(int64(point.refused)))
+		minutes[minute] = Sum(minutes[minute], new(int64(p.rows)))
+		refused = Sum(refused, new(int64(p.refused)))
 	}
 	return minutes, refused
 }

@@ -268,20 +268,20 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		}
 	}
 	r.timedOutOrigins = map[string]bool{}
-	check := func(connector *resolved.Connector) config.Problems { return find(ctx, connector) }
+	examine := func(connector *resolved.Connector) config.Problems { return find(ctx, connector) }
 	if apply == nil {
 		apply = func(step resolved.Change, isNew bool) bool {
 			r.apply(ctx, step, isNew)
 			return true
 		}
 		if r.Group.InGroup() {
-			check = func(*resolved.Connector) config.Problems { return nil }
+			examine = func(*resolved.Connector) config.Problems { return nil }
 		}
 		defer r.Group.Applied(snapshot)
 	}
 	outcome := reloadUnchanged
 	isComplete := true
-	for step := range resolved.Diff(running, files, check) {
+	for step := range resolved.Diff(running, files, examine) {
 		if ctx.Err() != nil {
 			return // the check is incomplete
 		}

@@ -43,9 +43,9 @@ func compare(written map[string]string, connector *Connector) (action Action, se
 	}
 	for _, key := range settings {
 		spec, ok := declarations.Find(key)
-		role := spec.Role()
+		roleName := spec.Role()
 		if !ok || !slices.ContainsFunc(inPlaceRoles, func(r string) bool {
-			return role == r || (strings.HasSuffix(r, ".") && strings.HasPrefix(role, r))
+			return roleName == r || (strings.HasSuffix(r, ".") && strings.HasPrefix(roleName, r))
 		}) {
 			return Restart, settings
 		}

@@ -69,12 +69,12 @@ func TopicOf(e config.Entry) string { return setting.Trim(e.Value.Reveal()) }
 
 // Reserved returns the topics that connectors must not write to: internal topics of Kafka, workers and connectors.
 func Reserved(w *config.Worker, connectors []*Connector) (r kafka.ReservedTopics) {
-	for _, setting := range []struct{ name, use string }{
-		{name: "offset.storage.topic", use: "the offsets of sources"},
-		{name: "config.storage.topic", use: "configurations of connectors"},
-		{name: "status.storage.topic", use: "states of connectors"},
+	for _, topic := range []struct{ setting, use string }{
+		{setting: "offset.storage.topic", use: "the offsets of sources"},
+		{setting: "config.storage.topic", use: "configurations of connectors"},
+		{setting: "status.storage.topic", use: "states of connectors"},
 	} {
-		r.Add(w.Text(setting.name), fmt.Sprintf("%s (the worker's %s)", setting.use, setting.name))
+		r.Add(w.Text(topic.setting), fmt.Sprintf("%s (the worker's %s)", topic.use, topic.setting))
 	}
 	if w.ExactlyOnce() {
 		r.Add(w.ConfigTopic(), "configurations of connectors (the worker's config.storage.topic)")

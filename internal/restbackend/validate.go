@@ -34,8 +34,9 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	requested, unknown := checker.Class(class)
 	included, ok := settings["connector.class"]
 	// The class in the URL may be an alias of it or, as in Kafka Connect, its end, with or without Connector.
-	if ok && (err != nil || unknown != nil || requested != c.Class.Component.Name) &&
-		!strings.HasSuffix(strings.TrimSuffix(included, "Connector"), strings.TrimSuffix(class, "Connector")) {
+	isAlias := err == nil && unknown == nil && requested == c.Class.Component.Name
+	isEnd := strings.HasSuffix(strings.TrimSuffix(included, "Connector"), strings.TrimSuffix(class, "Connector"))
+	if ok && !isAlias && !isEnd {
 		return nil, &rest.Refusal{Status: http.StatusBadRequest,
 			Message: "Included connector type " + included + " does not match request type " + class}
 	}

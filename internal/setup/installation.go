@@ -206,13 +206,13 @@ func (in *Installation) setLevels(settings map[string]string) error {
 	return nil
 }
 
-// Examine adds the problems that check finds to the connectors. ToRun skips connectors that will not run, ToCheck only
+// Examine adds the problems that find returns to the connectors. ToRun skips connectors that will not run, ToCheck only
 // those without any settings.
-func (in *Installation) Examine(purpose Purpose, check func(*resolved.Connector) config.Problems) {
+func (in *Installation) Examine(purpose Purpose, find func(*resolved.Connector) config.Problems) {
 	in.toCheck.Store(int64(len(in.Checker.Connectors)))
 	for i, connector := range in.Checker.Connectors {
 		if connector.Problems.Err() == nil || (purpose == ToCheck && len(connector.Entries) > 0) {
-			problems := append(slices.Clone(connector.Problems), check(connector)...)
+			problems := append(slices.Clone(connector.Problems), find(connector)...)
 			in.Connectors[i].Problems = problems
 			in.Checker.Connectors[i] = connector.WithProblems(problems)
 		}
