@@ -47,7 +47,7 @@ func (a *Atom) Reset() {
 	a.stream.reset()
 	a.namespaces.reset()
 	a.state = atomStart
-	a.setOuter(0, 1)
+	a.setOuter(0, 1) // the binding of scope 0 belongs to no row
 }
 
 func (a *Atom) nestedDecoder() *stream {
@@ -181,7 +181,7 @@ func (a *Atom) rootElement(i int, out *Output) *scan.Error {
 		}
 		return nil
 	}
-	a.namespaces.reset()
+	a.namespaces.reset() // element and function enter the tag again
 	switch name := string(local); {
 	case name == "entry" && namespace == atomNamespace, name == "deleted-entry" && namespace != atomNamespace:
 		return a.element(i, out)
@@ -215,7 +215,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings]
+	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings] // without those of the last element
 	scope, namespace, local := a.namespaces.enter(b, tag, a.outer)
 	isEntry := string(local) == "entry" && namespace == atomNamespace
 	isDeleted := string(local) == "deleted-entry" && namespace != atomNamespace
@@ -228,7 +228,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 		return err
 	}
 	a.pos = end
-	if a.state == atomProlog {
+	if a.state == atomProlog { // a deleted entry without a feed
 		a.state = atomEnd
 	}
 	pageOffset := a.base + int64(i)
@@ -242,7 +242,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 		a.serviceError = quoted(b[i:end])
 	case namespace == metadataNamespace && string(local) == "count":
 		if content, ok := scan.XMLContent(a.scalar[:0], b[tag.End:contentEnd(b, tag, end)]); ok {
-			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, 1<<62); ok {
+			if n, ok := scan.Integer(bytes.TrimSpace(content), 0, maxCount); ok {
 				a.page.Count = n
 			}
 		}
@@ -250,6 +250,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 	return nil
 }
 
+// contentEnd returns where the content of an element ends, whose end tag ends at end.
 func contentEnd(b []byte, t scan.XMLTag, end int) int {
 	if t.Empty {
 		return t.End
@@ -284,7 +285,7 @@ func (a *Atom) link(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
 }
 
 func (a *Atom) deleted(element []byte, pageOffset int64, out *Output) {
-	if a.collector != nil {
+	if a.collector != nil { // an expanded feed has no deleted entries
 		return
 	}
 	if a.skipRow(element, pageOffset, out) {
@@ -324,7 +325,7 @@ func (a *Atom) function(i int, out *Output) *scan.Error {
 	multiple := false
 	for child, ok := children.next(); ok; child, ok = children.next() {
 		_, local := scan.SplitName(child.tag.Name(b))
-		if string(local) != "element" {
+		if string(local) != "element" { // the properties of one struct
 			if multiple {
 				return &scan.Error{At: child.tag.Start, Expected: "elements only", Found: quoted(local)}
 			}

@@ -13,7 +13,7 @@ import (
 //	false         InEntry, InElement   a child of parent        if readsElements         readEntryElement
 //	false         InContent            a child of content       if readsElements         readEntryElement
 //	false         InFeed               the feed's next child    from readInlineFeed      readInlineFeed, feedChild
-//	true          any                  a child of open          if readsProperties       property, value, repeated
+//	true          any                  a child of open          if readsProperties       property, value, skipRepeated
 //
 // Within one call, package kernel may pass several of these places and up to MaxRows ends of entries; it keeps Place up
 // to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after
@@ -72,7 +72,7 @@ func (a *Atom) openEntry(s *structure, entry openElement, depth int) {
 	s.isEntry = true
 	a.setPropertiesTag(s)
 	s.readsEntry = depth >= minDepth && a.isAtom(entry.scope) && bytes.Equal(entry.name, entryName)
-	a.leaveContent(s, s.readsEntry)
+	a.leaveContent(s)
 }
 
 // setPropertiesTag lets package kernel open properties if it knows the prefixes.
@@ -97,10 +97,10 @@ func (a *Atom) object(s *structure, tag scan.XMLTag, scope, o, depth int) (next,
 	return a.read(s, tag, depth)
 }
 
-// leaveContent continues in the entry.
-func (a *Atom) leaveContent(s *structure, readsElements bool) {
+// leaveContent continues in the entry, outside of its content.
+func (a *Atom) leaveContent(s *structure) {
 	s.Place = kernel.InEntry
-	s.readsElements = readsElements
+	s.readsElements = s.readsEntry
 	s.content = openElement{contentName, s.parent.scope}
 	s.leaveProperties()
 }
@@ -153,12 +153,12 @@ func (a *Atom) read(s *structure, tag scan.XMLTag, depth int) (next, end int, er
 // readInside decodes an element from s.P on. If s.Place is InFeed, it returns where package kernel finds no entry.
 func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *scan.Error) {
 	for {
-		reason := kernel.NoProperty
+		reason := kernel.NoProperty // if package kernel may not read the properties
 		isEnd := false
 		switch {
 		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
 			reason = kernel.Read(&s.Struct)
-			s.inProperties = reason < kernel.Markup
+			s.inProperties = reason < kernel.Markup // the reasons before it are those in properties
 			if s.inProperties && s.Entered != 0 {
 				a.openUsual(s)
 			}
@@ -175,14 +175,15 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			}
 			isEnd, err = a.readEntryElement(s)
 		case kernel.Link:
-			value := a.text[s.Relation:s.TagEnd]
-			tag := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
-			tag.Empty = s.Empty != 0
-			err = a.readEntryLink(s, tag, value[:bytes.IndexByte(value, '"')], s.parent.scope)
+			rel, _, _ := bytes.Cut(a.text[s.Relation:s.TagEnd], []byte{'"'})
+			link := scan.XMLTag{Start: s.P, End: s.TagEnd, NameEnd: s.P + len("<link")}
+			link.Empty = s.Empty != 0
+			err = a.readEntryLink(s, link, rel, s.parent.scope)
 		case kernel.NoValue:
 			err = a.value(s)
 		case kernel.Repeated:
-			err = a.repeated(s, propertyOf(s.Property), bytes.LastIndexByte(a.text[:s.P], '<'))
+			start := bytes.LastIndexByte(a.text[:s.P], '<') // P is after the start tag
+			err = a.skipRepeated(s, propertyOf(s.Property), start)
 		default:
 			isPropertiesEnd := reason == kernel.AtEnd
 			if !isPropertiesEnd {
@@ -206,10 +207,10 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 func (a *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
 	for i := 0; s.hasTargets && i < len(s.properties); i++ {
 		p := &s.properties[i]
-		if len(p.column.steps) == 0 || s.stamps[i] == s.Stamp {
+		if len(p.column.steps) == 0 || s.has(i) {
 			continue
 		}
-		if s.RowText != tag.Start {
+		if s.RowText != tag.Start { // package kernel has read on to another entry
 			tag, _ = scan.XMLTagAt(a.text, s.RowText)
 		}
 		next := s.P
@@ -263,7 +264,7 @@ func (a *Atom) endTag(pos int, name []byte) (end int) {
 	return end
 }
 
-// elementEnds returns the ends of an element and of its content.
+// elementEnds returns the ends of an element and of its content (back). Usually it has text only, and no children.
 func (a *Atom) elementEnds(tag scan.XMLTag, depth int) (end, back int, err *scan.Error) {
 	if tag.Empty {
 		return tag.End, tag.End, nil
@@ -291,7 +292,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	s.P = tag.End
 	if tag.Closing {
 		if inContent {
-			a.leaveContent(s, s.readsEntry)
+			a.leaveContent(s)
 		}
 		return !inContent, nil
 	}
@@ -301,7 +302,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:
 		a.openProperties(s, inner, depth-1)
 		if !s.readsProperties {
-			a.lastPrefixes = a.prefixesIn(scope)
+			a.lastPrefixes = a.prefixesIn(scope) // chooseRoot takes them for the next entry
 		}
 		s.Previous = &s.head.Property
 		s.Property = s.head.Next
@@ -309,7 +310,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
 		s.content = inner
 		s.Place = kernel.InContent
-		if scope != parent.scope || name != string(inner.name) {
+		if scope != parent.scope || name != string(inner.name) { // not the tag that package kernel expects to close
 			s.readsElements = false
 			s.leaveProperties()
 		}

@@ -13,7 +13,7 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 	b := a.text
 	i := s.schema.navigation(rel)
 	depth := s.depth - 1
-	if i < 0 || (depth < 0 && !tag.Empty) {
+	if i < 0 || (depth < 0 && !tag.Empty) { // skipped, or nested too deep, which elementEnds reports
 		end, _, err := a.elementEnds(tag, s.depth)
 		s.P = end
 		return err
@@ -21,6 +21,7 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 	p := &s.properties[i]
 	pos := tag.End
 	name := tag.Name(b)
+	// package kernel may read the entries of the feed, whose depth is far from the limit.
 	isUsual := !tag.Empty && scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
 		depth > 2*minDepth && string(name) == "link"
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {
@@ -46,7 +47,7 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 			pos = s.P
 		} else {
 			if isInline {
-				s.fail(-1, repeated(p.column))
+				s.fail(wholeStruct, repeated(p.column))
 			}
 			pos, err = scan.XMLElement(b, child.Start, depth)
 		}
@@ -54,13 +55,18 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 			return err
 		}
 	}
-	if p.column.Inline && s.stamps[i] != s.Stamp {
-		s.fail(-1, p.column.conversionError(expectedInline, "a link to it"))
+	if p.column.Inline && !s.has(i) { // the link has no inline element
+		s.fail(wholeStruct, p.column.conversionError(expectedInline, "a link to it"))
 	}
 	s.P = pos
+	s.leaveLink()
+	return nil
+}
+
+// leaveLink continues in the entry, not at the property that advance expects after the column.
+func (s *structure) leaveLink() {
 	s.Previous = &s.head.Property
 	s.Property = &s.around.Property
-	return nil
 }
 
 // readUsualFeed reads the expanded feed of a link whose start tag s.feedFront follows, at pos. done is false if the
@@ -69,7 +75,7 @@ func (a *Atom) readUsualFeed(s *structure, p *property, pos int) (done bool, err
 	inner := s.structureIn(p.Column)
 	scope := s.parent.scope
 	depth := s.depth - 1
-	kernel.Put(s.Arena, s.O, 2)
+	kernel.Put(s.Arena, s.O, branchValue)
 	next, end, feedResult, err := a.readInlineFeed(inner, pos+len(s.feedFront), openElement{feedName, scope}, depth-2,
 		s.O+p.Optional)
 	if err != nil {
@@ -77,11 +83,10 @@ func (a *Atom) readUsualFeed(s *structure, p *property, pos int) (done bool, err
 	}
 	if bytes.HasPrefix(a.text[next:], s.feedBack) {
 		s.endStruct(p, next+len(s.feedBack), end, feedResult)
-		s.Previous = &s.head.Property
-		s.Property = &s.around.Property
+		s.leaveLink()
 		return true, nil
 	}
-	tag, err := scan.XMLTagAt(a.text, pos)
+	tag, err := scan.XMLTagAt(a.text, pos) // the inline element, which contains more than the feed
 	if err != nil {
 		return false, err
 	}
@@ -115,7 +120,7 @@ func (a *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth i
 		_, err := scan.XMLElement(a.text, tag.Start, depth)
 		return err
 	}
-	kernel.Put(s.Arena, s.O, 2)
+	kernel.Put(s.Arena, s.O, branchValue)
 	return a.readInlineChildren(s, p, tag, scope, depth, tag.End, -1, result{})
 }
 
@@ -143,6 +148,7 @@ func (a *Atom) readInlineChildren(s *structure, p *property, tag scan.XMLTag, sc
 		isExpected := namespace == atomNamespace && bytes.Equal(local, expectedName)
 		switch {
 		case !isExpected || end >= 0 || (isMany && !child.Empty && depth <= 1):
+			// It is ignored, like a second entity or feed; a feed that is nested too deep is an error.
 			pos, err = scan.XMLElement(a.text, child.Start, depth-1)
 		case isMany && child.Empty:
 			pos = child.End
@@ -179,10 +185,10 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 	count := 0
 	end = o + 1
 	var link *nestedNextLink
-	rowsAt := 0
+	insertAt := 0
 	for {
 		if feedEnd := a.endTag(pos, inside.name); feedEnd > 0 {
-			rowsAt = pos
+			insertAt = pos
 			pos = feedEnd
 			break
 		}
@@ -190,20 +196,20 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 		s.repeat()
 		a.openEntry(s, openElement{entryName, inside.scope}, depth-1)
 		s.Place = kernel.InFeed
-		if s.readsEntry {
+		if s.readsEntry { // else Place is still InFeed, and Go opens the next entry
 			if pos, end, err = a.readInside(s, scan.XMLTag{}); err != nil {
 				return 0, 0, feedResult, err
 			}
 		}
 		count += s.RowCount
-		if s.Place == kernel.InFeed {
+		if s.Place == kernel.InFeed { // before a child that package kernel did not open
 			child, err := a.child(pos, inside.name)
 			if err != nil {
 				return 0, 0, feedResult, err
 			}
 			pos = child.End
 			if child.Closing {
-				rowsAt = child.Start
+				insertAt = child.Start
 				break
 			}
 			scope, namespace, local := a.namespaces.enter(a.text, child, inside.scope)
@@ -224,7 +230,7 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 				}
 				continue
 			}
-			if scope != inside.scope {
+			if scope != inside.scope { // the prefixes of this entry are not those of the next ones
 				s.MaxRows = 0
 			}
 			if pos, end, err = a.entry(s, child, scope, end, depth); err != nil {
@@ -232,14 +238,14 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 			}
 			count += s.RowCount
 			if s.Place == kernel.InFeed {
-				continue
+				continue // package kernel read this entry to its end
 			}
 		}
-		count++
+		count++ // the entry that Go ended: RowCount has only those that package kernel ended
 		feedResult = feedResult.with(s.result)
 	}
 	if link != nil { // the feed's own link comes before the links in its entries
-		link.rowsAt = rowsAt
+		link.insertAt = insertAt
 		feedResult.link = link
 	}
 	return pos, a.writeCount(o, end, count), feedResult, nil

@@ -142,7 +142,7 @@ func (s *namespaceStack) base(scope int) string {
 		scope = b.outer
 		if b.tag != nil {
 			scope = b.tag.outer
-			b = &s.bindings[b.tag.base]
+			b = &s.bindings[b.tag.base] // bindings[0], which is no base, if the tag has none
 		}
 		if b.base {
 			url, _ := scan.XMLContent(nil, b.value)
@@ -161,6 +161,7 @@ func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	return nil, false
 }
 
+// isNull reports whether an element has m:null="true". inside is the scope in it.
 func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 	for attribute := range t.Attributes(b) {
 		prefix, local := scan.SplitName(attribute.Name(b))
@@ -207,7 +208,7 @@ func (s *namespaceStack) prefix(ns namespace, scope int) []byte {
 	k := scope
 	for n := 0; k > 0 && n < 4*fewBindings; n++ {
 		if b := &s.bindings[k]; !b.base && b.namespace == ns && s.namespace(b.prefix, scope) == ns {
-			return append([]byte{}, b.prefix...)
+			return append([]byte{}, b.prefix...) // not nil for the default namespace
 		}
 		k = s.bindings[k].outer
 	}

@@ -38,7 +38,7 @@ func (a *Atom) chooseRoot(scope int) {
 	root := a.roots[entryPrefixes]
 	if root == nil || root.schema != a.schema {
 		if !entryPrefixes.isKnown || len(a.roots) == maxRoots {
-			return
+			return // the root remains: Go reads the properties
 		}
 		root = newStructure(&a.stream, a.schema, "", 1)
 		root.prefixes = entryPrefixes
@@ -51,6 +51,7 @@ func (a *Atom) chooseRoot(scope int) {
 func (a *Atom) prefixesIn(scope int) prefixes {
 	data := a.namespaces.prefix(dataNamespace, scope)
 	metadata := a.namespaces.prefix(metadataNamespace, scope)
+	// The metadata prefix must not be empty: m:null is an attribute, which has no default namespace.
 	return prefixes{data: string(data), metadata: string(metadata), isKnown: data != nil && len(metadata) > 0}
 }
 

@@ -41,23 +41,23 @@ func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
 	}
 	i := p.Column
 	isUsual = isUsual && bytes.Equal(tag.Name(a.text), p.name)
-	isUsualValue := isUsual && !tag.Empty && s.stamps[i] != s.Stamp && p.Kind < kernel.GoValue
+	isUsualValue := isUsual && !tag.Empty && !s.has(i) && p.Kind < kernel.GoValue
 	if isUsualValue && !a.namespaces.isNull(a.text, tag, scope) {
 		a.guess(s, &p.Prefix, &p.lastPrefix, tag, tag.End)
-		s.P = tag.End
+		s.P = tag.End // package kernel can read the value
 		s.Target = &p.Property
 		s.Property = &s.pendingValue.Property
 		return false, nil
 	}
 	if !s.BeginColumn(i) {
-		return false, a.repeated(s, p, tag.Start)
+		return false, a.skipRepeated(s, p, tag.Start)
 	}
 	return false, a.readElement(s, p, tag, scope, isUsual)
 }
 
-// repeated skips the element of a column that the struct already has.
-func (a *Atom) repeated(s *structure, p *property, start int) *scan.Error {
-	s.fail(-1, repeated(p.column))
+// skipRepeated skips the element of a column that the struct already has.
+func (a *Atom) skipRepeated(s *structure, p *property, start int) *scan.Error {
+	s.fail(wholeStruct, repeated(p.column))
 	end, err := scan.XMLElement(a.text, start, s.openDepth)
 	s.advance(p, end)
 	return err
@@ -121,7 +121,7 @@ func (a *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 	depth := s.openDepth
 	if !isNull && p.column.Kind == Complex {
 		inner := s.structureIn(p.Column)
-		kernel.Put(s.Arena, s.O, 2)
+		kernel.Put(s.Arena, s.O, branchValue)
 		next, end, err := a.object(inner, tag, scope, s.O+p.Optional, depth)
 		if err == nil {
 			s.endStruct(p, next, end, inner.result)
@@ -143,7 +143,8 @@ func (a *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 		dst, problem = a.primitive(dst, s.schema, p.column, a.text[tag.End:back])
 	}
 	if isUsual && (isNull || back == tag.End) && a.guess(s, &p.Null, &p.lastNull, tag, end) {
-		if p.Empty = 0; !isNull && !p.column.emptyIsNull() {
+		p.Empty = 0
+		if !isNull && !p.column.emptyIsNull() { // the empty string
 			p.Empty = 1
 		}
 	}
@@ -195,7 +196,7 @@ func (a *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 			}
 		}
 		if !hasChild {
-			return appendNull(dst, column, i > 0)
+			return appendNull(dst, column, i > 0) // present if the element around it is
 		}
 	}
 	if null, _ := attributeLocal(a.text, parent.tag, "null"); string(null) == "true" {
@@ -204,6 +205,7 @@ func (a *Atom) target(dst []byte, schema *RowSchema, column *Column, entry eleme
 	return a.primitive(dst, schema, column, a.text[parent.tag.End:contentEnd(a.text, parent.tag, parent.end)])
 }
 
+// attributeLocal returns an attribute by its name without prefix, or false if the element does not have it.
 func attributeLocal(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for attribute := range t.Attributes(b) {
 		prefix, local := scan.SplitName(attribute.Name(b))

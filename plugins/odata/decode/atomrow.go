@@ -11,11 +11,11 @@ import (
 // rows decodes the entry with this start tag and as many after it as package kernel can read by itself.
 func (a *Atom) rows(tag scan.XMLTag, scope int, out *Output) *scan.Error {
 	b := a.buf
-	state := a.state
+	state := a.state // after the rows
 	if a.state == atomProlog {
 		state = atomEnd
 	}
-	if a.skipNextRow || a.collector != nil {
+	if a.skipNextRow || a.collector != nil { // the text of the row is needed
 		end, err := scan.XMLElement(b, tag.Start, maxDepth)
 		if err != nil {
 			return err
@@ -137,7 +137,8 @@ func (a *Atom) propertyText(row []byte, tag scan.XMLTag, scope, column int) (tex
 	return text
 }
 
-// addFeedKeys records the keys of an expanded feed's rows.
+// addFeedKeys records the keys of an expanded feed's rows. It decodes them again: nothing uses their output, since the
+// row waits for nested pages.
 func (a *Atom) addFeedKeys(link *nestedNextLink) {
 	a.nestedPages.newKeys()
 	s := link.structure
@@ -190,11 +191,13 @@ func (a *Atom) rowDocument(dst, row []byte) []byte {
 	return append(dst, row[tag.NameEnd:]...)
 }
 
+// element is an element of a text that contains all of it: its start tag and where it ends.
 type element struct {
 	tag scan.XMLTag
 	end int
 }
 
+// elements iterates over the children of an element.
 type elements struct {
 	b   []byte
 	i   int

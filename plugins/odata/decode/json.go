@@ -149,7 +149,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	failure := ""
 	var isPage, hasProperty bool
 	i, closed, err := scan.JSONFirst(b, start+1, '}')
-	for err == nil && !closed {
+	for err == nil && !closed { // each member before the rows
 		var member jsonMember
 		if member, err = j.readMember(i); err != nil {
 			if utf16(b[start:]) {
@@ -165,7 +165,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		hasProperty = hasProperty || ok || j.schema.isIgnored[string(member.name)]
 		if (j.state == jsonRoot && member.is("d")) || member.is("results") {
 			if j.enter(member) {
-				j.serviceError += failure
+				j.serviceError += failure // an error before the rows, which fails the page
 				return nil
 			}
 		}
@@ -173,7 +173,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		if end, err = scan.JSONValue(b, member.value, maxDepth-1); err != nil {
 			break
 		}
-		if member.isError() && b[member.value] != 'n' {
+		if member.isError() && b[member.value] != 'n' { // not null
 			failure = quoted(b[member.value:end])
 		}
 		member.end = end
@@ -197,7 +197,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		j.endContainer()
 		return nil
 	}
-	if j.state == jsonRoot && !hasProperty {
+	if j.state == jsonRoot && !hasProperty { // no entity; decodeObject checks the one member of a wrapper
 		mayBeWrapper := count == 0 || (count == 1 && (onlyMember.is("d") || onlyMember.is("results") ||
 			onlyMember.isError() || onlyMember.is("EntitySets")))
 		if !mayBeWrapper {
@@ -212,7 +212,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 func (m jsonMember) version(opens byte) string {
 	name := string(m.name)
 	switch {
-	case name == "odata.error":
+	case name == "odata.error": // an error document, see isError
 		return ""
 	case strings.HasPrefix(name, "@odata."), name == "@context":
 		return "a response of OData v4 (" + name + ")"
@@ -243,7 +243,7 @@ func (s *stream) unexpectedStart(i int, expected string) *scan.Error {
 	case bytes.HasPrefix(s.buf[i:], []byte("\x1f\x8b")):
 		return &scan.Error{At: i, Expected: expected, Found: "gzip: the body is compressed once more than its " +
 			"Content-Encoding states, by the service or by a proxy"}
-	case s.buf[i]|0x20 >= 'a' && s.buf[i]|0x20 <= 'z':
+	case s.buf[i]|0x20 >= 'a' && s.buf[i]|0x20 <= 'z': // a letter
 		return s.noRows(i, expected, plainText)
 	}
 	return scan.UnexpectedByte(s.buf, i, expected)
@@ -289,12 +289,12 @@ func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 				Found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
 			return &scan.Error{At: only.value, Expected: "rows", Found: "a service document"}
-		case opens == '{':
+		case opens == '{': // the name of a function, around an entity
 			j.pos = only.value
 			j.state = jsonInner
 			j.open++
 			return nil
-		case opens == '[':
+		case opens == '[': // the name of a function, around rows
 			j.pos = only.value + 1
 			j.state = jsonFirstRow
 			j.open++
@@ -371,7 +371,7 @@ func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 			j.page.Delta.Href = string(scalar)
 		}
 	case "__count":
-		if n, ok := scan.Integer(bytes.TrimSpace(scalar), 0, 1<<62); ok {
+		if n, ok := scan.Integer(bytes.TrimSpace(scalar), 0, maxCount); ok {
 			j.page.Count = n
 		}
 	default:
@@ -432,7 +432,7 @@ func (s *stream) noRows(pos int, expected, found string) *scan.Error {
 		return scan.ErrNeedMore
 	}
 	head = head[:min(len(head), maxErrorText)]
-	lower := bytes.ToLower(head[:min(len(head), 1024)])
+	lower := bytes.ToLower(head[:min(len(head), 1024)]) // enough to recognize HTML
 	s.html = bytes.Contains(lower, []byte("<!doctype html")) || bytes.Contains(lower, []byte("<html"))
 	switch {
 	case s.html:

@@ -28,7 +28,7 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 		return 0, 0, err
 	}
 	s.begin(pos, o)
-	s.FirstMask = ^uint64(0xff)
+	s.FirstMask = ^uint64(0xff) // without the comma of the first Prefix: the text has '{' there
 	s.Depth = depth - 1
 	for {
 		isEnd := false
@@ -60,7 +60,7 @@ func (j *JSON) readProperty(s *structure) (isEnd bool, err *scan.Error) {
 	b := j.text
 	start := s.P
 	i := 0
-	if s.FirstMask == ^uint64(0) {
+	if s.FirstMask == ^uint64(0) { // not the first property
 		i, isEnd, err = scan.JSONNext(b, start, '}')
 	} else {
 		i, isEnd, err = scan.JSONFirst(b, start+1, '}')
@@ -93,8 +93,8 @@ func (j *JSON) readProperty(s *structure) (isEnd bool, err *scan.Error) {
 	if p.column == nil {
 		return false, j.skip(s, p, value)
 	}
-	if p.Kind < kernel.GoValue && s.stamps[p.Column] != s.Stamp {
-		s.P = value
+	if p.Kind < kernel.GoValue && !s.has(p.Column) {
+		s.P = value // package kernel can read it
 		s.Target = &p.Property
 		s.Property = &s.pendingValue.Property
 		return false, nil
@@ -108,7 +108,7 @@ func (j *JSON) readProperty(s *structure) (isEnd bool, err *scan.Error) {
 
 // skipRepeated skips the value of a column that the object already has.
 func (j *JSON) skipRepeated(s *structure, p *property, value int) *scan.Error {
-	s.fail(-1, repeated(p.column))
+	s.fail(wholeStruct, repeated(p.column))
 	end, err := scan.JSONValue(j.text, scan.JSONSpace(j.text, value), s.Depth)
 	s.advance(p, end)
 	return err
@@ -164,7 +164,7 @@ func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
 	}
 	if string(name) == contextName && s == j.root {
 		j.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value:end]), []byte("/$deletedEntity"))
-		s.MaxRows = 0
+		s.MaxRows = 0 // finishObject must see each row that may be deleted
 	} else if !isControl(name) && !s.schema.isIgnored[string(name)] {
 		j.checkUnknown(s, name, value)
 	}
@@ -238,7 +238,7 @@ func (j *JSON) appendPrimitive(dst []byte, schema *RowSchema, column *Column, te
 func (j *JSON) readNested(s *structure, p *property, pos int) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
-	kernel.Put(s.Arena, s.O, 2)
+	kernel.Put(s.Arena, s.O, branchValue)
 	if p.column.Kind != NavigationToMany {
 		inner.MaxRows = 0
 		next, end, err := j.object(inner, pos, o, s.Depth)
@@ -315,7 +315,7 @@ func (j *JSON) readFeed(s *structure, pos, o, depth int) (next, end int, feedRes
 	case href.end != 0:
 		if target := j.scalarText(b[href.start:href.end]); len(target) > 0 {
 			feedResult.link = &nestedNextLink{link: Link{Href: string(target)}, linkAt: href, emptyLink: `""`,
-				rows: rows, rowsAt: last, structure: s, property: strings.TrimSuffix(s.path, "/")}
+				rows: rows, insertAt: last, structure: s, property: strings.TrimSuffix(s.path, "/")}
 			if last > rows {
 				feedResult.link.separator = ","
 			}

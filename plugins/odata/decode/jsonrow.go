@@ -11,7 +11,7 @@ func (j *JSON) rows(start int, out *Output) *scan.Error {
 	b := j.buf
 	j.inRow = true
 	j.isDeleted = false
-	if b[start] != '{' || j.skipNextRow || j.collector != nil {
+	if b[start] != '{' || j.skipNextRow || j.collector != nil { // row handles what is not decoded
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {
 			err = j.afterRow(end)
@@ -104,7 +104,7 @@ func (j *JSON) finishObject(row []byte, pageOffset int64, end int, out *Output) 
 	j.addRow(row, pageOffset, s.link, s.problem, end, out)
 }
 
-// addFeedKeys records the keys of an expanded feed's rows.
+// addFeedKeys records the keys of an expanded feed's rows, as in Atom.
 func (j *JSON) addFeedKeys(link *nestedNextLink) {
 	j.nestedPages.newKeys()
 	s := link.structure

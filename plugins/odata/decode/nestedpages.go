@@ -36,7 +36,7 @@ type nestedNextLink struct {
 	link      Link
 	linkAt    textRange   // where the link is in the row's text
 	emptyLink string      // replaces the link
-	rowsAt    int         // where further rows are inserted
+	insertAt  int         // where further rows are inserted
 	separator string      // between the feed's rows and the inserted ones
 	structure *structure  // decodes the feed's rows
 	rows      int         // where the feed's rows start
@@ -68,7 +68,7 @@ func (s *stream) awaitNestedPages(row []byte, pageOffset int64, nextLink *nested
 	if w.visited == nil {
 		w.visited = map[uint64]bool{}
 	}
-	s.nestedPages.visit(nextLink.link)
+	w.visit(nextLink.link)
 	s.requestNestedPage(nextLink.link, out)
 }
 
@@ -133,7 +133,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 			return end
 		}
 		collected := child.collected
-		w.child.format.Reset()
+		child.format.Reset() // it drops what was collected
 		child.collected = collected
 		s.requestNestedPage(next, out)
 		return nil
@@ -146,10 +146,10 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	}
 	copy(link, nextLink.emptyLink)
 	if len(child.collected) > 0 {
-		w.row = padded(slices.Concat(w.row[:nextLink.rowsAt], []byte(nextLink.separator), child.collected,
-			w.row[nextLink.rowsAt:]))
+		w.row = padded(slices.Concat(w.row[:nextLink.insertAt], []byte(nextLink.separator), child.collected,
+			w.row[nextLink.insertAt:]))
 	}
-	w.keys = nil
+	w.keys = nil // the row may have a link in another feed
 	if err := s.format.row(w.row, w.pageOffset, out); err != nil {
 		return s.pageError(err)
 	}

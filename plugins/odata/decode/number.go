@@ -116,7 +116,7 @@ func compareHalf(digits []byte, places int) (isZero bool, half int) {
 	for _, c := range digits {
 		isZero = isZero && c == '0'
 	}
-	if len(digits) < places || digits[0] < '5' {
+	if len(digits) < places || digits[0] < '5' { // fewer digits than places have zeros before them
 		return isZero, -1
 	}
 	if digits[0] > '5' {

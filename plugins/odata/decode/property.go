@@ -70,7 +70,7 @@ func (p *property) configure(markup int) (kind int) {
 func (p *property) configureDecimal() (kind int) {
 	column := p.column
 	limit := uint64(1 << 63)
-	if column.Precision > 0 && column.Precision < 19 {
+	if column.Precision > 0 && column.Precision < 19 { // 10^19 does not fit an int64
 		limit = 1
 		for range column.Precision {
 			limit *= 10

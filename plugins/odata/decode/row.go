@@ -50,7 +50,7 @@ func appendKey(out *Output, schema *RowSchema, columns []textRange) (wit.ValueSl
 		for _, i := range schema.Keys {
 			c := columns[i]
 			if schema.Columns[i].Optional {
-				c.start++
+				c.start++ // without the union branch: fields of a key are required
 			}
 			out.Data = append(out.Data, out.Data[c.start:c.end]...)
 		}

@@ -69,7 +69,7 @@ type Column struct {
 	// Hints are added to the errors of values that do not fit.
 	Hints ErrorHints
 
-	inner string   // the name and a slash
+	inner string   // the name and a slash, with which the paths of nested properties begin
 	steps []string // element names of the target, the last one @name for an attribute
 }
 
@@ -113,7 +113,7 @@ type RowSchema struct {
 	isIgnored    map[string]bool
 }
 
-// Init builds the lookup tables. It returns an error for metadata that no rows can have.
+// Init builds the lookup tables. It returns an error for a duplicate column and for a key column that is not primitive.
 func (r *RowSchema) Init() error {
 	r.columnByName = make(map[string]int, len(r.Columns))
 	r.isIgnored = make(map[string]bool, len(r.Ignored))
@@ -145,8 +145,9 @@ func (r *RowSchema) Init() error {
 	return nil
 }
 
-// keyIsInPlace reports whether the key is a contiguous part of the value, and no column is tracked.
-func (r *RowSchema) keyIsInPlace() bool {
+// kernelWritesRows reports whether package kernel can write rows: their key is a contiguous part of their value, and
+// they need no spans in [Output.Tracked].
+func (r *RowSchema) kernelWritesRows() bool {
 	for n, i := range r.Keys {
 		if i != r.Keys[0]+n || r.Columns[i].Optional {
 			return false

@@ -78,8 +78,10 @@ const (
 	shortTail = 256      // bytes that are parsed again with every piece
 	maxRow    = 16 << 20 // bytes of one row, or of anything that must be complete
 	maxDepth  = 64       // nesting in a row
+	maxCount  = 1 << 62  // a larger inline count is ignored
 )
 
+// init prepares the decoder of a format. markup is 1 for XML, 0 for JSON.
 func (s *stream) init(f format, schema *RowSchema, markup int) {
 	s.format = f
 	s.page = Page{Count: -1}
@@ -143,7 +145,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
 		s.minTail = 0
-		err := s.run(out)
+		err := s.run(out) // the rows before the row that skipRow shall skip
 		s.skipNextRow = s.skipNextRow || tag == wit.TagSkipRow
 		return err
 	}
@@ -178,7 +180,7 @@ func (s *stream) addRow(text []byte, pageOffset int64, link *nestedNextLink, pro
 	if problem == nil && link != nil {
 		link.linkAt.start -= s.root.RowText
 		link.linkAt.end -= s.root.RowText
-		link.rowsAt -= s.root.RowText
+		link.insertAt -= s.root.RowText
 		s.awaitNestedPages(text, pageOffset, link, out)
 		return
 	}

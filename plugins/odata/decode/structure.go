@@ -44,10 +44,13 @@ type propertyTable struct {
 	table  []*property // hash table with linear probing
 }
 
+// wholeStruct is the problemColumn of an error that concerns no single column. It precedes all columns.
+const wholeStruct = -1
+
 // result has the problem and the next link of the current struct, nil if they are missing.
 type result struct {
 	problem       *conversionError // the error of the first column in schema order that could not be read
-	problemColumn int              // -1 for an error of the struct as a whole
+	problemColumn int              // wholeStruct for an error of the struct as a whole
 	link          *nestedNextLink  // the next link of the first expanded feed that has one, in schema order
 	linkColumn    int
 }
@@ -63,6 +66,10 @@ func (r result) with(item result) result {
 	return r
 }
 
+// has reports whether the current struct has the column already.
+func (s *structure) has(column int) bool { return s.stamps[column] == s.Stamp }
+
+// newStructure returns the structure of a schema. markup is 1 for XML, 0 for JSON, and path that of the structs.
 func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {
 	n := len(schema.Columns)
 	s := &structure{stream: input, schema: schema, path: path, properties: make([]property, n),
@@ -83,7 +90,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 		p.column = &schema.Columns[i]
 		p.Width = 1
 		p.reset(p.configure(markup))
-		// The others may have a value outside of the properties, which Go looks for.
+		// A missing column is null, unless Go has to look for its value outside of the properties.
 		if markup == 0 || len(p.column.steps) == 0 || p.column.Kind == Synthetic {
 			s.optionals[i] = uint64(p.Optional)
 		}
@@ -101,17 +108,19 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 	last.Next = &s.end.Property
 	s.end.Next = &s.end.Property
 	if len(schema.Keys) > 0 {
-		s.KeyFirst = 16 * schema.Keys[0]
-		s.KeyLast = 16*schema.Keys[len(schema.Keys)-1] + 8
+		s.KeyFirst = spanBytes * schema.Keys[0]
+		s.KeyLast = spanBytes*schema.Keys[len(schema.Keys)-1] + spanBytes/2 // the end of that span
 	}
 	if schema.ValueColumns < n {
-		s.ValueEnd = 16 * schema.ValueColumns
+		s.ValueEnd = spanBytes * schema.ValueColumns
 	}
 	s.Spans = unsafe.Pointer(&s.spans[0])
 	s.Stamps = unsafe.Pointer(&s.stamps[0])
 	s.Optionals = unsafe.Pointer(&s.optionals[0])
 	return s
 }
+
+const spanBytes = 16 // of an item of spans: package kernel has eight bytes for an int
 
 // structureIn returns the structure of a column's values, and creates it for the first value.
 func (s *structure) structureIn(column int) *structure {
@@ -151,7 +160,7 @@ func (s *structure) add(p *property, name []byte) {
 }
 
 func (s *structure) insert(p *property) {
-	padded := append(slices.Clone(p.name), make([]byte, 8)...)
+	padded := append(slices.Clone(p.name), make([]byte, 8)...) // Hash loads eight bytes at once
 	slot := kernel.Hash(unsafe.Pointer(&padded[0]), 0, len(p.name))
 	for s.table[slot&s.Mask] != nil {
 		slot++
@@ -226,12 +235,13 @@ func (s *structure) repeat() {
 // repeatRows lets package kernel read rows from pos on and write them to the output, if the schema allows it.
 func (s *structure) repeatRows(pos int) {
 	s.MaxRows = 0
-	if !s.schema.keyIsInPlace() {
+	if !s.schema.kernelWritesRows() {
 		return
 	}
 	out := s.stream.out
 	s.reserve(pos, len(out.Data))
 	s.repeat()
+	// The first two fields of a wit.ValueSlice, of four bytes each.
 	s.KeyEncoding = uint64(wit.WithSchema) | uint64(s.schema.KeySchema)<<32
 	s.ValueEncoding = uint64(wit.WithSchema) | uint64(s.schema.ValueSchema)<<32
 	out.Rows = slices.Grow(out.Rows, s.MaxRows)
@@ -254,7 +264,8 @@ func (s *structure) commitRows() {
 
 // maxOutput limits how much output the text from pos on can produce.
 func (s *structure) maxOutput(pos int) int {
-	return len(s.stream.text) - pos + 48*len(s.properties) + 2*kernel.Padding
+	const beyondText = 48 // bytes that a column may need in addition to the length of its text
+	return len(s.stream.text) - pos + beyondText*len(s.properties) + 2*kernel.Padding
 }
 
 // reserve grows the output for the text from pos on, keeping its bytes up to o.
@@ -321,7 +332,7 @@ func (s *structure) complete() (end int) {
 		return end
 	}
 	for i := range s.properties {
-		if s.properties[i].Optional == 0 && s.stamps[i] != s.Stamp && (i >= s.Expected || s.OutOfOrder != 0) {
+		if s.properties[i].Optional == 0 && !s.has(i) && (i >= s.Expected || s.OutOfOrder != 0) {
 			_, problem := appendNull(nil, &s.schema.Columns[i], false)
 			s.fail(i, problem)
 		}
@@ -349,6 +360,7 @@ func (s *structure) order() (end int) {
 		}
 		return end
 	}
+	// Sort copies the columns of the struct after it, with nulls for missing ones.
 	if need := s.O - s.RowOutput + len(s.spans) + 2*kernel.Padding; cap(s.stream.out.Data)-s.O < need {
 		s.stream.grow(s.O, need)
 		s.Arena = unsafe.Pointer(unsafe.SliceData(s.stream.out.Data))
@@ -358,11 +370,11 @@ func (s *structure) order() (end int) {
 
 // key appends the encoded key of the struct to dst. It returns nil if the key is not complete or empty.
 func (s *structure) key(dst []byte) []byte {
-	if len(s.schema.Keys) == 0 || (s.problem != nil && s.problemColumn < 0) {
+	if len(s.schema.Keys) == 0 || (s.problem != nil && s.problemColumn == wholeStruct) {
 		return nil
 	}
 	for _, i := range s.schema.Keys {
-		if s.stamps[i] != s.Stamp {
+		if !s.has(i) {
 			return nil
 		}
 		column := s.stream.out.Data[:cap(s.stream.out.Data)][s.spans[i].start:s.spans[i].end]

@@ -10,6 +10,12 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
+// Union branches of optional values: zigzag varints.
+const (
+	branchNull  = 0
+	branchValue = 2
+)
+
 // values encodes single values and reuses its buffers.
 type values struct {
 	decimal decimal
@@ -22,7 +28,7 @@ type values struct {
 func AppendText(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, error) {
 	var v values
 	if column.Optional {
-		dst = append(dst, 2)
+		dst = append(dst, branchValue)
 	}
 	dst, expected := v.append(dst, schema, column, text)
 	if expected != "" {
@@ -39,7 +45,7 @@ func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column,
 		return appendNull(dst, column, true)
 	}
 	if column.Optional {
-		dst = append(dst, 2)
+		dst = append(dst, branchValue)
 	}
 	dst, expected := v.append(dst, schema, column, text)
 	if expected != "" {
@@ -51,7 +57,7 @@ func (v *values) appendColumn(dst []byte, schema *RowSchema, column *Column,
 // appendNull appends null. It returns an error for a required column. present is false if the value is missing.
 func appendNull(dst []byte, column *Column, present bool) ([]byte, *conversionError) {
 	if column.Optional {
-		return append(dst, 0), nil
+		return append(dst, branchNull), nil
 	}
 	if present {
 		return dst, column.conversionError(expectedValue, "null")
@@ -110,7 +116,7 @@ func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []by
 	return connectdata.AppendNumber(dst, n), ""
 }
 
-// emptyIsNull reports whether an empty text means null: it is a value of String and Binary only.
+// emptyIsNull reports whether an empty text means null. It is a value of String and Binary only.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
