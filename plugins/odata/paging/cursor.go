@@ -64,6 +64,7 @@ func (c *Cursor) condition(position *Position) string {
 	return c.Condition(position.cursor.from)
 }
 
+// nextState returns the state at the start of the load after a complete one.
 func (c *Cursor) nextState(done *cursorState) *cursorState {
 	if done.high == "" {
 		return &cursorState{}
@@ -75,7 +76,8 @@ func (c *Cursor) nextState(done *cursorState) *cursorState {
 	return next
 }
 
+// size returns the bytes that packRows needs for a row.
 func (s seenRow) size() int {
-	var escaped [64]byte
-	return len(uri.AppendEscaped(escaped[:0], s.value)) + len(s.hash) + 2
+	var escaped [64]byte // mostly enough, so that nothing is allocated
+	return len(uri.AppendEscaped(escaped[:0], s.value)) + len(s.hash) + len(" ,")
 }

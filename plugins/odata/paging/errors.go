@@ -26,14 +26,14 @@ type ErrorResponse struct {
 func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	t := pg.newTransition(PageInfo{Count: -1, ReceivedAt: r.ReceivedAt})
 	isLinked := pg.position.pager.kind == byLink
-	wholeRows := *pg.position
+	wholeRows := *pg.position // the same request, but not for keys alone
 	wholeRows.known.refusesKeysAlone = true
 	isOfEmptyPage := pg.position.followsEmptyPage() && pg.position.probe.kind == ""
 	var action string // for the log
 	var err error
 	switch kind := pg.position.probe.kind; {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
-		return nil, pg.rejectionError(r.Err, r.FromRouter)
+		return nil, pg.rejectionError(r.Err, r.FromRouter) // not the service's
 	case pg.set.Target(&wholeRows) != pg.set.Target(pg.position) && r.rejectsOption():
 		action = "requesting whole rows"
 		t.next.known.refusesKeysAlone = true

@@ -250,7 +250,7 @@ func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 		required := k.schema.Columns[column]
 		required.Optional = false
 		i := slices.IndexFunc(keys, func(key uri.Key) bool { return key.Name == required.Name })
-		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(encoded) == 1 {
+		if i < 0 && len(keys) == 1 && keys[0].Name == "" && len(encoded) == 1 { // Products(1)
 			i = 0
 		}
 		if i < 0 {

@@ -19,8 +19,8 @@ const (
 	hashSize  = 8  // characters of an encoded hash
 )
 
-func (l *LoopDetector) visit(hash hash) (isRepeated bool) {
-	encoded := encodeHash(hash)
+func (l *LoopDetector) visit(h hash) (isRepeated bool) {
+	encoded := encodeHash(h)
 	isRepeated = encoded == l.checkpoint
 	for recent := l.recent; recent != ""; recent = recent[hashSize:] {
 		isRepeated = isRepeated || recent[:hashSize] == encoded
@@ -60,9 +60,11 @@ func (l *LoopDetector) parse(s string) bool {
 // hash is an FNV-1a hash of texts with their lengths. Offsets store 48 bits of it.
 type hash uint64
 
-const emptyHash hash = 14695981039346656037
-
-const hashFactor = 1099511628211
+// Offset basis and prime of FNV-1a.
+const (
+	emptyHash  hash = 14695981039346656037
+	hashFactor      = 1099511628211
+)
 
 func (h *hash) add(b []byte) {
 	x := uint64(*h)

@@ -23,6 +23,7 @@ func (t *transition) afterPage() error {
 	case t.mismatch != "":
 		return t.afterMismatch()
 	}
+	// Rows requested by counting: deleted or inserted rows move the next ones.
 	isBySkip := t.position.pager.kind == bySkip
 	if isBySkip && t.newRows() > 0 && !t.isPromised() {
 		t.foundMoreRows()
@@ -44,9 +45,10 @@ func (t *transition) afterPage() error {
 			t.next.totalCount = t.Count
 		}
 	}
-	if !isBySkip || t.newRows() > 0 {
+	if !isBySkip || t.newRows() > 0 { // a request by $skip that finds nothing reads no page
 		next.seen.used[t.position.pager.kind] = true
 	}
+	// Compare the page with earlier ones, and keep what the next page is compared with.
 	next.probe = &probe{}
 	next.checks.emptyPages++
 	if t.Rows > 0 && (t.position.usesKeyset() || t.Rows > t.overlapRows()) {
@@ -65,6 +67,7 @@ func (t *transition) afterPage() error {
 	next.seen.witnessed = next.seen.witnessed || t.hasWitness
 	next.seen.undecodable = next.seen.undecodable || t.digest.errorCount > 0
 	next.pageRows = max(next.pageRows, t.Rows)
+	// Request the next page.
 	switch {
 	case t.position.usesKeyset():
 		return t.afterKeyPage()
@@ -92,8 +95,8 @@ func (t *transition) afterMismatch() error {
 	isFirstByKey := t.position.usesKeyset() && !t.position.seen.used[byKey] && t.emittedRows == 0
 	switch {
 	case t.position.pager.kind == bySkip && t.next.totalCount < 0 && !t.position.seen.used[bySkip]:
-		return t.afterFailedRequest()
-	case t.position.followsEmptyPage() && !t.mayAdvanceKey:
+		return t.afterFailedRequest() // nothing had shown that $skip works
+	case t.position.followsEmptyPage() && !t.mayAdvanceKey: // the link of an empty page has earlier rows only
 		return t.lastPage()
 	case t.position.followsEmptyPage():
 		return t.incomplete("the next page has none, and its link returns rows before and after the last key; " +
@@ -135,6 +138,7 @@ func (t *transition) checkLoop() (handled bool, err error) {
 		isKnown = false
 	}
 	isRepeated := isKnown && t.next.checks.pages.visit(digest)
+	// A request that nothing had promised was answered by rows that were read before.
 	isRefused := t.position.pager.kind >= byKey && !t.isPromised() &&
 		(isRepeated || t.reportedErrors > t.position.undecoded.count)
 	switch {
@@ -206,7 +210,7 @@ func (t *transition) afterKeyPage() error {
 	next := t.next
 	isLastRowMissing := t.position.pager.overlaps && !t.startsWithLast
 	if isLastRowMissing {
-		defer t.checkDeleted(t.position.checks.key)
+		defer t.checkDeleted(t.position.checks.key) // after the other probes are decided
 	}
 	isNew := t.newRows() > 0
 	if isNew {
@@ -264,6 +268,7 @@ func (t *transition) followEmptyPage() error {
 	isCounted := next.totalCount >= 0
 	switch {
 	case isCounted && next.totalCount <= next.rowsRead, isCounted && t.Count == t.Rows, link == t.position.url:
+		// All rows were read, the service counts none after the key, or the link returns this page.
 		next.seen.shifted = true // the link had promised rows, whatever the count says
 		return t.lastPage()
 	case err != nil:
@@ -290,19 +295,20 @@ func (t *transition) afterUnlinkedPage() error {
 	isPromised := t.isPromised()
 	isLinked := t.position.pager.kind == byLink
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
+	// Whether the next page can start with a row that was read, to check $skip.
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	t.recordLastKeys(true)
 	switch {
 	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
-		return t.lastPage()
+		return t.lastPage() // all counted rows were read, or further ones were requested in vain
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage()
 	case (next.pageRows > 1 || next.known.sortsByKey || !isShort) && t.useKeyset(false):
 		t.requireKeyOrder("") // not if pages have one row, which does not show an order
 	case !isShort && t.position.pager.kind == firstPage && t.canFilterByKey() && int(t.lastDecoded)+1 == t.Rows:
-		return t.lastPage()
+		return t.lastPage() // a closing probe requests the rows after the last key
 	case isShort && isLinked && !isAfterRow:
-		return t.lastPage()
+		return t.lastPage() // it fails, unless a second count is lower
 	case !t.set.Pageable && isShort:
 		return t.incomplete("and according to its metadata it cannot be paged")
 	case !t.set.Pageable:
@@ -336,7 +342,7 @@ func (t *transition) afterUndecodedPage() error {
 		t.useSkip(false)
 		return nil
 	}
-	checks := next.checks
+	checks := next.checks // the last key remains that of the page before
 	checks.sorted = position.checks.sorted
 	checks.folded = position.checks.folded
 	checks.key = position.checks.key

@@ -26,7 +26,7 @@ type results struct {
 	lastDecoded    uint32   // index of the last decoded row
 	errorHashes    []uint64 // hashes of the undecodable rows after it
 	reportedErrors int      // undecodable rows that were reported before
-	emittedRows    int      // rows emitted
+	emittedRows    int      // rows emitted, or dropped because the previous load by cursor delivered them
 	startsWithLast bool     // whether the first row is the last one read, as requested
 	// mayAdvanceKey means that a row after an empty page comes after the last key, or cannot be compared with it.
 	mayAdvanceKey bool
@@ -65,7 +65,7 @@ func (pg *Page) Begin(set *Set, position *Position) {
 	pg.cursor.begin(set.Cursor, position.cursor)
 	pg.firstKey = pg.firstKey[:0]
 	pg.results = results{errorHashes: pg.errorHashes[:0]}
-	if position.probe.kind != "" {
+	if position.probe.kind != "" { // its rows are compared with each other only
 		pg.order.sorted = true
 		pg.order.folded = true
 		pg.order.isActive = set.Keys.isSortable()
@@ -209,9 +209,9 @@ func (pg *Page) advancesKey(row *wit.Row, data []byte) (advances, ok bool) {
 func (pg *Page) checkUnread(row *wit.Row, data []byte) {
 	position := pg.position
 	tail := pg.repeats.tail.hashes
-	rowHash := rowHash(row, data)
+	h := rowHash(row, data)
 	index := len(tail) - 1
-	for index >= 0 && tail[index] != rowHash {
+	for index >= 0 && tail[index] != h {
 		index--
 	}
 	isGap := pg.order.mustDescend && pg.tailIndex > 0 && pg.order.ascends() && !position.seen.shifted
@@ -225,12 +225,12 @@ func (pg *Page) checkUnread(row *wit.Row, data []byte) {
 		pg.tailIndex = min(pg.tailIndex, index)
 		return
 	case len(tail) >= position.rowsSeen(), isGap: // all rows down to this one are among the last rows
-	case position.seen.used[byKey] || !pg.repeats.isUnread(row, data):
+	case position.seen.used[byKey] || !pg.repeats.isUnread(row, data): // rows read by key are not sampled
 		return
 	}
 	if !pg.hasUnreadRow {
 		pg.hasUnreadRow = true
-		pg.unreadHash = rowHash
+		pg.unreadHash = h
 		if key := pg.set.sortedKey(keyOf(row, data)); key != nil {
 			pg.unreadKey = pg.set.Keys.pack(key)
 		}
@@ -268,7 +268,7 @@ func (pg *Page) observeRowErrors(out *Rows) {
 		return
 	}
 	reportedHashes := unpackHashes(pg.position.undecoded.hashes)
-	end := uint32(len(reportedHashes))
+	end := uint32(len(reportedHashes)) // reported rows come first, or follow a last decoded row
 	if pg.position.pager.overlaps {
 		end++
 	}
@@ -278,12 +278,12 @@ func (pg *Page) observeRowErrors(out *Rows) {
 		document := out.Data[rowError.RawStart : rowError.RawStart+rowError.RawSize]
 		pg.digest.errorDigest.add(document)
 		pg.digest.errorCount++
-		hash := hashOf(document).bits48()
+		h := hashOf(document).bits48()
 		if n := len(out.Rows); (n == 0 || rowError.RowIndex > out.Rows[n-1].RowIndex) &&
 			len(pg.errorHashes) < maxErrorHashes {
-			pg.errorHashes = append(pg.errorHashes, hash)
+			pg.errorHashes = append(pg.errorHashes, h)
 		}
-		if rowError.RowIndex < end && slices.Contains(reportedHashes, hash) {
+		if rowError.RowIndex < end && slices.Contains(reportedHashes, h) {
 			pg.reportedErrors++
 			if !slices.Contains(out.Skipped, rowError.RowIndex) { // the host waits for errors that it requested
 				continue

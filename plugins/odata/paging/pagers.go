@@ -45,19 +45,19 @@ func (t *transition) continueByKey() {
 	t.useKeysetPager(pager{overlaps: hasRoom})
 }
 
-func (t *transition) useKeysetPager(pager pager) {
-	pager.kind = byKey
-	t.next.pager = pager
-	t.next.url = t.keysetURL(pager)
+func (t *transition) useKeysetPager(p pager) {
+	p.kind = byKey
+	t.next.pager = p
+	t.next.url = t.keysetURL(p)
 	t.next.checks.emptyPages = 0 // the request does not follow the link of an empty page
 }
 
-func (t *transition) keysetURL(pager pager) string {
+func (t *transition) keysetURL(p pager) string {
 	condition := t.set.Keys.filterAfter
-	if pager.overlaps {
+	if p.overlaps {
 		condition = t.set.Keys.filterFrom
 	}
-	return t.set.pageURL(t.next, condition(t.set.Keys.unpack(t.next.checks.key)), pager.skipped)
+	return t.set.pageURL(t.next, condition(t.set.Keys.unpack(t.next.checks.key)), p.skipped)
 }
 
 // requireKeyOrder probes, once and before the second page, whether the service sorts and compares keys, unless that is

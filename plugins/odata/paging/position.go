@@ -97,8 +97,8 @@ type cursorState struct {
 	currentRows  string // the rows of this load within the look-back
 }
 
-func newPosition(known known) *Position {
-	return &Position{totalCount: -1, known: known, probe: &probe{}, checks: &checkState{},
+func newPosition(k known) *Position {
+	return &Position{totalCount: -1, known: k, probe: &probe{}, checks: &checkState{},
 		previous: &previousAttempts{}, cursor: &cursorState{}}
 }
 

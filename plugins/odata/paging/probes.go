@@ -75,17 +75,17 @@ func (t *transition) closingProbe() string {
 		(isByKey && isOnePage && seen.rowsBefore != shown) || (hasTexts && seen.counted == unasked)
 	switch {
 	case isCounted && hasOneResponse && !t.set.Expands:
-		return ""
+		return "" // the count of the only response is enough
 	case seen.rowsBefore == unasked && isByKey && (isOnePage || (seen.rowsAfter == shown && !next.known.sortsByKey)):
 		seen.rowsBefore = asked
 		return probeBefore
 	case seen.ranked == unasked && t.set.Pageable &&
 		((hasTexts && next.totalCount < 0) || (t.canCheckExpand() && next.rowsRead > 0)):
-		seen.ranked = asked
+		seen.ranked = asked // the number of rows without a count, or without $expand
 		return probeRank
 	case seen.descends == unasked && canSort && mustProbeEnd:
 		seen.descends = asked
-		seen.rowsAfter = asked
+		seen.rowsAfter = asked // the last rows answer both
 		return probeLastRows
 	case seen.rowsAfter == unasked && canUseKeys && (hasOneResponse || isByLink):
 		seen.rowsAfter = asked

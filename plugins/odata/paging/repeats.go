@@ -36,7 +36,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	r.isSampling = position.probe.kind == "" && !position.usesKeyset()
 	r.previous = nil
 	r.current = r.current[:0]
-	r.maxHash = 1 << 48
+	r.maxHash = 1 << 48 // above all hashes
 	r.repeatedHashes = r.repeatedHashes[:0]
 	r.tail = overlapCheck{}
 	r.lastHashes = r.lastHashes[:0]
@@ -53,7 +53,7 @@ func (r *repeatCheck) begin(set *Set, position *Position) {
 	if len(r.previous) >= sampleSize {
 		r.maxHash = r.previous[len(r.previous)-1]
 	}
-	if checks.ascending() && len(r.previous) < position.rowsRead {
+	if checks.ascending() && len(r.previous) < position.rowsRead { // else the sample has all keys
 		r.floor = set.Keys.unpack(checks.key)
 	}
 }
@@ -71,12 +71,12 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, ch
 		return
 	}
 	for i := range rows {
-		rowHash := rowHash(&rows[i], data)
-		if r.tail.endsWith(rowHash) {
-			r.repeatedHashes = append(r.repeatedHashes, rowHash)
+		h := rowHash(&rows[i], data)
+		if r.tail.endsWith(h) {
+			r.repeatedHashes = append(r.repeatedHashes, h)
 		}
-		if rowHash <= r.maxHash {
-			r.current = append(r.current, rowHash)
+		if h <= r.maxHash {
+			r.current = append(r.current, h)
 		}
 		if len(r.current) == 4*sampleSize { // not for each row, since compact sorts
 			r.compact()
@@ -146,8 +146,8 @@ func (r *repeatCheck) save(checks *checkState) {
 	}
 	if !r.isKeyless && len(r.repeatedHashes) > 0 {
 		sum := uint64(0) // does not depend on the order of keys
-		for _, rowHash := range append(unpackHashes(checks.repeatDigest), r.repeatedHashes...) {
-			sum += rowHash
+		for _, h := range append(unpackHashes(checks.repeatDigest), r.repeatedHashes...) {
+			sum += h
 		}
 		checks.repeatCount += len(r.repeatedHashes)
 		checks.repeatDigest = packHashes([]uint64{sum & (1<<48 - 1)})
@@ -167,13 +167,14 @@ type overlapCheck struct {
 	start      int      // index in hashes of the first of these rows
 }
 
-func (o *overlapCheck) match(rowHash uint64) {
+// match compares the next row. The first row may match any of the hashes, and each row after it the next hash.
+func (o *overlapCheck) match(h uint64) {
 	if o.matchCount == 0 {
-		for o.start = len(o.hashes) - 1; o.start >= 0 && o.hashes[o.start] != rowHash; {
+		for o.start = len(o.hashes) - 1; o.start >= 0 && o.hashes[o.start] != h; {
 			o.start--
 		}
 	}
-	if index := o.start + o.matchCount; o.start < 0 || o.hashes[index] != rowHash {
+	if index := o.start + o.matchCount; o.start < 0 || o.hashes[index] != h {
 		o.isMatching = false
 	} else {
 		o.matchCount++
@@ -182,6 +183,7 @@ func (o *overlapCheck) match(rowHash uint64) {
 	}
 }
 
+// overlap returns how many first rows of the page are the last ones of the previous page.
 func (o *overlapCheck) overlap() int {
 	if o.isComplete {
 		return o.matchCount
@@ -189,6 +191,6 @@ func (o *overlapCheck) overlap() int {
 	return 0
 }
 
-func (o *overlapCheck) endsWith(rowHash uint64) bool {
-	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == rowHash
+func (o *overlapCheck) endsWith(h uint64) bool {
+	return len(o.hashes) > 0 && o.hashes[len(o.hashes)-1] == h
 }

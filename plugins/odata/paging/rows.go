@@ -40,9 +40,9 @@ const packedHashSize = 6 // bytes of [hash.bits48]
 
 func packHashes(hashes []uint64) string {
 	packed := make([]byte, 0, len(hashes)*packedHashSize)
-	for _, hash := range hashes {
+	for _, h := range hashes {
 		var word [8]byte
-		binary.BigEndian.PutUint64(word[:], hash)
+		binary.BigEndian.PutUint64(word[:], h)
 		packed = append(packed, word[8-packedHashSize:]...)
 	}
 	return base64.RawURLEncoding.EncodeToString(packed)

@@ -46,8 +46,8 @@ func (pg *Page) filterSeen(out *Rows, rows []wit.Row) []wit.Row {
 	position := pg.position
 	setting := pg.set.Setting("cursor.property")
 	isUnchecked := pg.IsUnchecked(setting)
-	first := len(out.Rows) - len(rows)
-	remaining := rows[:0:0]
+	first := len(out.Rows) - len(rows) // rows are the last ones of out.Rows
+	remaining := rows[:0:0]            // a copy, since out.Rows keeps all rows
 	for i := range rows {
 		cursorValue, ok := out.Cursor(first + i)
 		if !ok {
@@ -71,7 +71,7 @@ func (pg *Page) filterSeen(out *Rows, rows []wit.Row) []wit.Row {
 		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
 		if base := cc.base(position); base != "" && cursor.isAtLeast(cursorValue, cursor.SubtractLookback(base)) {
 			cc.rows = append(cc.rows, seenRow{value: cursorValue, hash: hash})
-			if len(cc.rows) > 4*maxSeenBytes/seenRowBytes {
+			if len(cc.rows) > 4*maxSeenBytes/seenRowBytes { // seldom, since prune sorts
 				cc.prune(cursor, position)
 			}
 		}
@@ -118,38 +118,38 @@ func exceedsLimit(rows []seenRow) bool {
 
 // save stores the state in the next position, and returns warnings for the log.
 func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []string) {
-	cursorProperty := set.Cursor
-	if cursorProperty == nil || next.snapshot.number > position.snapshot.number { // the load restarts
+	cursor := set.Cursor
+	if cursor == nil || next.snapshot.number > position.snapshot.number { // the load restarts
 		return nil
 	}
 	if cc.nullIsHighest {
-		warnings = append(warnings, "the service returns a row without "+cursorProperty.Name+" as the one with the "+
+		warnings = append(warnings, "the service returns a row without "+cursor.Name+" as the one with the "+
 			"highest value: the next load starts at the highest value of this one's first page, or reads all rows if "+
 			"that has none")
 	}
 	isDone := next.isDone
 	if position.probe.kind != "" && !isDone { // its rows are not emitted
-		cursor := *position.cursor
-		cursor.high = cc.high
-		next.cursor = &cursor
+		state := *position.cursor
+		state.high = cc.high
+		next.cursor = &state
 		return warnings
 	}
 	if cc.high != "" {
-		cc.prune(cursorProperty, position)
+		cc.prune(cursor, position)
 	}
-	cursor := cursorState{from: position.cursor.from, high: cc.high, base: cc.base(position),
+	state := cursorState{from: position.cursor.from, high: cc.high, base: cc.base(position),
 		previousRows: position.cursor.previousRows, currentRows: packRows(cc.rows),
 		baseUnknown: position.cursor.baseUnknown, truncated: position.cursor.truncated}
-	next.cursor = &cursor
-	if next.rowsRead > 0 && cursor.base == "" {
-		cursor.baseUnknown = true
+	next.cursor = &state
+	if next.rowsRead > 0 && state.base == "" {
+		state.baseUnknown = true
 	}
 	if excess := wit.OffsetBytes(next.Fields()) + spareBytes - wit.MaxOffsetBytes; excess > 0 {
-		cc.truncate(cursorProperty, len(cursor.currentRows)-excess)
-		cursor.currentRows = packRows(cc.rows)
-		cursor.truncated = true
+		cc.truncate(cursor, len(state.currentRows)-excess)
+		state.currentRows = packRows(cc.rows)
+		state.truncated = true
 	}
-	if (cursor.truncated || (isDone && exceedsLimit(cc.rows))) && !position.cursor.truncated &&
+	if (state.truncated || (isDone && exceedsLimit(cc.rows))) && !position.cursor.truncated &&
 		!exceedsLimit(unpackRows(position.cursor.previousRows)) {
 		warnings = append(warnings, "more rows are within the look-back of the cursor than the "+
 			strconv.Itoa(len(cc.rows))+" that can be remembered; others may be delivered again by each load: "+
@@ -158,10 +158,10 @@ func (cc *cursorCheck) save(set *Set, position, next *Position) (warnings []stri
 	if !isDone {
 		return warnings
 	}
-	cursor.from = ""
-	if cursor.currentRows != "" { // else the load had no rows within the look-back
-		cursor.previousRows = cursor.currentRows
-		cursor.currentRows = ""
+	state.from = ""
+	if state.currentRows != "" { // else the load had no rows within the look-back
+		state.previousRows = state.currentRows
+		state.currentRows = ""
 	}
 	return warnings
 }

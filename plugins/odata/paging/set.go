@@ -197,13 +197,13 @@ func (s *Set) filter(condition string) string {
 	return string(uri.AppendEscaped(nil, condition))
 }
 
-func (s *Set) requestsCount(known known) bool { return s.Count && s.Countable && !known.refusesCount }
+func (s *Set) requestsCount(k known) bool { return s.Count && s.Countable && !k.refusesCount }
 
 // CanUseKeyset reports whether the set can be paged by key, as far as the configuration and the metadata show.
 func (s *Set) CanUseKeyset() bool { return s.canUseKeyset(known{}) }
 
-func (s *Set) canUseKeyset(known known) bool {
-	return s.Keys != nil && s.Ordered && !known.refusesOrderBy && !known.ignoresKeyFilter && s.Paging != "links"
+func (s *Set) canUseKeyset(k known) bool {
+	return s.Keys != nil && s.Ordered && !k.refusesOrderBy && !k.ignoresKeyFilter && s.Paging != "links"
 }
 
 // sortedKey returns an encoded key if services compare such keys as they are written, else nil.

@@ -112,7 +112,7 @@ func numbersIn(text string) (numbers []int) {
 		for end < len(text) && text[end] >= '0' && text[end] <= '9' {
 			end++
 		}
-		if n, err := strconv.Atoi(text[start:end]); err == nil && end-start <= 18 {
+		if n, err := strconv.Atoi(text[start:end]); err == nil && end-start <= 18 { // n+1 fits, too
 			numbers = append(numbers, n)
 		}
 		text = text[end:]

@@ -130,10 +130,11 @@ func (t *transition) restart(reason string) error {
 	first.previous = next.previous
 	first.timestamp = next.timestamp
 	first.snapshot = next.snapshot
-	first.snapshot.number = max(int(t.ReceivedAt), next.snapshot.number+1)
+	first.snapshot.number = max(int(t.ReceivedAt), next.snapshot.number+1) // greater than all before
 	first.cursor = &cursorState{from: next.cursor.from, high: next.cursor.high, previousRows: next.cursor.previousRows,
 		truncated: next.cursor.truncated}
 	first.url = t.set.pageURL(first, "", 0)
+	// The new attempt must read the last row of this one, unless another row was missing before.
 	if last := unpackHashes(next.checks.lastHashes); next.previous.witnessHash == "" && next.checks.key != "" &&
 		len(last) > 0 && next.checks.repeatCount == 0 {
 		first.previous.witness = next.checks.key
