@@ -40,15 +40,15 @@ func (s Set) KeysUse(offset []wit.OffsetEntry) wit.KeysUse {
 	return wit.KeysUse{Ignored: wit.Set}
 }
 
-// Compared returns the offset after a comparison that has found all keys of the load: unknown are keys of rows that
-// were hidden from the load. It returns nil if the order of the keys does not prove that there are no others.
+// Compared returns the offset after a comparison that has found all keys of the load. hiddenKeys are the keys of rows
+// that were hidden from the load. It returns nil if the order of the keys does not prove that there are no others.
 func (s Set) Compared(offset []wit.OffsetEntry, hiddenKeys [][]byte) *[]wit.OffsetEntry {
-	phase, err := readPhase(offset)
-	current, ok := phase.(*comparing)
+	current, err := readPhase(offset)
+	comparison, ok := current.(*comparing)
 	if err != nil || !ok {
 		return nil
 	}
-	position, err := paging.Read(current.position)
+	position, err := paging.Read(comparison.position)
 	if err != nil || position.Verdict() != paging.ProvenByKey {
 		return nil
 	}
@@ -56,8 +56,8 @@ func (s Set) Compared(offset []wit.OffsetEntry, hiddenKeys [][]byte) *[]wit.Offs
 	for _, key := range hiddenKeys {
 		packed = append(packed, base64.RawURLEncoding.EncodeToString(key))
 	}
-	hidden := &readingHidden{common: current.common, link: current.link, keys: strings.Join(packed, ","),
-		rowsRead: int(feedreader.Progress(current.position).Read) - len(hiddenKeys)}
+	hidden := &readingHidden{common: comparison.common, link: comparison.link, keys: strings.Join(packed, ","),
+		rowsRead: int(feedreader.Progress(comparison.position).Read) - len(hiddenKeys)}
 	if len(hidden.keys) > maxHiddenBytes {
 		return nil
 	}

@@ -73,7 +73,7 @@ func (s Set) resume(current phase, reason wit.PollReason) phase {
 	c.resumed = c.resumed || reason.Start != nil
 	switch current := current.(type) {
 	case *subscribing:
-		if current.step == stepExtract && reason.More == nil {
+		if current.step == stepExtract && reason.More == nil { // an earlier run may have sent the request
 			current.url = s.FunctionURL(s.ODP.Subscribed)
 			current.step = stepAwaitExtraction
 		}
@@ -85,7 +85,7 @@ func (s Set) resume(current phase, reason wit.PollReason) phase {
 				s.Setting("page.size")+" of at least all rows avoids it")
 		}
 	case *readingChanges:
-		current.retriedAfter202 = current.retriedAfter202 && reason.Start == nil
+		current.retriedAfter202 = current.retriedAfter202 && reason.Start == nil // a start allows another attempt
 		current.retriedAfterLostPage = current.retriedAfterLostPage && reason.Start == nil
 	}
 	return current

@@ -207,7 +207,7 @@ func isPreferred(reason string, a, b deltaLinkRow) bool {
 func isNewerToken(a, b string) bool {
 	a = strings.Trim(a, "'")
 	b = strings.Trim(b, "'")
-	isODPToken := func(s string) bool {
+	isODPToken := func(s string) bool { // D and 14 digits of a time
 		return len(s) >= 15 && s[0] == 'D' && !slices.ContainsFunc([]byte(s[1:15]),
 			func(c byte) bool { return c < '0' || c > '9' })
 	}

@@ -56,7 +56,8 @@ func (pg *Page) requestReread(result *wit.DecodeResult, keyParts [][]byte, delet
 	entity := &rereadEntity{keys: keyParts, predicate: predicate, target: feed.EntityTarget(predicate),
 		deletedAt: deletedAt}
 	tolerated := feed.EntityStatuses()
-	if entity.viaFilter = feed.RowQuery.Selects(); entity.viaFilter {
+	entity.viaFilter = feed.RowQuery.Selects()
+	if entity.viaFilter {
 		// The entity's URL would return it even if it does not match the user's $filter.
 		entity.target = feed.Paging.FilteredURL(feed.Keys.FilterEqual(keyParts))
 		tolerated = odataerror.RouterStatuses

@@ -149,10 +149,11 @@ func (pg *Page) endPage(result *wit.DecodeResult) (ended bool, err error) {
 // collectResponse collects a response without rows: an error, of which it keeps the start, a 202, or a document of an
 // ODP service.
 func (pg *Page) collectResponse(chunk []byte, last bool) (result wit.DecodeResult, ended bool, err error) {
-	remaining := feedreader.MaxErrorBody*4 - len(pg.Body)
+	const maxDocument = 4 * feedreader.MaxErrorBody // bytes
+	remaining := maxDocument - len(pg.Body)
 	if pg.Response.Status < 300 && len(chunk) > remaining {
 		return result, true, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": expected at most " +
-			strconv.Itoa(feedreader.MaxErrorBody*4) + " bytes in response to " + pg.phase.target() + ", found more"}
+			strconv.Itoa(maxDocument) + " bytes in response to " + pg.phase.target() + ", found more"}
 	}
 	pg.Body = append(pg.Body, chunk[:min(len(chunk), remaining)]...)
 	if !last {

@@ -62,7 +62,7 @@ func (s Set) relink(link, token string) string {
 	if hasOptions {
 		options = "&" + options
 	}
-	switch token = strings.Trim(token, "'"); {
+	switch token = strings.Trim(token, "'"); { // in the quotes of the old token
 	case strings.HasPrefix(oldToken, "'"):
 		token = "'" + token + "'"
 	case strings.HasPrefix(oldToken, "%27"):

@@ -61,6 +61,7 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 	if !load.continued && int(pg.Out.Page.Count) > int(pg.Out.Page.Rows) {
 		next.totalCount = int(pg.Out.Page.Count)
 	}
+	// The first row of this page shows whether the number in the last link was a key.
 	next.linksCountRows = load.linksCountRows || (load.lastKey != "" &&
 		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
@@ -83,8 +84,9 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		next.isEarlyLink = next.isEarlyLink || pg.Out.Page.Delta.Href != ""
 		return &next, nil
 	}
+	// This was the last page.
 	isMissing := next.totalCount > next.rowsRead
-	if isMissing && set.ODP != nil {
+	if isMissing && set.ODP != nil { // a queue cannot be read again by key
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": the service counts " +
 			strconv.Itoa(next.totalCount) + " rows of the first extraction, and returned " +
 			strconv.Itoa(next.rowsRead) + ": end the subscription at the service, and reset the connector's offsets, " +
@@ -245,7 +247,8 @@ func withURL(current phase, url string) phase {
 		return &next
 	case *readingChanges:
 		next := *current
-		if next.url = url; url != current.url && !current.continued {
+		next.url = url
+		if url != current.url && !current.continued {
 			next.link = current.deltaLink() // the URL is temporary
 		}
 		return &next

@@ -35,7 +35,8 @@ func (c *Cache) Get(context []byte) (*Context, error) {
 	c.entries = slices.Insert(c.entries, 0, cacheEntry{string(context), unpacked})
 	feedCount := 0
 	for i, entry := range c.entries {
-		if feedCount += len(entry.value.Feeds); i >= 2 && feedCount > maxCompiled {
+		feedCount += len(entry.value.Feeds)
+		if i >= 2 && feedCount > maxCompiled {
 			clear(c.entries[i:])
 			c.entries = c.entries[:i]
 			break

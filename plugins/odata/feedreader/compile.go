@@ -77,6 +77,7 @@ func (f *Feed) compile() error {
 		return wrapError(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
 			"reads the set without others"))
 	}
+	// The schemas of rows.
 	value, err := f.model.ViewSchema(view, f.Options)
 	if err != nil {
 		return wrapWithSelect(err)
@@ -94,6 +95,7 @@ func (f *Feed) compile() error {
 			return wrapError(err)
 		}
 	}
+	// The decoder's schema.
 	f.RowSchema, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return wrapWithSelect(err)
@@ -112,7 +114,7 @@ func (f *Feed) compile() error {
 	f.addErrorHints(f.RowSchema, view)
 	f.findChangeColumns()
 	f.guids = nil
-	if f.Options.Delta {
+	if f.Options.Delta { // keys of deleted entities are compared with keys of rows
 		for k, column := range f.RowSchema.Keys {
 			if f.RowSchema.Columns[column].Type == edm.Guid {
 				f.guids = append(f.guids, k)
@@ -259,6 +261,7 @@ func (f *Feed) findChangeColumns() {
 			f.CounterColumn = i
 		}
 	}
+	// Rows of an ODP queue have a change mode, which is tracked.
 	changeMode := f.EntityType().ChangeMode()
 	if f.Tracking.On && f.ModeColumn >= 0 && f.RowSchema.Columns[f.ModeColumn].Kind != decode.Synthetic &&
 		changeMode != nil && changeMode.IsControl() {

@@ -99,7 +99,7 @@ func subtractLookback(primitive edm.Primitive, lookback int64, text string) stri
 		return number.Sub(number, new(big.Rat).SetInt64(lookback)).FloatString(len(fraction))
 	default:
 		number, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || number-lookback > number {
+		if err != nil || number-lookback > number { // overflow
 			return text
 		}
 		return strconv.FormatInt(number-lookback, 10)

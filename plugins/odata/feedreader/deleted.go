@@ -35,18 +35,21 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyPa
 	return data, rows
 }
 
+const branchValue = 2 // the union branch of an optional value, as a zigzag varint; 0 is null
+
+// appendDeleted appends the value of a deleted entity. In delta mode all columns except keys are optional.
 func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, deletedAt int64) []byte {
 	for i := range f.RowSchema.ValueColumns {
 		k := slices.Index(f.RowSchema.Keys, i)
 		switch {
 		case k >= 0 && f.RowSchema.Columns[i].Optional:
-			dst = append(append(dst, 2), keyParts[k]...)
+			dst = append(append(dst, branchValue), keyParts[k]...)
 		case k >= 0:
 			dst = append(dst, keyParts[k]...)
 		case i == f.ModeColumn:
-			dst = connectdata.AppendString(append(dst, 2), "D")
+			dst = connectdata.AppendString(append(dst, branchValue), "D")
 		case i == f.DeletedAtColumn:
-			dst = connectdata.AppendNumber(append(dst, 2), deletedAt)
+			dst = connectdata.AppendNumber(append(dst, branchValue), deletedAt)
 		default:
 			dst = append(dst, 0)
 		}

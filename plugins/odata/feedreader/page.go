@@ -29,7 +29,7 @@ func BeginPage(pool *Pool, context *Context, feed *Feed, position []wit.OffsetEn
 	}
 	refused := FormatRefused(position)
 	feed.SetFormatRefused(refused)
-	decoded := feed
+	decoded := feed // of the rows in the response
 	if start.RequestsKeysAlone() {
 		if decoded, err = feed.keysWithout(start.DroppedCondition()); err != nil {
 			return nil, err
@@ -91,6 +91,7 @@ func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
 	return result, ended, err
 }
 
+// observe checks the decoded rows and returns those to emit, with headers and markers.
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}
@@ -134,7 +135,7 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 		pg.Out.Data = result.Data
 		pg.AddSchemas(result)
 	} else if number, hasBegun := pg.page.Position().Snapshot(); isDone && number > 0 && hasBegun &&
-		next.Verdict() != paging.Unproven {
+		next.Verdict() != paging.Unproven { // no row is left for the end marker
 		next.SetEndMarkerPending(number)
 	}
 	return pg.continueWith(result, next, nil)

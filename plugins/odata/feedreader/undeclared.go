@@ -115,9 +115,10 @@ func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error
 			known.since = r.Response.ReceivedAt
 			sdk.Log(wit.LevelWarn, r.Label()+": property "+name+" is not in $metadata and is left out")
 		}
+		// The longer the property was missing, the later the metadata are checked again.
 		known.validUntil = r.Response.ReceivedAt + min(max(r.Response.ReceivedAt-known.since, sourceconfig.FreshFor),
 			sourceconfig.StillFor)
-		if feed.absent == nil || len(feed.absent) >= maxAbsent {
+		if feed.absent == nil || len(feed.absent) >= maxAbsent { // a cache, which may be emptied
 			feed.absent = map[string]absence{}
 		}
 		feed.absent[name] = known

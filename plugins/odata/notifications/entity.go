@@ -45,28 +45,30 @@ func (e *Entity) Base() *feedreader.Reader { return e.Reader }
 func (e *Entity) set() Set { return Set{e.Feed} }
 
 // BeginEntity starts reading the entity.
-func BeginEntity(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
+func BeginEntity(pool *feedreader.Pool, context *feedreader.Context, f *feedreader.Feed,
+	response *wit.Response) *Entity {
 	token, guids, _ := strings.Cut(strings.TrimPrefix(response.Tag, EntityTag), feedreader.GuidTag)
 	token, ok := strings.CutSuffix(token, deletedSuffix)
-	pg := beginEntity(pool, o, f, response, guids, strings.Clone(token))
-	pg.notifiedDeleted = ok
-	return pg
+	entity := beginEntity(pool, context, f, response, guids, strings.Clone(token))
+	entity.notifiedDeleted = ok
+	return entity
 }
 
 // BeginDocument starts reading the document of one row from a dead letter.
-func BeginDocument(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Entity {
-	return beginEntity(pool, o, f, response, feedreader.HeaderValue(response.Headers,
+func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, f *feedreader.Feed,
+	response *wit.Response) *Entity {
+	return beginEntity(pool, context, f, response, feedreader.HeaderValue(response.Headers,
 		wit.OffsetHeader+feedreader.GuidField), "")
 }
 
-func beginEntity(pool *feedreader.Pool, o *feedreader.Context, feed *feedreader.Feed, response *wit.Response, guids,
-	named string) *Entity {
-	pg := &Entity{Reader: pool.Begin(o, feed, response, guids), predicate: named}
-	pg.Single = true
-	if pg.BaseURL == "" {
-		pg.BaseURL = feed.Service + "/" + feed.Address + named
+func beginEntity(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.Feed, response *wit.Response,
+	guids, predicate string) *Entity {
+	entity := &Entity{Reader: pool.Begin(context, feed, response, guids), predicate: predicate}
+	entity.Single = true
+	if entity.BaseURL == "" {
+		entity.BaseURL = feed.Service + "/" + feed.Address + predicate
 	}
-	return pg
+	return entity
 }
 
 // Decode decodes a chunk.
@@ -99,7 +101,8 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 		return result, true, err
 	}
 	change := feedreader.ChangeUnknown
-	if e.entities += len(e.Out.Rows) + len(e.Out.RowErrors); e.predicate != "" {
+	e.entities += len(e.Out.Rows) + len(e.Out.RowErrors)
+	if e.predicate != "" {
 		change = feedreader.ChangeChanged
 	}
 	e.Out.Data = e.set().AddHeadersToAll(e.Out.Rows, e.Out.Data, change)

@@ -73,7 +73,7 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 			}
 			n.via = member.Value.Get("__deferred", "uri").Text
 			if len(member.Value.Members) == 1 && member.Value.Has("__deferred") {
-				continue
+				continue // a link only
 			}
 			items, ok := document.Items(member.Value)
 			if !ok {
@@ -89,7 +89,7 @@ func entryOf(v jsontext.Value, depth int) notificationEntry {
 
 // isNotification reports whether the entry is a notification, not an entity.
 func (n *notificationEntry) isNotification() bool {
-	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" {
+	if i := strings.LastIndexByte(n.term, '.'); n.term[i+1:] == "Notification" { // without namespace
 		return true
 	}
 	return n.via != "" || len(n.inline) > 0 || (n.text("changeType") != "" && n.text("collection") != "")
@@ -102,11 +102,11 @@ const (
 )
 
 // HandleNotification reads a notification: in delta mode it triggers a poll, in full mode it names entities.
-func HandleNotification(o *feedreader.Context, n wit.Notification) ([]wit.Trigger, error) {
+func HandleNotification(context *feedreader.Context, n wit.Notification) ([]wit.Trigger, error) {
 	path, _, _ := strings.Cut(n.Target, "?")
 	name := uri.Unescape(path[strings.LastIndexByte(path, '/')+1:])
-	for i := range o.Feeds {
-		if f := &o.Feeds[i]; f.Name == name && f.Subscribing.On {
+	for i := range context.Feeds {
+		if f := &context.Feeds[i]; f.Name == name && f.Subscribing.On {
 			return Set{f}.triggers(uint32(i), &n)
 		}
 	}
@@ -140,8 +140,9 @@ func (se Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error
 		if err != nil {
 			return nil, err
 		}
-		for _, trigger.Token = range tokens {
-			if trigger.Token != "" && strings.EqualFold(entry.text("changeType"), "deleted") {
+		for _, token := range tokens {
+			trigger.Token = token
+			if token != "" && strings.EqualFold(entry.text("changeType"), "deleted") {
 				trigger.Token += deletedSuffix
 			}
 			triggers = append(triggers, trigger)
@@ -150,8 +151,8 @@ func (se Set) triggers(number uint32, n *wit.Notification) ([]wit.Trigger, error
 	// The second entity would be considered a repetition of the first one.
 	if len(triggers) > 1 && se.NotificationOnly() {
 		for i := range triggers {
-			if w := &triggers[i]; w.Ident != "" {
-				w.Ident += " " + w.Token
+			if trigger := &triggers[i]; trigger.Ident != "" {
+				trigger.Ident += " " + trigger.Token
 			}
 		}
 	}
@@ -166,7 +167,7 @@ func (se Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 		if err == nil && len(entries) == 0 {
 			err = errors.New("expected an entry, found none")
 		}
-		if next != "" { // there are more entries
+		if next != "" { // there are more entries: one that names no entity has the whole set read
 			entries = append(entries, notificationEntry{term: "Notification"})
 		}
 		return entries, err

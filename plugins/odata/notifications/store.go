@@ -59,9 +59,9 @@ type Store struct {
 }
 
 // BeginStore starts reading the store.
-func BeginStore(pool *feedreader.Pool, o *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
+func BeginStore(pool *feedreader.Pool, context *feedreader.Context, f *feedreader.Feed, response *wit.Response) *Store {
 	tag, guids, _ := strings.Cut(response.Tag, feedreader.GuidTag)
-	entity := beginEntity(pool, o, f, response, guids, "")
+	entity := beginEntity(pool, context, f, response, guids, "")
 	entity.fromStore = true
 	if response.Target == "" {
 		entity.BaseURL = StoreTarget
@@ -78,7 +78,7 @@ func (s *Store) Decode(tag string, status uint16, chunk []byte,
 	}
 	if token, ok := strings.CutPrefix(tag, EntityTag); ok {
 		tag = ""
-		if token != state.token {
+		if token != state.token { // the next entity
 			state.token = strings.Clone(token)
 			s.predicate = state.token
 			s.entities = 0
@@ -191,7 +191,7 @@ func (s *Store) addEntries(entries []notificationEntry) error {
 			state.tokens = append(state.tokens, token)
 		case !mine && token != "":
 			state.foreign++
-			if state.example == "" || !state.foreignSimilar {
+			if state.example == "" || !state.foreignSimilar { // a similar one is the best example
 				state.example = token
 			}
 			state.foreignSimilar = state.foreignSimilar || set.hasSameNames(token)
@@ -200,7 +200,7 @@ func (s *Store) addEntries(entries []notificationEntry) error {
 	return nil
 }
 
-const maxStoreBody = 32 << 20
+const maxStoreBody = 32 << 20 // bytes of a page
 
 // reloadSet gives up the store, and reads the whole set.
 func (s *Store) reloadSet(reason string) (wit.DecodeResult, bool, error) {

@@ -32,9 +32,9 @@ type Subscription struct {
 // SameAddress compares addresses: host and channel case-insensitively, the path with connector and feed exactly.
 func SameAddress(a, b string) bool {
 	pathAt := func(s string) int {
-		start := strings.Index(s, "://") + len("://")
-		if start < len("://") {
-			start = 0
+		start := 0
+		if scheme, _, ok := strings.Cut(s, "://"); ok {
+			start = len(scheme) + len("://")
 		}
 		if i := strings.IndexByte(s[start:], '/'); i >= 0 {
 			return start + i
@@ -46,9 +46,9 @@ func SameAddress(a, b string) bool {
 	return strings.EqualFold(a[:i], b[:k]) && a[i:] == b[k:]
 }
 
-// Delivers reports whether the subscription delivers all changes of a type to an address.
-func (s *Subscription) Delivers(set, changeType, address string) bool {
-	return s.Collection == set && s.filter == "" && SameAddress(s.Address, address) &&
+// Delivers reports whether the subscription delivers all changes of a type in an entity set to an address.
+func (s *Subscription) Delivers(collection, changeType, address string) bool {
+	return s.Collection == collection && s.filter == "" && SameAddress(s.Address, address) &&
 		slices.ContainsFunc(strings.Split(s.ChangeType, ","), func(delivered string) bool {
 			return strings.EqualFold(strings.TrimSpace(delivered), changeType)
 		})
@@ -87,7 +87,7 @@ func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, ne
 	return list, next, nil
 }
 
-// Phases of [Subscribe], by which its state starts.
+// Phases of [Subscribe], with which its state starts. The answers are those to the requests of the phase.
 const (
 	phaseList   = iota // list the subscriptions
 	phaseCreate        // create the missing ones
@@ -95,7 +95,8 @@ const (
 )
 
 // Subscribe lists the subscriptions, creates the missing subscriptions and lists them again, because a 201 proves
-// nothing. address is the path of the listener. The result lists the change types with the IDs of their subscriptions.
+// nothing. address is the path of the listener. state is empty in the first call, and then the state that the last
+// result has with its requests. The last result lists the change types with the IDs of their subscriptions.
 func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
 	set := Set{feed}
@@ -104,18 +105,18 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
 			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	root := set.Query.AppendTo(set.Service + "/" + set.Subscriptions)
+	listURL := set.Query.AppendTo(set.Service + "/" + set.Subscriptions)
 	deliveryAddress := set.Subscribing.DeliveryPrefix + address
 	if len(state) == 0 {
-		return set.listSubscriptions(root, phaseList, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(listURL, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.NewReader(state)
 	phase := r.Int()
-	ids := r.Strings()
+	ids := r.Strings() // of subscriptions by change type, "" for one that was not found yet
 	if !r.Done() || len(ids) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
-	for i := range answers {
+	for i := range answers { // by a router, not by the service
 		a := &answers[i]
 		failure := odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
 		if odataerror.MarkOutage(failure, a, a.Body) { // $metadata was answered before
@@ -128,7 +129,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 				return wit.CallResult{}, odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
 			}
 		}
-		return set.listSubscriptions(root, phaseVerify, make([]string, len(changeTypes))), nil
+		return set.listSubscriptions(listURL, phaseVerify, make([]string, len(changeTypes))), nil
 	}
 	list, next, err := ReadSubscriptions(subject, &answers[0])
 	if err != nil {
@@ -158,7 +159,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, set.createRequest(root, changeType, deliveryAddress))
+		need.Requests = append(need.Requests, set.createRequest(listURL, changeType, deliveryAddress))
 	}
 	switch {
 	case len(missing) == 0:
@@ -181,7 +182,7 @@ func (se Set) createRequest(target, changeType, address string) wit.Request {
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
-	if se.NotificationOnly() || se.Tracking.On {
+	if se.NotificationOnly() || se.Tracking.On { // the entity is read, so its key is enough
 		selects = strings.Join(se.EntityType().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", se.Set}, {"filter", ""},
@@ -201,10 +202,10 @@ func (se Set) createRequest(target, changeType, address string) wit.Request {
 
 var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
-// DeleteRequest deletes a subscription.
-func DeleteRequest(tag, target, root string, query uri.Query) wit.Request {
+// DeleteRequest deletes a subscription. target is its URL, and service the path of its service.
+func DeleteRequest(tag, target, service string, query uri.Query) wit.Request {
 	r := document.Get(tag, query.AppendTo(target), "application/atom+xml")
-	r.TokenPath = wit.Ptr(query.AppendTo(root + "/"))
+	r.TokenPath = wit.Ptr(query.AppendTo(service + "/"))
 	r.Method = "DELETE"
 	return r
 }
