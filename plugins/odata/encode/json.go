@@ -44,7 +44,7 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 // appendLabel appends the name of a property, after a comma unless it is the first one of the object at start.
 func (p *propertyWriter) appendLabel(dst []byte, start int) []byte {
 	if len(dst) == start {
-		return append(dst, p.label[1:]...)
+		return append(dst, p.label[1:]...) // without the comma
 	}
 	return append(dst, p.label...)
 }

@@ -31,6 +31,7 @@ const (
 	encodeFloat64
 )
 
+// setEncoding sets how values of a kind are written. node is their schema, nil for values without one.
 func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	p.encoding = encodeConverted
 	if p.property == nil {
@@ -47,7 +48,7 @@ func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
 		(isUnnamed || *node.Name == wit.NameTimestamp):
 		p.encoding = encodeInstant
-	case kind <= wit.Int64 && isUnnamed && p.min < p.max:
+	case kind <= wit.Int64 && isUnnamed && p.min < p.max: // an integer in both
 		p.encoding = encodeInteger
 	case kind == wit.Bytes && primitive == edm.Decimal && !p.property.VariableScale:
 		if p.scale = value.SmallScale(node); p.scale >= 0 && p.scale <= p.property.Scale {
@@ -69,7 +70,7 @@ func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 	switch p.encoding {
 	case encodeText:
 		content := raw[1:]
-		if size := raw[0]; size < 0x80 {
+		if size := raw[0]; size < 0x80 { // a zigzag varint of one byte
 			content = content[:size>>1]
 		} else {
 			content, _ = connectdata.LengthPrefixed(raw)
@@ -125,7 +126,8 @@ func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 
 // appendFloat writes a number. ok is false for infinity and not-a-number.
 func appendFloat(dst []byte, number float64, bits int) (_ []byte, ok bool) {
-	return strconv.AppendFloat(dst, number, 'g', -1, bits), number-number == 0
+	isFinite := !math.IsInf(number, 0) && !math.IsNaN(number)
+	return strconv.AppendFloat(dst, number, 'g', -1, bits), isFinite
 }
 
 // appendDecimal writes a decimal whose unscaled value has at most eight bytes. ok is false if it has too many digits.
@@ -178,7 +180,7 @@ func isPlainDecimal(text []byte, property *edm.Property) bool {
 		return false
 	}
 	for _, c := range unsigned {
-		if c-'0' > 9 && c != '.' {
+		if (c < '0' || c > '9') && c != '.' {
 			return false
 		}
 	}

@@ -44,7 +44,7 @@ type namedWriter struct {
 // remembers the writer for the next map.
 func (t *Type) writerAt(position int, name string) *propertyWriter {
 	if t.recentWriters == nil {
-		t.recentWriters = make([]namedWriter, 64)
+		t.recentWriters = make([]namedWriter, 64) // larger maps look their last entries up by name
 	}
 	if uint(position) >= uint(len(t.recentWriters)) {
 		return t.writers[name]
@@ -203,7 +203,7 @@ func Convert(converted *value.Converted, config *sinkconfig.Config, property *ed
 	if rowValue.Present && (rowValue.Schema() == nil || rowValue.Schema().Name == nil) {
 		low, high, isInteger := property.Type.Primitive.Bounds()
 		switch kind := rowValue.Kind(); {
-		case kind <= wit.Int64 && isInteger:
+		case kind <= wit.Int64 && isInteger: // from int8 to int64
 			if n := rowValue.Int64(); n >= low && n <= high {
 				converted.Type = property.Type.Primitive
 				converted.Text = strconv.FormatInt(n, 10)

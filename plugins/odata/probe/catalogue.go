@@ -36,6 +36,7 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEnt
 			failure.Message += "; SAP systems have it where " + Catalogues[index] +
 				" is active (transaction /IWFND/MAINT_SERVICE)"
 		}
+		// The system does not have this version, or does not allow it.
 		isMissing := response.Status == 404 || response.Status == 403 || response.Status == 400
 		if !isRejected || isLast || !isMissing {
 			return rows, index, next, err
@@ -63,11 +64,11 @@ func readCatalogue(response *wit.Response) (rows []CatalogueEntry, next string, 
 	if !isSuccess(response) {
 		return nil, "", odataerror.FromResponse(subject, response, response.Body)
 	}
-	document, err := jsontext.Parse(response.Body)
-	if err != nil || !document.Has("d") {
+	parsed, err := jsontext.Parse(response.Body)
+	if err != nil || !parsed.Has("d") {
 		return nil, "", odataerror.NotData(subject, "rows in JSON", response.Body)
 	}
-	content := document.Get("d")
+	content := parsed.Get("d")
 	for _, row := range content.Get("results").Items {
 		entry := CatalogueEntry{Name: row.Get("TechnicalServiceName").Text, Title: row.Get("Title").Text,
 			Version: row.Get("TechnicalServiceVersion").Text, Path: pathOf(row.Get("ServiceUrl").Text)}

@@ -85,7 +85,7 @@ func (c *condition) contradictsOperand(operator string, actual rowText, operand 
 	case actual.isNull:
 		return false
 	}
-	var orders []int
+	var orders []int // as services may compare: one of them must meet the condition
 	switch primitive {
 	case edm.String:
 		if operator == "ne" {
@@ -170,7 +170,7 @@ func isNearly(primitive edm.Primitive, a, b string) bool {
 		x, _ := strconv.ParseFloat(a, 64)
 		y, _ := strconv.ParseFloat(b, 64)
 		difference := max(x-y, y-x)
-		return difference <= max(x, -x, y, -y)*1e-6
+		return difference <= max(x, -x, y, -y)*1e-6 // single precision has seven digits
 	case edm.DateTime, edm.DateTimeOffset:
 		return truncateMillis(a) == truncateMillis(b)
 	case edm.Time:
@@ -185,7 +185,7 @@ func dateOf(s string) string { return s[:min(len(s), len("2006-01-02"))] }
 func truncateMillis(s string) string {
 	s = strings.TrimSuffix(s, "Z")
 	if dot := strings.IndexByte(s, '.'); dot >= 0 {
-		s = strings.TrimRight(s[:min(len(s), dot+4)], "0")
+		s = strings.TrimRight(s[:min(len(s), dot+len(".999"))], "0")
 	}
 	return strings.TrimSuffix(s, ".")
 }

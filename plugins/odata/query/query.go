@@ -122,12 +122,12 @@ var reservedOptions = []string{"$top", "$skip", "$skiptoken", "$orderby", "$inli
 func (q *Query) Selects() bool { return q.userFilter != "" }
 
 // Filter returns the encoded $filter for the settings and a further condition, or "" for all rows.
-func (q *Query) Filter(condition string) string {
+func (q *Query) Filter(extraCondition string) string {
 	var parts []string
 	if q.userFilter != "" {
 		parts = append(parts, q.userFilter)
 	}
-	for _, filter := range []string{q.filter, condition} {
+	for _, filter := range []string{q.filter, extraCondition} {
 		if filter != "" {
 			parts = append(parts, string(uri.AppendEscaped(nil, filter)))
 		}

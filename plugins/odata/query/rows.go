@@ -81,8 +81,9 @@ func fieldIndexes(nodes []wit.SchemaNode, node uint32, path []string) []int {
 	return indexes
 }
 
-// value returns the schema node and the data of the value at a path. isNil means that it or a value around it is null.
-func (r *RowChecker) value(node uint32, data []byte, path []int) (_ uint32, _ []byte, isNil bool, err error) {
+// valueAt returns the schema node and the data of the value at a path. isNil means that it, or a value around it, is
+// null.
+func (r *RowChecker) valueAt(node uint32, data []byte, path []int) (_ uint32, _ []byte, isNil bool, err error) {
 	for {
 		isNull, size, ok := connectdata.IsNull(&r.nodes[node], data)
 		switch {
@@ -135,7 +136,7 @@ func (r *RowChecker) Check(out *decode.Output, isExempt func(row int) bool,
 // checkRow returns an error if a row contradicts a condition.
 func (r *RowChecker) checkRow(out *decode.Output, row int, c *check) *wit.Error {
 	span := out.Tracked[row*max(r.TrackedCount, len(r.Tracked))+c.trackedIndex]
-	node, data, isNull, err := r.value(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
+	node, data, isNull, err := r.valueAt(c.node, out.Data[span.Start:span.Start+span.Size], c.steps)
 	if err != nil {
 		return &wit.Error{Kind: wit.ErrorInternal, Message: c.setting + ": " + err.Error()}
 	}
@@ -184,10 +185,10 @@ func (r *RowChecker) compileRewrite(view *edm.View, node uint32, path []string) 
 			}
 			steps := append(path[:len(path):len(path)], field.Name)
 			for i := range r.query.expandedConditions {
-				condition := &r.query.expandedConditions[i]
-				if slices.Equal(condition.itemPath, steps) {
-					rewriteField.conditions = append(rewriteField.conditions, condition)
-					rewriteField.paths = append(rewriteField.paths, fieldIndexes(r.nodes, itemNode, condition.path))
+				c := &r.query.expandedConditions[i]
+				if slices.Equal(c.itemPath, steps) {
+					rewriteField.conditions = append(rewriteField.conditions, c)
+					rewriteField.paths = append(rewriteField.paths, fieldIndexes(r.nodes, itemNode, c.path))
 				}
 			}
 			rewriteField.inner = r.compileRewrite(expansion.View, itemNode, steps)
@@ -236,18 +237,18 @@ func (r *RowChecker) writeStruct(dst []byte, rewrite *structRewrite, data []byte
 		if err != nil {
 			return dst, 0, err
 		}
-		switch value := data[:size]; {
+		switch encoded := data[:size]; {
 		case field.isHidden:
 			// not copied
 		case field.inner == nil:
-			dst = append(dst, value...)
+			dst = append(dst, encoded...)
 		case field.isArray:
-			dst, err = r.writeItems(dst, field, value)
+			dst, err = r.writeItems(dst, field, encoded)
 		default:
-			isNull, branchSize, _ := connectdata.IsNull(&r.nodes[field.node], value)
-			dst = append(dst, value[:branchSize]...)
+			isNull, branchSize, _ := connectdata.IsNull(&r.nodes[field.node], encoded)
+			dst = append(dst, encoded[:branchSize]...)
 			if !isNull {
-				dst, _, err = r.writeStruct(dst, field.inner, value[branchSize:])
+				dst, _, err = r.writeStruct(dst, field.inner, encoded[branchSize:])
 			}
 		}
 		if err != nil {
@@ -306,18 +307,18 @@ func (r *RowChecker) writeItems(dst []byte, field *fieldRewrite, data []byte) ([
 // meetsConditions reports whether an item meets the field's conditions, with one of the values that the service may
 // compare.
 func (r *RowChecker) meetsConditions(field *fieldRewrite, element uint32, item []byte) (bool, error) {
-	for i, condition := range field.conditions {
-		node, data, isNull, err := r.value(element, item, field.paths[i])
+	for i, c := range field.conditions {
+		node, data, isNull, err := r.valueAt(element, item, field.paths[i])
 		if err != nil {
 			return false, err
 		}
 		actual := rowText{isNull: isNull}
 		if !isNull {
-			if actual.text, _, err = value.Text(condition.property.Type.Primitive, r.nodes, node, data); err != nil {
+			if actual.text, _, err = value.Text(c.property.Type.Primitive, r.nodes, node, data); err != nil {
 				return false, err
 			}
 		}
-		if first, second := condition.serviceValues(actual); !condition.matches(first) && !condition.matches(second) {
+		if first, second := c.serviceValues(actual); !c.matches(first) && !c.matches(second) {
 			return false, nil
 		}
 	}

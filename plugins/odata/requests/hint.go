@@ -59,7 +59,8 @@ var hintWords = []hintWord{
 // Text encodes the hint.
 func (h Hint) Text() string {
 	etag := h.ETag
-	switch h.ETag = ""; h {
+	h.ETag = ""
+	switch h { // the frequent hints
 	case Hint{}:
 		return ""
 	case Hint{HasETag: true}:

@@ -55,7 +55,7 @@ func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 	starts := make([]partStart, len(planned.requests))
 	operations := make([]batch.Operation, len(planned.requests))
 	rows := make([]uint32, len(planned.requests))
-	stateSize := 40
+	stateSize := 40 // estimated: of the head, then of each target
 	for i, req := range planned.requests {
 		rows[i] = req.row
 		operation := &operations[i]

@@ -163,7 +163,8 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 		writer.Nested = &e.nested
 	}
 	size := max(min(e.lastBodySize, maxSizeHint), int(e.row.Value.Size))
-	if size += size/8 + 64; cap(e.bodies)-len(e.bodies) < size {
+	size += size/8 + 64 // mostly enough, so that bodies is not copied
+	if cap(e.bodies)-len(e.bodies) < size {
 		e.bodies = make([]byte, 0, max(size, min((e.rowsLeft+1)*size, maxSizeHint)))
 	}
 	start := len(e.bodies)

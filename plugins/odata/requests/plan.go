@@ -28,7 +28,7 @@ func (p *deliveryPlan) add(req *request) {
 	if p.state.Batch && !service.NoBatch && !req.isUnbatched() {
 		kind := batchKind{req.class(), req.Set.ServiceIndex}
 		number := ordered.openFor(kind)
-		if *number > last {
+		if *number > last { // the group follows the last one with the same entity
 			if candidate := ordered.groups[*number-1]; candidate.fits(req, operations, size, service) {
 				candidate.requests = append(candidate.requests, req)
 				candidate.operations += operations
@@ -114,7 +114,8 @@ func (m *numberMap) slot(hash uint32) *int32 {
 		}
 		*m = larger
 	}
-	for i := int(hash * 0x9e3779b1 >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
+	const mix = 0x9e3779b1 // 2^32 divided by the golden ratio: spreads similar hashes
+	for i := int(hash * mix >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
 		slot := &m.slots[i]
 		if slot.number == 0 {
 			slot.hash = hash

@@ -101,6 +101,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
+	// Split the response into the parts of the batch.
 	var document batch.Document
 	contentType := headerOf(response, "Content-Type")
 	_, isBatch := batch.Boundary(contentType)
@@ -121,6 +122,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	if document.Complete && b.isFirstTry() {
 		b.ServiceCapabilities[b.ServiceIndex].BatchLimit.Answered(b.BatchLimit, b.operations(), b.MaxBatchSize)
 	}
+	// Assign the parts to rows, and describe what a row without a part means.
 	outcomes := b.match(document)
 	isStopped := document.Complete && len(document.Parts) < len(b.Parts) && endsWithFailure(document)
 	noResult := &wit.Error{Kind: wit.ErrorTransient, Message: name + ": the response of HTTP " +
@@ -137,6 +139,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	}
 	missing := missingResults{sentBatch: b, noResult: noResult, answersAll: b.answersAll(document),
 		isCutOff: !document.Complete, name: name + ": the response of HTTP " + strconv.Itoa(int(response.Status))}
+	// Decide about each row, and then about the service.
 	row := 0
 	allOwnChangesets := len(b.Targets) > 1
 	allWritten := true
@@ -192,7 +195,7 @@ func (m *missingResults) result(target *requests.Target) wit.RowResult {
 	}
 	m.repeatedCount++
 	if m.answersAll || m.isCutOff {
-		return m.requeueInParts(target, 2)
+		return m.requeueInParts(target, 2) // halves: one row, or the size, is the cause
 	}
 	return requeue(target.Hint)
 }

@@ -74,6 +74,7 @@ func (h responseHandler) findResult(target *requests.Target, response *odataerro
 		return unknownInsert(target, "expected a list of entities, found something else")
 	}
 	keys := target.Set.Type.Key
+	// A service that numbers entities replaces their only key property, whatever was sent.
 	replacesKeys := len(keys) == 1 || h.OfSet(target.Set, target.Hint.Known).ReplacesKeys
 	sent := propertiesOf([]byte(target.Compare))
 	sent.Members = slices.DeleteFunc(sent.Members, func(member jsontext.Member) bool {
@@ -140,7 +141,7 @@ func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value
 		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number
 	}
 	switch {
-	case sent.Kind == jsontext.Null || found.Kind == jsontext.Null:
+	case sent.Kind == jsontext.Null || found.Kind == jsontext.Null: // null equals an empty text and false
 		return sent.Text == "" && found.Text == "" && sent.Kind != jsontext.True && found.Kind != jsontext.True
 	case sent.Kind == found.Kind && sent.Text == found.Text:
 		return true

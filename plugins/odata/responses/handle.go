@@ -19,8 +19,8 @@ func Handle(state *capabilities.State, delivery *requests.Delivery, received *wi
 	response := odataerror.Read(received)
 	defer handler.learnAnswer(delivery.ServiceIndex, response)
 	if delivery.BatchBytes > 0 {
-		batch := sentBatch{handler, delivery}
-		return batch.results(response)
+		sent := sentBatch{handler, delivery}
+		return sent.results(response)
 	}
 	result, err := handler.result(&delivery.Targets[0], response)
 	if err != nil {

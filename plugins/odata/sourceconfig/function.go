@@ -65,20 +65,20 @@ func FindSet(cfg *EntitySetConfig, model *edm.Model) (*edm.Set, *edm.StructuredT
 
 // view finds the set of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set: a navigation property
 // of the entity whose key the parameters are. The name of the result is that URL.
-func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
+func view(cfg *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
 	reject := func(why string) (*edm.Set, *edm.StructuredType, error) {
-		return nil, nil, odataerror.ForSetting(name, "Entity set "+config.Set+" of "+config.Service+": "+why)
+		return nil, nil, odataerror.ForSetting(name, "Entity set "+cfg.Set+" of "+cfg.Service+": "+why)
 	}
-	end := strings.LastIndex(config.Set, ")/") + 1
+	end := strings.LastIndex(cfg.Set, ")/") + 1
 	if end == 0 {
 		return reject("expected a navigation property after the parameters, such as " +
 			"ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set")
 	}
-	entitySet, arguments, err := uri.ParsePredicate(config.Set[:end])
+	entitySet, arguments, err := uri.ParsePredicate(cfg.Set[:end])
 	if err != nil {
 		return reject(err.Error())
 	}
-	from, parameters, err := document.FindSet(model, config.Service, entitySet, name)
+	from, parameters, err := document.FindSet(model, cfg.Service, entitySet, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -93,6 +93,7 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 			return reject("expected the parameters " + strings.Join(parameters.Key, ", ") + ", each once")
 		}
 		argument := arguments[index].Literal.Text
+		// A literal of these types has a prefix or quotes, as in datetime'…', which value.Literal checks.
 		if t := arguments[index].Literal.Type; t >= edm.Guid || t == edm.Binary {
 			argument = string(uri.AppendLiteral(nil, arguments[index].Literal))
 		}
@@ -106,7 +107,7 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 		address = append(uri.AppendEscaped(address, key), '=')
 		address = uri.AppendEscaped(address, string(uri.AppendLiteral(nil, literal)))
 	}
-	n := parameters.Navigation(config.Set[end+1:])
+	n := parameters.Navigation(cfg.Set[end+1:])
 	if n == nil || !n.Many || model.Structure(n.Target) == nil {
 		var names []string
 		for _, n := range parameters.Navigations {
@@ -114,8 +115,8 @@ func view(config *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *ed
 				names = append(names, n.Name)
 			}
 		}
-		return reject(parameters.QualifiedName() + " has no navigation property " + config.Set[end+1:] +
-			" that leads to several entities" + odataerror.Suggest(config.Set[end+1:], names, "it has none"))
+		return reject(parameters.QualifiedName() + " has no navigation property " + cfg.Set[end+1:] +
+			" that leads to several entities" + odataerror.Suggest(cfg.Set[end+1:], names, "it has none"))
 	}
 	set := &edm.Set{Countable: true, Pageable: true, Topable: true}
 	if to := model.NavigationTarget(from, n); to != nil {
