@@ -82,6 +82,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 		}
 		return wit.SinkOpenResult{Pending: pending}, err
 	}
+	// Read the metadata of each service, and find each set in them.
 	models := make([]*edm.Model, len(services))
 	sap := make([]bool, len(services))
 	for i := range services {
@@ -111,7 +112,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 		if failure := set.FilterError(&connector.Config); failure != nil {
 			filterErrors = append(filterErrors, failure)
 		}
-		if len(previous) == 0 {
+		if len(previous) == 0 { // else it was logged before
 			set.LogOmittedProperties(connector.Mode)
 		}
 		set.SAP = sap[index]
@@ -122,6 +123,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	if len(filterErrors) == len(entitySets) {
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
+	// Keep what the state before had learned, and log the fields that the new metadata do not declare either.
 	state := capabilities.New(connector)
 	ignored := state.Restore(previous, func(field capabilities.UndeclaredField) bool {
 		return !slices.ContainsFunc(models, func(model *edm.Model) bool {

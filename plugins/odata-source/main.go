@@ -75,21 +75,21 @@ func (p *plugin) Open(component string, settings []wit.Setting, state []byte,
 
 // HandleNotification turns a notification of a service into triggers for its feed.
 func (p *plugin) HandleNotification(context []byte, n wit.Notification) ([]wit.Trigger, error) {
-	o, err := p.contexts.Get(context)
+	opened, err := p.contexts.Get(context)
 	if err != nil {
 		return nil, err
 	}
-	return notifications.HandleNotification(o, n)
+	return notifications.HandleNotification(opened, n)
 }
 
 // Subscribe creates the subscriptions of a feed that are missing. address is the path of the listener.
 func (p *plugin) Subscribe(context []byte, number uint32, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	o, f, err := p.contexts.Feed(context, number)
+	opened, feed, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return wit.CallResult{}, err
 	}
-	return notifications.Subscribe(o, f, address, state, answers)
+	return notifications.Subscribe(opened, feed, address, state, answers)
 }
 
 // Progress returns the progress of a load, as far as its offset contains it.

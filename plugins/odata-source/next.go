@@ -32,9 +32,9 @@ func withLearned(feed *feedreader.Feed, offset []wit.OffsetEntry, next *[]wit.Of
 }
 
 // nextAction continues an unfinished load, or repeats a complete one if its period has passed, even during a stop.
-func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.OffsetEntry, reason wit.PollReason,
+func nextAction(opened *feedreader.Context, feed *feedreader.Feed, offset []wit.OffsetEntry, reason wit.PollReason,
 	now int64) (wit.NextAction, error) {
-	if age := now - o.ReadAt; o.Refresh > 0 && age >= int64(o.Refresh) {
+	if age := now - opened.ReadAt; opened.Refresh > 0 && age >= int64(opened.Refresh) {
 		return wit.NextAction{}, &wit.Error{Kind: wit.ErrorStale, Message: "$metadata was read " +
 			(time.Duration(age) * time.Millisecond).String() + " ago; it is read again because of " +
 			sourceconfig.MetadataRefresh}
@@ -47,6 +47,7 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 			Message: "offset: it was stored in delta mode, and " +
 				feed.Setting(sourceconfig.NameTrackChanges) + " is 0: reset the connector's offsets"}
 	}
+	// Continue the load in the offset, or begin the next one if that has ended. A nil position begins the first load.
 	current, err := paging.Read(offset)
 	if err != nil {
 		return wit.NextAction{}, err
@@ -54,7 +55,7 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 	isFirstSinceStart := reason.Start != nil
 	if current != nil {
 		done, when := current.Done()
-		isFirstSinceStart = isFirstSinceStart || when < o.ReadAt // no load has begun or ended since the start
+		isFirstSinceStart = isFirstSinceStart || when < opened.ReadAt // no load has begun or ended since the start
 		if !done && reason.Snapshot != nil {
 			return wit.NextAction{Idle: wit.Set}, nil // until the current load ends
 		}
@@ -83,6 +84,7 @@ func nextAction(o *feedreader.Context, feed *feedreader.Feed, offset []wit.Offse
 			current.SetAnswered()
 		}
 	}
+	// Request its next page.
 	current = feed.Paging.RestoreLink(current)
 	if isFirstSinceStart {
 		current.SetStarted()

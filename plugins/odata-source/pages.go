@@ -28,11 +28,11 @@ type pages struct {
 // Begin opens a page for a response and returns its number. Decode closes it at its end, Abandon at any time.
 func (p *plugin) Begin(context []byte, number uint32, position *[]wit.OffsetEntry,
 	response wit.Response) (uint32, error) {
-	o, f, err := p.contexts.Feed(context, number)
+	opened, feed, err := p.contexts.Feed(context, number)
 	if err != nil {
 		return 0, err
 	}
-	reader, err := p.begin(o, f, position, &response)
+	reader, err := p.begin(opened, feed, position, &response)
 	if err != nil {
 		return 0, err
 	}

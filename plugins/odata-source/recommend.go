@@ -81,7 +81,7 @@ func (a *adviser) recommendProperties(cfg *sourceconfig.EntitySetConfig, model *
 	var chosen, expands, filters []string
 	var addProperties func(s *edm.StructuredType, prefix string, depth int, many bool)
 	addProperties = func(entityType *edm.StructuredType, prefix string, depth int, many bool) {
-		if depth > 10 || len(chosen) > probe.MaxRecommended {
+		if depth > 10 || len(chosen) > probe.MaxRecommended { // enough to choose from
 			return
 		}
 		for i := range entityType.Properties {

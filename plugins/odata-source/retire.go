@@ -152,12 +152,12 @@ func (r *retirer) run(prober *probe.Prober) (err error) {
 }
 
 // endQueue calls the function that ends the delta queue of an entity set, if there is one.
-func (r *retirer) endQueue(prober *probe.Prober, config sourceconfig.EntitySetConfig, m *edm.Model) error {
-	feed, err := feedreader.New(config, m)
+func (r *retirer) endQueue(prober *probe.Prober, cfg sourceconfig.EntitySetConfig, m *edm.Model) error {
+	feed, err := feedreader.New(cfg, m)
 	if err != nil {
 		return err
 	}
-	ended := queue{service: config.Service, set: config.Set}
+	ended := queue{service: cfg.Service, set: cfg.Set}
 	if feed.ODP != nil {
 		ended.function = feed.ODP.Terminate
 	}
@@ -165,7 +165,7 @@ func (r *retirer) endQueue(prober *probe.Prober, config sourceconfig.EntitySetCo
 	if ended.function == "" {
 		return nil
 	}
-	response, err := prober.Get(document.Get("queue of "+config.Service+"/"+config.Set,
+	response, err := prober.Get(document.Get("queue of "+cfg.Service+"/"+cfg.Set,
 		delta.Set{Feed: feed}.FunctionURL(ended.function),
 		"application/json"))
 	if err != nil {

@@ -46,7 +46,7 @@ func (m *Message) Status() uint16 { return m.status }
 
 func statusOf(line string) uint16 {
 	code := ""
-	if len(line) > 9 && line[8] == ' ' && line[9] != ' ' && strings.HasPrefix(line, "HTTP/1.") {
+	if len(line) > 9 && line[8] == ' ' && line[9] != ' ' && strings.HasPrefix(line, "HTTP/1.") { // the usual line
 		code = line[9:]
 	} else {
 		version, status, _ := strings.Cut(line, " ")
@@ -107,7 +107,7 @@ func frequentIn(line string) (name, value int) {
 		return oddFrequent, 0
 	}
 	switch line[0] | 0x20 {
-	case 'c', 'l', 'e', 's', 'r':
+	case 'c', 'l', 'e', 's', 'r': // the first letters of frequentNames
 		for i, name := range frequentNames {
 			if len(name) < len(line) && line[len(name)] == ':' && strings.EqualFold(line[:len(name)], name) {
 				return i, len(name) + 1
@@ -265,14 +265,14 @@ func Parse(contentType string, body []byte) (document Document, ok bool) {
 		return document, false
 	}
 	r := &reader{text: body, shared: unsafe.String(unsafe.SliceData(body), len(body)), outer: boundary}
-	r.content()
+	r.readContent()
 	if r.found == noBoundary {
 		return document, false
 	}
 	from := r.at
 	for r.found == nextPart {
 		document.Parts = append(document.Parts, ParsedPart{})
-		r.part(&document.Parts[len(document.Parts)-1])
+		r.readPart(&document.Parts[len(document.Parts)-1])
 		if len(document.Parts) == 1 && r.at > from { // the others have a similar length
 			document.Parts = slices.Grow(document.Parts, min((len(body)-r.at)/(r.at-from)+1, len(body)/minPartSize))
 		}
@@ -363,9 +363,9 @@ func (r *reader) isTruncated(next int) bool {
 	return next == len(r.text) && r.text[len(r.text)-1] != '\n'
 }
 
-// content reads to the next boundary line, and returns the content without the line end that belongs to the boundary.
-// Without a boundary it reads to the end.
-func (r *reader) content() []byte {
+// readContent reads to the next boundary line, and returns the content without the line end that belongs to the
+// boundary. Without a boundary it reads to the end.
+func (r *reader) readContent() []byte {
 	from := r.at
 	for offset := from; offset < len(r.text); {
 		if r.readBoundary(offset) {
@@ -383,8 +383,8 @@ func (r *reader) content() []byte {
 	return r.text[from:]
 }
 
-// headers reads lines up to an empty one. complete is false if the document or the part ends before.
-func (r *reader) headers(f *fields) (complete bool) {
+// readHeaders reads lines up to an empty one. complete is false if the document or the part ends before.
+func (r *reader) readHeaders(f *fields) (complete bool) {
 	from := r.at
 	for r.at < len(r.text) {
 		offset := r.at
@@ -395,7 +395,7 @@ func (r *reader) headers(f *fields) (complete bool) {
 		}
 		line := r.repeatedLine(offset)
 		if line == nil {
-			line = r.headerLine(offset)
+			line = r.readHeaderLine(offset)
 		}
 		next := offset + line.size
 		if r.isTruncated(next) {
@@ -427,9 +427,9 @@ type headerLine struct {
 	value int
 }
 
-// headerLine returns the line at offset. Most lines are the same as in the part before, and comparing them is faster
-// than searching for their ends.
-func (r *reader) headerLine(offset int) *headerLine {
+// readHeaderLine returns the line at offset. Most lines are the same as in the part before, and comparing them is
+// faster than searching for their ends.
+func (r *reader) readHeaderLine(offset int) *headerLine {
 	if r.linesOfPart == len(r.lines) {
 		r.lines = append(r.lines, headerLine{})
 	}
@@ -487,38 +487,38 @@ func (r *reader) compare(offset, start int) {
 	r.sameUntil = offset + n
 }
 
-// part reads a part after its boundary line, to the next boundary of the document. It fills the part in place, because
-// large copies are slow in Wasm.
-func (r *reader) part(part *ParsedPart) {
+// readPart reads a part after its boundary line, to the next boundary of the document. It fills the part in place,
+// because large copies are slow in Wasm.
+func (r *reader) readPart(part *ParsedPart) {
 	r.found = nextPart
 	r.inner = ""
 	r.linesOfPart = 0
 	r.partHeaders = fields{}
-	if !r.headers(&r.partHeaders) {
+	if !r.readHeaders(&r.partHeaders) {
 		part.Complete = r.found != noBoundary
 		return
 	}
-	inner, multipart := Boundary(r.partHeaders.frequentValue(contentType))
-	if !multipart || inner == "" || inner == r.outer {
-		r.message(r.add(part))
+	inner, isMultipart := Boundary(r.partHeaders.frequentValue(contentType))
+	if !isMultipart || inner == "" || inner == r.outer {
+		r.readMessage(r.add(part))
 		part.Complete = part.Messages[0].Complete && r.found != noBoundary
 		return
 	}
 	part.Changeset = true
 	r.inner = inner
-	r.content()
+	r.readContent()
 	for r.found == nextPart && r.nested {
 		r.partHeaders = fields{}
-		complete := r.headers(&r.partHeaders)
+		complete := r.readHeaders(&r.partHeaders)
 		message := r.add(part)
 		if complete {
-			r.message(message)
+			r.readMessage(message)
 		}
 	}
 	part.Complete = r.found != noBoundary
 	if r.nested { // skip the text up to the outer boundary
 		r.inner = ""
-		r.content()
+		r.readContent()
 	}
 }
 
@@ -537,15 +537,15 @@ func (r *reader) add(part *ParsedPart) *Message {
 	return &part.Messages[len(part.Messages)-1]
 }
 
-// message reads a message up to the next boundary. Content-Length counts only if a boundary or nothing follows the
+// readMessage reads a message up to the next boundary. Content-Length counts only if a boundary or nothing follows the
 // body: bodies may look like boundaries, and lengths are often wrong.
-func (r *reader) message(message *Message) {
+func (r *reader) readMessage(message *Message) {
 	message.ID = r.partHeaders.frequentValue(contentID)
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
 			return
 		}
-		line := r.headerLine(r.at)
+		line := r.readHeaderLine(r.at)
 		next := r.at + line.size
 		if r.isTruncated(next) {
 			r.finish()
@@ -559,7 +559,7 @@ func (r *reader) message(message *Message) {
 			break
 		}
 	}
-	complete := r.headers(&message.headers)
+	complete := r.readHeaders(&message.headers)
 	if message.ID == "" {
 		message.ID = message.headers.frequentValue(contentID)
 	}
@@ -580,12 +580,12 @@ func (r *reader) message(message *Message) {
 			message.Complete = true
 			return
 		}
-		if (after > from+n || n == 0) && r.readBoundary(after) {
+		if (after > from+n || n == 0) && r.readBoundary(after) { // a boundary starts a line
 			message.Complete = true
 			return
 		}
 	}
-	message.Body = r.content()
+	message.Body = r.readContent()
 	message.Complete = r.found != noBoundary
 	if status := message.Status(); status == 204 || status == 304 || len(bytes.Trim(message.Body, "\r\n")) == 0 {
 		message.Body = nil

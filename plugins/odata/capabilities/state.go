@@ -158,7 +158,7 @@ func (c *Connector) unpack(packed string) (ok bool) {
 		set.Index = len(c.Sets)
 		set.CapabilityIndex = slices.IndexFunc(c.Sets,
 			func(other entityset.EntitySet) bool { return other.Path == set.Path })
-		if set.CapabilityIndex < 0 {
+		if set.CapabilityIndex < 0 { // entries of one set for several topics share capabilities
 			set.CapabilityIndex = set.Index
 		}
 		c.Sets = append(c.Sets, set)

@@ -64,7 +64,7 @@ func (d *DateTime) parseTicks(text []byte) bool {
 	// A sign after the first byte starts the offset.
 	for i := 1; i < len(number); i++ {
 		if number[i] == '+' || number[i] == '-' {
-			if len(number)-i > 5 {
+			if len(number)-i > len("+0000") {
 				return false
 			}
 			offset, ok := scan.Integer(number[i:], -9999, 9999)
@@ -78,7 +78,8 @@ func (d *DateTime) parseTicks(text []byte) bool {
 	}
 	var ok bool
 	d.Wall, ok = scan.Integer(number, julianMs, LastMs+1)
-	switch d.Rounded = d.Wall < FirstMs || d.Wall > LastMs; {
+	d.Rounded = d.Wall < FirstMs || d.Wall > LastMs
+	switch {
 	case d.Wall < FirstMs:
 		d.Wall += FirstMs - julianMs
 	case d.Wall > LastMs:
@@ -165,7 +166,7 @@ func fraction(text []byte) (ticks int64, rounded bool, remaining []byte, ok bool
 		return 0, false, text, true
 	}
 	i := 1
-	for unit := int64(1_000_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ {
+	for unit := int64(1_000_000); i < len(text) && '0' <= text[i] && text[i] <= '9'; i++ { // a tenth of a second first
 		ticks += int64(text[i]-'0') * unit
 		rounded = rounded || (unit == 0 && text[i] != '0')
 		unit /= 10
@@ -205,7 +206,9 @@ func daysSince1970(year, month, day int64) int64 {
 		year--
 		month += 12
 	}
-	return 365*year + year/4 - year/100 + year/400 + (153*(month-3)+2)/5 + day - 1 - 719_468
+	const daysTo1970 = 719_468                 // from March 1 of the year 0
+	daysBeforeMonth := (153*(month-3) + 2) / 5 // five months from March, or from August, have 153 days
+	return 365*year + year/4 - year/100 + year/400 + daysBeforeMonth + day - 1 - daysTo1970
 }
 
 // TimeOfDay reads a duration that is a time of day, PT12H34M56.789S. Years, months and days, as in P0DT12H, must be 0.
@@ -261,20 +264,20 @@ func timeStart(text []byte) int {
 	}
 	units := "YMD"
 	for i := 1; i < len(text); i++ {
-		digits := i
+		start := i
 		for i < len(text) && text[i] == '0' {
 			i++
 		}
 		if i == len(text) {
 			return 0
 		}
-		if i == digits && text[i] == 'T' {
+		if i == start && text[i] == 'T' {
 			return i + 1
 		}
 		for len(units) > 0 && units[0] != text[i] {
 			units = units[1:]
 		}
-		if i == digits || len(units) == 0 {
+		if i == start || len(units) == 0 {
 			return 0
 		}
 		units = units[1:]

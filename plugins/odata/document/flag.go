@@ -44,7 +44,7 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 }
 
 func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
-	if depth > 6 {
+	if depth > 6 { // deeper than any answer that has the flag
 		return value, false
 	}
 	for _, m := range value.Members {

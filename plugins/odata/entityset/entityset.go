@@ -122,7 +122,8 @@ func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target Entity
 		for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 			name := reader.String()
 			index := reader.Int()
-			if reader.Failed = reader.Failed || index < 0 || index >= len(target.links); !reader.Failed {
+			reader.Failed = reader.Failed || index < 0 || index >= len(target.links)
+			if !reader.Failed {
 				set.Targets[name] = target.links[index]
 			}
 		}
@@ -137,7 +138,7 @@ func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target Entity
 // EntityHash returns a hash of an entity of the set. key is its canonical predicate.
 func (e *EntitySet) EntityHash(key string) uint32 { return mixHash(e.hash, key) }
 
-const hashSeed, hashPrime = 2166136261, 16777619
+const hashSeed, hashPrime = 2166136261, 16777619 // of FNV-1a
 
 func mixHash(hash uint32, text string) uint32 {
 	for i := range len(text) {
@@ -169,7 +170,7 @@ func (e *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool
 func (e *EntitySet) Digest() string {
 	h := fnv.New32a()
 	h.Write([]byte(e.Path))
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3]
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:3] // 18 bits
 }
 
 // LogOmittedProperties logs the properties that $metadata excludes from requests.

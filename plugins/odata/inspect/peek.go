@@ -23,6 +23,7 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
+	// Some rows are enough, in any order and without a count.
 	feed.Paging.Ordered = false
 	feed.Paging.Countable = false
 	feed.Paging.Top = args.rows

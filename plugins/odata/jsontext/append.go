@@ -76,7 +76,7 @@ func AppendInt(dst []byte, number int64) []byte {
 	var digits [20]byte
 	start := len(digits)
 	for first := true; first || remaining > 0; first = false {
-		quotient := remaining * 0xcccccccd >> 35 // rest / 10 without a division
+		quotient := remaining * 0xcccccccd >> 35 // remaining / 10 without a division, below 2^32
 		if remaining >= 1<<32 {
 			quotient = remaining / 10
 		}

@@ -101,7 +101,8 @@ func (p *parser) value(i int) (result Value, end int) {
 		if char == '{' {
 			result.Kind = Object
 		}
-		i, closed, _ := scan.JSONFirst(p.text, i+1, char+2)
+		closing := char + 2 // in ASCII, } is { + 2, and ] is [ + 2
+		i, closed, _ := scan.JSONFirst(p.text, i+1, closing)
 		for !closed {
 			var member Member
 			if result.Kind == Object {
@@ -115,7 +116,7 @@ func (p *parser) value(i int) (result Value, end int) {
 			} else {
 				result.Items = append(result.Items, member.Value)
 			}
-			i, closed, _ = scan.JSONNext(p.text, i, char+2)
+			i, closed, _ = scan.JSONNext(p.text, i, closing)
 		}
 		return result, i
 	case '"':

@@ -10,11 +10,10 @@ import (
 )
 
 const (
-	maxSearched = 4 << 10
-	maxOptions  = 100
+	maxSearched = 4 << 10         // bytes of a text
+	maxOptions  = 100             // of a URL that are removed from a text
+	minSearched = len("gesperrt") // the shortest of provenLockWords: shorter paths contain none of them
 )
-
-const minSearched = len("gesperrt")
 
 // SearchText returns a response's text in lower case, without the URL of its request, whose words are the client's own.
 // Services quote a URL decoded, escaped, without host, cut off, or with its options in another order.
@@ -26,13 +25,14 @@ func SearchText(target, text string) string {
 			text = strings.ReplaceAll(text, unescapeAll(part), " ")
 		}
 	}
+	// Copy the text without the options of the URL, whole ones or, after ? or &, their starts.
 	options := strings.SplitN(query, "&", maxOptions)
 	for i := range options {
 		options[i] = unescapeAll(options[i])
 	}
 	var out strings.Builder
 	for pos := 0; pos < len(text); {
-		size := 0
+		size := 0 // of the longest option at pos
 		if pos == 0 || !isWord(text[pos-1]) {
 			cut := pos > 0 && (text[pos-1] == '?' || text[pos-1] == '&')
 			for _, option := range options {
@@ -41,7 +41,7 @@ func SearchText(target, text string) string {
 					n++
 				}
 				isFixed := n == len(option) && (pos+n == len(text) || !isWord(text[pos+n]))
-				if (cut || isFixed) && n > strings.IndexByte(option+"=", '=') {
+				if (cut || isFixed) && n > strings.IndexByte(option+"=", '=') { // more than the name
 					size = max(size, n)
 				}
 			}

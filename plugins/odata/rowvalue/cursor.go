@@ -57,7 +57,7 @@ func (c *Cursor) Next() bool {
 	if c.count == 0 && !c.isLast {
 		if c.count = c.readInt(); c.count < 0 { // the size of the block follows
 			c.count = -c.count
-			c.readInt()
+			c.readInt() // the size
 		}
 		c.isLast = c.count == 0
 	}
@@ -91,6 +91,7 @@ func (c *Cursor) CanPeek() bool {
 	if c.names != nil {
 		return c.count < int64(len(c.names))
 	}
+	// A struct with a field that has a default has no starts, so that branch 0 is null.
 	return c.count < int64(len(c.starts)) &&
 		(!c.parent.nodes[c.fields[c.count].Node].Optional || c.parent.bytes[c.starts[c.count]] != 0)
 }

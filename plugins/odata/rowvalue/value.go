@@ -27,7 +27,7 @@ func (v *Value) open(node uint32, pos int) {
 		v.Present = len(v.bytes) > pos && v.bytes[pos] != connectdata.TagNull
 		v.start = pos + 1
 	case v.nodes[node].Optional:
-		v.Present = (v.bytes[pos] == 0) != (v.nodes[node].DefaultValue == nil)
+		v.Present = (v.bytes[pos] == 0) != (v.nodes[node].DefaultValue == nil) // see connectdata.IsNull
 		v.start = pos + 1
 	}
 }

@@ -249,19 +249,22 @@ func unescaped(c byte) byte {
 
 // escapedRune reads \uxxxx, or two of them that are a surrogate pair. Zero size means neither.
 func escapedRune(s []byte) (r rune, size int) {
+	// High surrogates are in [0xd800,0xdc00), low ones in [0xdc00,0xe000).
 	high, ok := hex4(s)
 	if !ok || (0xdc00 <= high && high < 0xe000) {
 		return 0, 0
 	}
+	const escapeSize = len(`\u0000`)
 	if high < 0xd800 || high >= 0xe000 {
-		return high, 6
+		return high, escapeSize
 	}
-	if low, ok := hex4(s[6:]); ok && 0xdc00 <= low && low < 0xe000 {
-		return 0x10000 + (high-0xd800)<<10 + low - 0xdc00, 12
+	if low, ok := hex4(s[escapeSize:]); ok && 0xdc00 <= low && low < 0xe000 {
+		return 0x10000 + (high-0xd800)<<10 + low - 0xdc00, 2 * escapeSize
 	}
 	return 0, 0
 }
 
+// hex4 reads \uxxxx. It returns false for another text.
 func hex4(s []byte) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false

@@ -218,7 +218,7 @@ func XMLMisc(b []byte, i int) (end int, err *Error) {
 		if err != nil {
 			return 0, err
 		}
-		return XMLUntil(b, i+4, "-->")
+		return XMLUntil(b, i+len("<!--"), "-->")
 	}
 	return 0, &Error{At: i, Expected: "no document type", Found: "'<!'"}
 }
@@ -371,7 +371,7 @@ func XMLAllows(text []byte) bool {
 		if c < 0x20 && c != '\t' && c != '\n' && c != '\r' {
 			return false
 		}
-		if c == 0xef && i+2 < len(text) && text[i+1] == 0xbf && text[i+2] >= 0xbe {
+		if c == 0xef && i+2 < len(text) && text[i+1] == 0xbf && text[i+2] >= 0xbe { // U+FFFE and U+FFFF
 			return false
 		}
 		isASCII = isASCII && c < utf8.RuneSelf
@@ -382,7 +382,7 @@ func XMLAllows(text []byte) bool {
 // AppendXMLEntity appends the character of the entity or character reference at the start of b, such as &amp;. size is
 // the reference's length in bytes, zero if it is invalid.
 func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) {
-	const longest = 12
+	const longest = len("&#x0010FFFF;")
 	head := string(b[:min(len(b), longest)])
 	end := strings.IndexByte(head, ';')
 	if end < 2 {
@@ -419,7 +419,7 @@ func characterReference(number string) (rune, bool) {
 	}
 	var r rune
 	for _, c := range []byte(number) {
-		digit := rune(99)
+		digit := rune(99) // no digit
 		switch {
 		case '0' <= c && c <= '9':
 			digit = rune(c - '0')

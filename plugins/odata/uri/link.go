@@ -68,17 +68,14 @@ func defaultPort(scheme string) int {
 // force, or empty; request is the URL, or the path and query, of the request. A link to another origin returns a
 // *[ForeignError].
 func (o Origin) Resolve(link, base, request string) (string, error) {
-	target := request
-	for _, reference := range [...]string{base, link} {
-		if reference == "" && reference != link {
-			continue
-		}
-		target = resolveReference(target, reference)
-	}
 	if link == "" {
 		return "", invalidError("the service's link", link, "it is empty")
 	}
-	scheme, authority, pathAndQuery := splitReference(target)
+	target := request
+	if base != "" {
+		target = resolveReference(target, base)
+	}
+	scheme, authority, pathAndQuery := splitReference(resolveReference(target, link))
 	if authority == "" {
 		if scheme != "" {
 			return "", invalidError("the service's link", link, "expected http or https, found "+scheme)

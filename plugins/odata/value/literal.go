@@ -3,6 +3,7 @@ package value
 import (
 	"cmp"
 	"encoding/base64"
+	"math"
 	"math/big"
 	"strconv"
 	"strings"
@@ -122,7 +123,7 @@ func normalize(primitive edm.Primitive, text string) (normalized string, ok bool
 	case edm.Guid:
 		return text, edm.IsGUID(text)
 	case edm.DateTime, edm.DateTimeOffset:
-		if len(text) > 10 && text[10] == ' ' {
+		if len(text) > 10 && text[10] == ' ' { // 2024-01-31 12:00:00
 			text = text[:10] + "T" + text[11:]
 		}
 		millis, ticks, ok := parseInstant(text)
@@ -177,7 +178,7 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 	case edm.Double, edm.Single:
 		x, errX := strconv.ParseFloat(left, 64)
 		y, errY := strconv.ParseFloat(right, 64)
-		return cmp.Compare(x, y), errX == nil && errY == nil && x == x && y == y
+		return cmp.Compare(x, y), errX == nil && errY == nil && !math.IsNaN(x) && !math.IsNaN(y)
 	case edm.DateTime, edm.DateTimeOffset:
 		x, ticksX, okX := parseInstant(left)
 		y, ticksY, okY := parseInstant(right)

@@ -96,7 +96,7 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 	case edm.Boolean, edm.Byte, edm.SByte, edm.Int16, edm.Int32:
 		return append(dst, c.Text...)
 	case edm.Double, edm.Single:
-		if strings.Trim(c.Text, "NaIF-") != "" {
+		if strings.Trim(c.Text, "NaIF-") != "" { // not NaN, INF or -INF, which JSON has as strings
 			return append(dst, c.Text...)
 		}
 	case edm.DateTime, edm.DateTimeOffset:
@@ -160,7 +160,7 @@ func integer(primitive edm.Primitive, value any, node *wit.SchemaNode) (string, 
 		ok = err == nil
 	}
 	if f, isFloat := value.(float64); isFloat && node == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
-		// Schemaless JSON numbers may arrive as floats.
+		// Schemaless JSON numbers may arrive as floats, which are exact up to 2^53.
 		number = int64(f)
 		ok = true
 	}
@@ -205,7 +205,7 @@ func float(value any, node *wit.SchemaNode, bits int) (string, bool) {
 	case connectdata.Decimal:
 		decimalForm, ok := decimal(x, node)
 		number, err := strconv.ParseFloat(decimalForm, bits)
-		return decimalForm, ok && err == nil && (number != 0 || x.Unscaled.Sign() == 0)
+		return decimalForm, ok && err == nil && (number != 0 || x.Unscaled.Sign() == 0) // no underflow to zero
 	default:
 		return decimal(value, node)
 	}
@@ -466,7 +466,7 @@ func timeOfDayText(value any, node *wit.SchemaNode) (string, bool) {
 		if !strings.HasPrefix(x, "PT") {
 			return normalizeTimeOfDay(x)
 		}
-		return x, len(x) > 3
+		return x, len(x) > len("PT1") // a duration of at least one part, such as PT1S
 	}
 	millis, ticks, ok := instant(value, node)
 	number, isInteger := toInteger(value)
@@ -487,7 +487,8 @@ func formatDuration(ticks int64) string {
 	iso := "PT" + twoDigits(ticks/(60*ticksOfMinute)) + "H" + twoDigits(ticks/ticksOfMinute%60) + "M" +
 		twoDigits(ticks/(1000*datetime.TicksPerMilli)%60)
 	if fraction := ticks % (1000 * datetime.TicksPerMilli); fraction > 0 {
-		iso += "." + strings.TrimRight(strconv.FormatInt(1000*datetime.TicksPerMilli+fraction, 10)[1:], "0")
+		const second = 1000 * datetime.TicksPerMilli // added and cut off, to have seven digits
+		iso += "." + strings.TrimRight(strconv.FormatInt(second+fraction, 10)[1:], "0")
 	}
 	return iso + "S"
 }
