@@ -81,7 +81,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 	s.End = &s.end.Property
 	s.Struct.Columns = n
 	s.ValueEnd = -1
-	s.rehash(4 * n)
+	s.rehash(4 * n) // with room for properties that are no columns
 	s.end.reset(kernel.End)
 	last := &s.head
 	for i := range schema.Columns {
@@ -264,8 +264,8 @@ func (s *structure) commitRows() {
 
 // maxOutput limits how much output the text from pos on can produce.
 func (s *structure) maxOutput(pos int) int {
-	const beyondText = 48 // bytes that a column may need in addition to the length of its text
-	return len(s.stream.text) - pos + beyondText*len(s.properties) + 2*kernel.Padding
+	const columnReserve = 48 // bytes that a column may need in addition to the length of its text
+	return len(s.stream.text) - pos + columnReserve*len(s.properties) + 2*kernel.Padding
 }
 
 // reserve grows the output for the text from pos on, keeping its bytes up to o.
@@ -299,7 +299,7 @@ func (s *structure) endValue(p *property, pos int, dst []byte, problem *conversi
 		s.fail(p.Column, problem)
 	} else {
 		end = len(dst)
-		if unsafe.SliceData(dst) != unsafe.SliceData(out.Data) {
+		if unsafe.SliceData(dst) != unsafe.SliceData(out.Data) { // append has moved the output
 			out.Data = dst[:len(out.Data)]
 		}
 		s.reserve(pos, end)

@@ -60,7 +60,7 @@ const ExactlyOnce = "exactly.once.source.support"
 // PagingTop is the paging mode with $top.
 const PagingTop = "top"
 
-const maxSeconds = 4_294_967
+const maxSeconds = 4_294_967 // the host's intervals are in milliseconds of 32 bits
 
 var allSets = setting.InGroup("All entity sets")
 
@@ -94,9 +94,9 @@ type EntitySetConfig struct {
 	Lookback       int    // how far below the cursor's highest value a load starts
 	PagingConfig
 	Format
-	QueryOptions query.Settings
-	Query        uri.Query
-	Options      edm.Options
+	QueryOptions query.Settings // select the rows and properties
+	Query        uri.Query      // SAP client and language, if they are part of URLs
+	Options      edm.Options    // affect the schemas
 	Tracking     Tracking
 	Subscribing  Subscribing
 }
@@ -114,7 +114,7 @@ type Identity struct {
 type Schedule struct {
 	// Period is in seconds; -1 means once, unless Cron is set.
 	Period int
-	Cron   string
+	Cron   string // a Quartz expression; may be empty
 	// CronSource is the name of the setting that Cron comes from.
 	CronSource string
 }
@@ -128,9 +128,9 @@ type KeyExtra struct {
 
 // PagingConfig specifies the pages in which a set is read.
 type PagingConfig struct {
-	PageSize   int
-	Count      bool
-	PagingMode string
+	PageSize   int    // most rows in a page
+	Count      bool   // requests include $inlinecount
+	PagingMode string // auto, links, keys or top
 	// ExactlyOnce fails a full load that would have to start over.
 	ExactlyOnce bool
 	// Completeness specifies the handling of a load that is not proven to be complete: warn, require or off.
