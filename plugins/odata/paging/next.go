@@ -29,21 +29,10 @@ func (t *transition) afterPage() error {
 		t.foundMoreRows()
 	}
 	next.seen.shifted = next.seen.shifted || (isBySkip && (t.newRows() > 0 || t.isPromised()))
-	t.next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
-	t.next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
+	next.undecoded = undecodedRows{hashes: packHashes(t.errorHashes)}
+	next.rowsRead += t.position.pager.skipped + t.Rows - t.overlapRows()
 	if t.position.rowsRead == 0 && t.position.totalCount < 0 && t.set.Count && t.Count >= 0 {
-		// Some services count the rows of the page only, or return 0, so the first page's count may not cover the set.
-		// If nothing shows that the service counts beyond a page, further rows are requested (RATIONALE.md P4).
-		switch {
-		case t.Count < t.Rows:
-			t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
-				": its count is ignored")
-		case t.Count == t.Rows && t.Link != "": // it is the count of a page, so there is no total
-		case t.Count == t.Rows && t.Rows > 0 && !t.next.known.countsWholeSet:
-			t.next.seen.mayCountPage = true
-		default:
-			t.next.totalCount = t.Count
-		}
+		t.examineFirstCount()
 	}
 	if !isBySkip || t.newRows() > 0 { // a request by $skip that finds nothing reads no page
 		next.seen.used[t.position.pager.kind] = true
@@ -75,6 +64,22 @@ func (t *transition) afterPage() error {
 		return t.afterLinkedPage()
 	}
 	return t.afterUnlinkedPage()
+}
+
+// examineFirstCount sets the total count if the count of the first page may cover the set. Some services count the rows
+// of the page only, or return 0. If nothing shows that the service counts beyond a page, further rows are requested
+// (RATIONALE.md P4).
+func (t *transition) examineFirstCount() {
+	switch {
+	case t.Count < t.Rows:
+		t.warn("the service counts " + itoa(t.Count) + " rows, and its first page has " + itoa(t.Rows) +
+			": its count is ignored")
+	case t.Count == t.Rows && t.Link != "": // it is the count of a page, so there is no total
+	case t.Count == t.Rows && t.Rows > 0 && !t.next.known.countsWholeSet:
+		t.next.seen.mayCountPage = true
+	default:
+		t.next.totalCount = t.Count
+	}
 }
 
 // newRows returns the number of rows that were not read before. It may be negative for a page without rows.

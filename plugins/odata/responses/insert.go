@@ -79,7 +79,7 @@ func (h responseHandler) insertFailure(target *requests.Target, response *odatae
 	lock := h.lockOf(target, response)
 	isRejection := wit.IsRejection(response.Status)
 	if !isDocument && !isRejection {
-		failure.Code = nil
+		failure.Code = nil // not the service's own code, so the host must not retry by it
 	}
 	failed := response.Status != 0 && !isSuccess(response.Status)
 	isProof := provesNotInserted(target, response)
