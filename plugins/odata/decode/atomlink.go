@@ -21,7 +21,7 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 	p := &s.properties[i]
 	pos := tag.End
 	name := tag.Name(b)
-	// package kernel may read the entries of the feed, whose depth is far from the limit.
+	// Package kernel may read the entries of the feed, whose depth is far from the limit.
 	isUsual := !tag.Empty && scope == s.parent.scope && s.readsEntry && s.Properties.Disabled == 0 &&
 		depth > 2*minDepth && string(name) == "link"
 	if isUsual && p.column.Kind == NavigationToMany && bytes.HasPrefix(b[pos:], s.feedFront) && s.BeginColumn(i) {

@@ -72,6 +72,7 @@ func (s *structure) has(column int) bool { return s.stamps[column] == s.Stamp }
 // newStructure returns the structure of a schema. markup is 1 for XML, 0 for JSON, and path that of the structs.
 func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {
 	n := len(schema.Columns)
+	// The slices whose addresses package kernel gets are never empty.
 	s := &structure{stream: input, schema: schema, path: path, properties: make([]property, n),
 		propertyTable: propertyTable{names: map[string]*property{}}, spans: make([]textRange, n+1),
 		stamps: make([]uint64, n+1), optionals: make([]uint64, n+1), inner: make([]*structure, n)}

@@ -87,7 +87,7 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 		reader.Response.Headers = append(slices.Clip(reader.Response.Headers),
 			wit.Header{Name: wit.SessionLostHeader, Value: strings.Clone(lost)})
 	}
-	reader.guidCase = 0
+	reader.guidCase = 0 // earlier versions also stored L and U
 	if guidField != "" && (guidField[0]|0x20 == lowerCase || guidField[0]|0x20 == upperCase) {
 		reader.guidCase = guidField[0] | 0x20
 	}

@@ -139,7 +139,7 @@ func (t *transition) checkLoop() (handled bool, err error) {
 		return false, nil // inserted rows moved the previous page here
 	}
 	digest, isKnown := t.digest.hash()
-	if usesKeyset && t.digest.errorCount == 0 {
+	if usesKeyset && t.digest.errorCount == 0 { // at most the last row, with which pages by key may start
 		isKnown = false
 	}
 	isRepeated := isKnown && t.next.checks.pages.visit(digest)
@@ -184,6 +184,8 @@ func (t *transition) checkRepeatedRows(isRepeated bool) error {
 	return nil
 }
 
+// saveChecks stores what later pages are compared with: hashes of keys, the last rows, and the last key while rows
+// ascend.
 func (t *transition) saveChecks() {
 	checks := t.next.checks
 	if !t.position.usesKeyset() {
@@ -220,7 +222,7 @@ func (t *transition) afterKeyPage() error {
 	isNew := t.newRows() > 0
 	if isNew {
 		next.checks.unreturned = 0
-		next.seen.support = support{rowsBefore: next.seen.rowsBefore}
+		next.seen.support = support{rowsBefore: next.seen.rowsBefore} // the other observations are of another end
 	}
 	isCountOfRest := next.totalCount >= 0 && t.Count == t.Rows+t.position.pager.skipped
 	isShort := t.Rows < t.position.pageRows && next.totalCount <= next.rowsRead && t.Count <= t.Rows
@@ -296,33 +298,34 @@ func (t *transition) followEmptyPage() error {
 func (t *transition) afterUnlinkedPage() error {
 	next := t.next
 	isCounted := next.totalCount >= 0
-	isShort := next.totalCount > next.rowsRead
+	isMissing := next.totalCount > next.rowsRead
 	isPromised := t.isPromised()
 	isLinked := t.position.pager.kind == byLink
 	hasOnlyErrors := t.nothingDecoded() && t.reportedErrors > 0
-	// Whether the next page can start with a row that was read, to check $skip.
+	// Whether the next page can start with a row that was read.
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	t.recordLastKeys(true)
 	switch {
-	case isCounted && !isShort, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isShort):
+	case isCounted && !isMissing, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isMissing):
 		return t.lastPage() // all counted rows were read, or further ones were requested in vain
 	case t.nothingDecoded() && t.Rows > t.overlapRows():
 		return t.afterUndecodedPage()
-	case (next.pageRows > 1 || next.known.sortsByKey || !isShort) && t.useKeyset(false):
+	case (next.pageRows > 1 || next.known.sortsByKey || !isMissing) && t.useKeyset(false):
 		t.requireKeyOrder("") // not if pages have one row, which does not show an order
-	case !isShort && t.position.pager.kind == firstPage && t.canFilterByKey() && int(t.lastDecoded)+1 == t.Rows:
+	case !isMissing && t.position.pager.kind == firstPage && t.canFilterByKey() && int(t.lastDecoded)+1 == t.Rows:
 		return t.lastPage() // a closing probe requests the rows after the last key
-	case isShort && isLinked && !isAfterRow:
+	case isMissing && isLinked && !isAfterRow:
 		return t.lastPage() // it fails, unless a second count is lower
-	case !t.set.Pageable && isShort:
+	case !t.set.Pageable && isMissing:
 		return t.incomplete("and according to its metadata it cannot be paged")
 	case !t.set.Pageable:
 		return t.complete("according to its metadata it cannot be paged")
 	default:
+		// The page starts with the last row, to check $skip, unless rows are promised and sorted.
 		isOrdered := t.set.Ordered && !next.known.refusesOrderBy
 		t.useSkip(isAfterRow && (!isPromised || !isOrdered || isLinked))
 	}
-	if isShort && t.set.Top == 0 {
+	if isMissing && t.set.Top == 0 {
 		t.info(itoa(next.rowsRead) + " of " + itoa(next.totalCount) +
 			" rows were read and there is no next link; continuing with " + next.url)
 	}

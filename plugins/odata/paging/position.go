@@ -63,7 +63,7 @@ type checkState struct {
 	// order must return one of these rows.
 	lastHashes   string
 	sample       string       // hashes of keys
-	repeatCount  int          // keys on two pages
+	repeatCount  int          // keys on two pages; in a set without keys, consecutive pages that repeat rows
 	repeatDigest string       // hash of these keys
 	links        LoopDetector // detects next links that repeat
 	pages        LoopDetector // detects pages that repeat, by their digests
