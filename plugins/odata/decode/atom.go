@@ -163,6 +163,7 @@ func encoding(declaration []byte) string {
 	return string(bytes.ToLower(value))
 }
 
+// rootElement reads the start tag of a feed, or the entry or the function result that is the whole page.
 func (a *Atom) rootElement(i int, out *Output) *scan.Error {
 	b := a.buf
 	tag, err := scan.XMLTagAt(b, i)
@@ -181,10 +182,10 @@ func (a *Atom) rootElement(i int, out *Output) *scan.Error {
 		}
 		return nil
 	}
-	a.namespaces.reset() // element and function enter the tag again
+	a.namespaces.reset() // pageElement and function enter the tag again
 	switch name := string(local); {
 	case name == "entry" && namespace == atomNamespace, name == "deleted-entry" && namespace != atomNamespace:
-		return a.element(i, out)
+		return a.pageElement(i, out)
 	case namespace == dataNamespace:
 		return a.function(i, out)
 	default:
@@ -206,10 +207,11 @@ func (a *Atom) feedChild(i int, out *Output) *scan.Error {
 		a.state = atomEnd
 		return nil
 	}
-	return a.element(i, out)
+	return a.pageElement(i, out)
 }
 
-func (a *Atom) element(i int, out *Output) *scan.Error {
+// pageElement reads an element of the page: an entry, a deleted entry, a link, an error, or the count. It skips others.
+func (a *Atom) pageElement(i int, out *Output) *scan.Error {
 	b := a.buf
 	tag, err := scan.XMLTagAt(b, i)
 	if err != nil {
@@ -237,7 +239,7 @@ func (a *Atom) element(i int, out *Output) *scan.Error {
 	case isDeleted:
 		a.deleted(b[i:end], pageOffset, out)
 	case namespace == atomNamespace && string(local) == "link":
-		return a.link(b, tag, scope)
+		return a.pageLink(b, tag, scope)
 	case namespace == metadataNamespace && string(local) == "error":
 		a.serviceError = quoted(b[i:end])
 	case namespace == metadataNamespace && string(local) == "count":
@@ -274,7 +276,8 @@ func (a *Atom) linkOf(b []byte, t scan.XMLTag, scope int) (Link, *scan.Error) {
 	return Link{Href: string(target), Base: a.namespaces.base(scope)}, nil
 }
 
-func (a *Atom) link(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
+// pageLink reads a link of the feed.
+func (a *Atom) pageLink(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
 	switch string(relation(b, tag)) {
 	case "next":
 		a.page.Next, err = a.linkOf(b, tag, scope)
@@ -284,24 +287,25 @@ func (a *Atom) link(b []byte, tag scan.XMLTag, scope int) (err *scan.Error) {
 	return err
 }
 
-func (a *Atom) deleted(element []byte, pageOffset int64, out *Output) {
+// deleted adds the deleted entry with this text, which starts at pageOffset.
+func (a *Atom) deleted(text []byte, pageOffset int64, out *Output) {
 	if a.collector != nil { // an expanded feed has no deleted entries
 		return
 	}
-	if a.skipRow(element, pageOffset, out) {
+	if a.skipRow(text, pageOffset, out) {
 		return
 	}
-	tag, _ := scan.XMLTagAt(element, 0)
-	ref, present := attribute(element, tag, "ref")
+	tag, _ := scan.XMLTagAt(text, 0)
+	ref, present := attribute(text, tag, "ref")
 	id, ok := scan.XMLContent(nil, ref)
 	if !present || !ok {
-		a.addRowError(element, pageOffset, &conversionError{path: "ref", expected: "the id of the deleted entry",
+		a.addRowError(text, pageOffset, &conversionError{path: "ref", expected: "the id of the deleted entry",
 			found: "none"}, out)
 		return
 	}
 	tombstone := Tombstone{RowIndex: a.page.Rows, Ref: string(id)}
 	var instant datetime.DateTime
-	if when, ok := attribute(element, tag, "when"); ok && instant.Parse(bytes.TrimSpace(when)) {
+	if when, ok := attribute(text, tag, "when"); ok && instant.Parse(bytes.TrimSpace(when)) {
 		tombstone.When = instant.UTC()
 		tombstone.Timed = true
 	}

@@ -9,11 +9,11 @@ import (
 
 // entryState is the part of a [structure] for XML: where the decoder is in an entry, and what continues from there.
 //
-//	inProperties  Place                at P                     package kernel reads it  Go reads the rest in
-//	false         InEntry, InElement   a child of parent        if readsElements         readEntryElement
-//	false         InContent            a child of content       if readsElements         readEntryElement
-//	false         InFeed               the feed's next child    from readInlineFeed      readInlineFeed, feedChild
-//	true          any                  a child of open          if readsProperties       property, value, skipRepeated
+//	inProperties  Place               at P                   kernel reads it      Go reads the rest in
+//	false         InEntry, InElement  a child of parent      if readsElements     readEntryElement
+//	false         InContent           a child of content     if readsElements     readEntryElement
+//	false         InFeed              the feed's next child  from readInlineFeed  readInlineFeed, feedChild
+//	true          any                 a child of open        if readsProperties   readProperty, readValue, skipRepeated
 //
 // Within one call, package kernel may pass several of these places and up to MaxRows ends of entries; it keeps Place up
 // to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after
@@ -180,14 +180,14 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 			link.Empty = s.Empty != 0
 			err = a.readEntryLink(s, link, rel, s.parent.scope)
 		case kernel.NoValue:
-			err = a.value(s)
+			err = a.readValue(s)
 		case kernel.Repeated:
 			start := bytes.LastIndexByte(a.text[:s.P], '<') // P is after the start tag
 			err = a.skipRepeated(s, propertyOf(s.Property), start)
 		default:
 			isPropertiesEnd := reason == kernel.AtEnd
 			if !isPropertiesEnd {
-				isPropertiesEnd, err = a.property(s)
+				isPropertiesEnd, err = a.readProperty(s)
 			}
 			isEnd = isPropertiesEnd && !s.isEntry
 			if isPropertiesEnd && s.isEntry {

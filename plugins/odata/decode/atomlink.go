@@ -43,7 +43,7 @@ func (a *Atom) readEntryLink(s *structure, tag scan.XMLTag, rel []byte, scope in
 		inner, namespace, local := a.namespaces.enter(b, child, scope)
 		isInline := namespace == metadataNamespace && string(local) == "inline"
 		if isInline && s.BeginColumn(i) {
-			err = a.inline(s, p, child, inner, depth)
+			err = a.readInline(s, p, child, inner, depth)
 			pos = s.P
 		} else {
 			if isInline {
@@ -106,8 +106,8 @@ func (r *RowSchema) navigation(rel []byte) (column int) {
 	return i
 }
 
-// inline reads the expanded entity or feed in an element.
-func (a *Atom) inline(s *structure, p *property, tag scan.XMLTag, scope, depth int) *scan.Error {
+// readInline reads the expanded entity or feed in an element.
+func (a *Atom) readInline(s *structure, p *property, tag scan.XMLTag, scope, depth int) *scan.Error {
 	if a.namespaces.isNull(a.text, tag, scope) {
 		end, err := scan.XMLElement(a.text, tag.Start, depth)
 		if err == nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
-// property reads a property in an unusual form, or the end of the properties.
-func (a *Atom) property(s *structure) (closed bool, err *scan.Error) {
+// readProperty reads a property in an unusual form, or the end of the properties.
+func (a *Atom) readProperty(s *structure) (closed bool, err *scan.Error) {
 	parent := s.open
 	tag, err := a.child(s.P, parent.name)
 	if err != nil {
@@ -90,9 +90,9 @@ func (a *Atom) skip(s *structure, tag scan.XMLTag, local []byte, isUsual bool) *
 	return nil
 }
 
-// value reads the value of a column, or of a property that is no column, after the start tag that package kernel
+// readValue reads the value of a column, or of a property that is no column, after the start tag that package kernel
 // expected.
-func (a *Atom) value(s *structure) *scan.Error {
+func (a *Atom) readValue(s *structure) *scan.Error {
 	p := propertyOf(s.Property)
 	start := bytes.LastIndexByte(a.text[:s.P], '<')
 	tag, err := scan.XMLTagAt(a.text, start)
@@ -129,7 +129,7 @@ func (a *Atom) readElement(s *structure, p *property, tag scan.XMLTag, scope int
 		return err
 	}
 	if !isNull && p.column.Kind != Primitive {
-		return a.inline(s, p, tag, scope, depth)
+		return a.readInline(s, p, tag, scope, depth)
 	}
 	end, back, err := a.elementEnds(tag, depth)
 	if err != nil {
