@@ -78,13 +78,13 @@ func (p *plugin) closePage(number uint32, reuse bool) {
 
 // Decode decodes a chunk. Rows point into memory that the next call reuses.
 func (p *plugin) Decode(number uint32, tag string, status uint16, chunk []byte, last bool) (wit.DecodeResult, error) {
-	page := p.pages.open[number]
-	if page == nil {
+	pg := p.pages.open[number]
+	if pg == nil {
 		return wit.DecodeResult{}, &wit.Error{Kind: wit.ErrorInternal,
 			Message: "no page " + strconv.FormatUint(uint64(number), 10) + " is open"}
 	}
-	result, ended, err := page.Decode(tag, status, chunk, last)
-	page.Base().Finalize(&result)
+	result, ended, err := pg.Decode(tag, status, chunk, last)
+	pg.Base().Finalize(&result)
 	if err != nil || ended {
 		p.closePage(number, err == nil)
 	}

@@ -52,6 +52,7 @@ func (z *Zone) UTC(clock int64) int64 {
 	if utc := clock - z.offset; z.start <= utc && utc < z.end {
 		return utc
 	}
+	// Try one offset after another, from before the local time on.
 	previousOffset := int64(0)
 	for instant := clock - maxOffset; ; {
 		start, end, offset := z.offsetAt(instant)

@@ -52,7 +52,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case !r.rejectsOption():
 		return nil, r.Err
 	case pg.position.seen.used[pg.position.pager.kind] && (pg.position.pager.skipped == 0 || t.isPromised()):
-		return nil, pg.rejectionError(r.Err, false)
+		return nil, pg.rejectionError(r.Err, false) // such requests have worked in the load
 	case pg.position.pager.kind >= byKey && !t.isPromised():
 		action = "continuing, because the service does not say whether it has more rows"
 		err = t.afterFailedRequest()

@@ -59,7 +59,7 @@ func (s *Set) appendOmitted(link string) string {
 	}
 	for _, option := range s.Options {
 		name := optionName(option)
-		if name == "" || name[0] == '$' || name[0] == '!' || slices.Contains(names, name) {
+		if name == "" || name[0] == '$' || name[0] == '!' || slices.Contains(names, name) { // !deltatoken is SAP's
 			continue
 		}
 		if query != "" {
@@ -113,7 +113,7 @@ func sameValue(name, value, sent string) bool {
 		return strings.Join(parts, ",")
 	}
 	sent = normalize(uri.Unescape(sent))
-	for range 3 {
+	for range 3 { // services escape links once more than needed
 		if normalize(value) == sent {
 			return true
 		}

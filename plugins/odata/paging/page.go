@@ -98,21 +98,13 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 			pg.startsWithNewErrors = int(rows[0].RowIndex) > pg.reportedErrors
 		}
 		pg.digest.addContents(rows, out.Data)
-		pg.observe(rows, out.Data)
+		pg.checkRows(rows, out.Data)
 		if isFirst && pg.position.probe.kind == "" {
 			rows = pg.checkOverlap(rows, out.Data)
 		}
 		pg.lastDecoded = out.Rows[n-1].RowIndex
 		if pg.position.probe.kind == probeHighestCursor {
-			// Services that sort null first return no value; then the highest value of the first page is used, since
-			// many services cannot filter null.
-			for i := range out.Rows {
-				cursorValue, ok := out.Cursor(i)
-				pg.cursor.nullIsHighest = pg.cursor.nullIsHighest || (!ok && i == 0 && pg.digest.rows == n)
-				if ok && (pg.cursor.high == "" || pg.set.Cursor.isAtLeast(cursorValue, pg.cursor.high)) {
-					pg.cursor.high = cursorValue
-				}
-			}
+			pg.observeHighest(out, isFirst)
 		}
 	}
 	if witness := unpackHashes(pg.position.previous.witnessHash); len(witness) > 0 && !pg.hasWitness {
@@ -121,8 +113,8 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 		})
 	}
 	mustCheckUnread := pg.mismatch != "" || slices.Contains(readRowProbes, pg.position.probe.kind)
-	for i := range rows {
-		if mustCheckUnread {
+	if mustCheckUnread {
+		for i := range rows {
 			pg.checkUnread(&rows[i], out.Data)
 		}
 	}
@@ -142,6 +134,18 @@ func (pg *Page) Observe(out *Rows) (rows []wit.Row, emit bool) {
 	return rows, true
 }
 
+// observeHighest records the highest value of the cursor property. Services that sort null first return no value; then
+// the highest value of the first page is used, since many services cannot filter null.
+func (pg *Page) observeHighest(out *Rows, isFirst bool) {
+	for i := range out.Rows {
+		cursorValue, ok := out.Cursor(i)
+		pg.cursor.nullIsHighest = pg.cursor.nullIsHighest || (!ok && i == 0 && isFirst)
+		if ok && (pg.cursor.high == "" || pg.set.Cursor.isAtLeast(cursorValue, pg.cursor.high)) {
+			pg.cursor.high = cursorValue
+		}
+	}
+}
+
 // IsUnchecked reports whether rows need not meet the condition of a setting: the service is known to apply it, or the
 // page answers a probe.
 func (pg *Page) IsUnchecked(setting string) bool {
@@ -151,8 +155,8 @@ func (pg *Page) IsUnchecked(setting string) bool {
 // Contradict records the error about the first row that contradicts the condition of a setting.
 func (pg *Page) Contradict(failure *wit.Error) { pg.filterError = cmp.Or(pg.filterError, failure) }
 
-// observe runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
-func (pg *Page) observe(rows []wit.Row, data []byte) {
+// checkRows runs the checks on decoded rows. It is called for each row of a load, so it must be fast.
+func (pg *Page) checkRows(rows []wit.Row, data []byte) {
 	overlap := 0 // rows of the previous page, moved here by inserted rows
 	for tail := &pg.repeats.tail; overlap < len(rows) && tail.isMatching; {
 		tail.match(rowHash(&rows[overlap], data))

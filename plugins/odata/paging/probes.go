@@ -70,9 +70,9 @@ func (t *transition) closingProbe() string {
 	isByLink := used[byLink] && isCounted && t.set.Keys != nil && t.canProveByCount()
 	canSort := t.set.Ordered && !next.known.refusesOrderBy
 	canUseKeys := t.canFilterByKey() && !seen.excludesProof()
-	hasTexts := isByKey && !isOnePage && t.set.Keys.hasTexts()
-	mustProbeEnd := isByLink || t.canCheckExpand() || (isByKey && seen.rowsAfter == unasked) ||
-		(isByKey && isOnePage && seen.rowsBefore != shown) || (hasTexts && seen.counted == unasked)
+	isByTexts := isByKey && !isOnePage && t.set.Keys.hasTexts()
+	lacksEnd := isByKey && (seen.rowsAfter == unasked || (isOnePage && seen.rowsBefore != shown))
+	mustProbeEnd := isByLink || t.canCheckExpand() || lacksEnd || (isByTexts && seen.counted == unasked)
 	switch {
 	case isCounted && hasOneResponse && !t.set.Expands:
 		return "" // the count of the only response is enough
@@ -80,7 +80,7 @@ func (t *transition) closingProbe() string {
 		seen.rowsBefore = asked
 		return probeBefore
 	case seen.ranked == unasked && t.set.Pageable &&
-		((hasTexts && next.totalCount < 0) || (t.canCheckExpand() && next.rowsRead > 0)):
+		((isByTexts && next.totalCount < 0) || (t.canCheckExpand() && next.rowsRead > 0)):
 		seen.ranked = asked // the number of rows without a count, or without $expand
 		return probeRank
 	case seen.descends == unasked && canSort && mustProbeEnd:

@@ -17,11 +17,12 @@ type rowText struct {
 	isNull bool
 }
 
+const maxShown = 60 // bytes of a value or path in a message
+
 func (t rowText) String() string {
 	if t.isNull {
 		return "null"
 	}
-	const maxShown = 60
 	if len(t.text) > maxShown {
 		return strconv.Quote(strings.ToValidUTF8(t.text[:maxShown], "")) + "..."
 	}

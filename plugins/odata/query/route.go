@@ -34,7 +34,7 @@ func (r *route) resolve() error {
 	path := r.condition.Property
 	r.steps = strings.Split(path, "/")
 	if len(r.steps) > maxSteps {
-		return invalid(r.condition.Prefix+Property, path[:min(len(path), 60)],
+		return invalid(r.condition.Prefix+Property, path[:min(len(path), maxShown)],
 			"expected at most "+strconv.Itoa(maxSteps)+" steps")
 	}
 	for i := range r.steps {

@@ -104,7 +104,8 @@ func (h responseHandler) isServiceWide(target *requests.Target, response *odatae
 	case status == 408 || status == 413 || status == 429: // temporary, or about the size of this request
 		return false
 	}
-	return response.Status/100 == 4 && !target.InBatch && odataerror.IsHTML(response.Body)
+	isClientError := response.Status >= 400 && response.Status <= 499
+	return isClientError && !target.InBatch && odataerror.IsHTML(response.Body)
 }
 
 // isServiceWideInBatch is the part of [responseHandler.isServiceWide] that also applies to batches and their parts.
