@@ -25,6 +25,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 	if need, err := document.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
+	// Compile each feed with the metadata of its service.
 	models := make([]*edm.Model, len(services))
 	for i := range services {
 		m, err := document.ReadMetadata(services[i], &answers[i])
@@ -54,6 +55,7 @@ func open(component string, settings []wit.Setting, answers []wit.Response) (wit
 		}
 		names = append(names, feed.Name)
 	}
+	// Describe the feeds to the host.
 	result := &wit.SourceOpened{Context: feedreader.PackContext(sourceContext)}
 	for i := range sourceContext.Feeds {
 		feed := &sourceContext.Feeds[i]

@@ -155,6 +155,7 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 	for {
 		reason := kernel.NoProperty // if package kernel may not read the properties
 		isEnd := false
+		// Let package kernel read on, if it may.
 		switch {
 		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
 			reason = kernel.Read(&s.Struct)
@@ -166,6 +167,7 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 		case !s.inProperties:
 			reason = kernel.Markup
 		}
+		// Read what it stopped at.
 		switch reason {
 		case kernel.EntryEnd:
 			isEnd = true

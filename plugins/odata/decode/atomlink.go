@@ -178,7 +178,8 @@ func (a *Atom) readInlineChildren(s *structure, p *property, tag scan.XMLTag, sc
 }
 
 // readInlineFeed reads the inside of an expanded feed, which starts at pos. It returns the ends of its text and of its
-// output, which starts at o. The result contains the feed's next link, if it has one.
+// output, which starts at o. depth is the nesting allowed in the feed. The result contains the feed's next link, if it
+// has one.
 func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 	depth, o int) (next, end int, feedResult result, err *scan.Error) {
 	rows := pos
@@ -217,8 +218,8 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 				if pos, err = scan.XMLElement(a.text, child.Start, depth); err != nil {
 					return 0, 0, feedResult, err
 				}
-				if namespace == atomNamespace && string(local) == "link" && link == nil &&
-					string(relation(a.text, child)) == "next" {
+				isLink := namespace == atomNamespace && string(local) == "link"
+				if isLink && link == nil && string(relation(a.text, child)) == "next" {
 					href, err := a.linkOf(a.text, child, scope)
 					if err != nil {
 						return 0, 0, feedResult, err

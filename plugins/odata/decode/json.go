@@ -192,6 +192,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
+	// The object has no array of rows.
 	if isPage && count == 0 { // a page without rows may omit their array
 		j.pos = i
 		j.endContainer()

@@ -305,6 +305,7 @@ func (j *JSON) readFeed(s *structure, pos, o, depth int) (next, end int, feedRes
 	if err != nil {
 		return 0, 0, feedResult, err
 	}
+	// Check the members, and describe the next link.
 	switch {
 	case isRepeated:
 		feedResult.problem = &conversionError{expected: "results once", found: quoted(b[pos:i])}

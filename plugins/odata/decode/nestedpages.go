@@ -97,6 +97,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	if !w.waiting || tag != w.tag {
 		return s.errorHere("a piece of "+strconv.Quote(w.tag), "one of "+strconv.Quote(tag))
 	}
+	// Collect the rows of the piece.
 	w.out.Reset()
 	if err := w.child.Feed("", piece, last, &w.out); err != nil {
 		e := *err.(*PageError)
@@ -118,6 +119,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 	if !last {
 		return nil
 	}
+	// Request the page after it, unless the links form a loop.
 	if next := w.out.Page.Next; next.Href != "" {
 		w.emptyPages++
 		if w.out.Page.Rows > 0 {

@@ -129,6 +129,7 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 		return nil, &wit.Error{Kind: wit.ErrorIncompatible,
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
+	// Read the fields of the phase, and the position of a snapshot, whose fields have a prefix.
 	own := offset
 	snapshot := snapshotOf(current)
 	if snapshot != nil {

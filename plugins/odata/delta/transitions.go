@@ -53,6 +53,7 @@ func (pg *Page) restoreOptions(link decode.Link) (string, error) {
 	return pg.Feed.Paging.RestoreOptions(target, pg.Feed.Paging.UnorderedURL(false), pg.phase.target(), requested)
 }
 
+// afterLoad returns the phase after a page of a load: its next page, or what follows the load.
 func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	rows := pg.rows
@@ -119,6 +120,7 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 	return set.idleAt(next.common, deltaURL, pg.Response.ReceivedAt), nil
 }
 
+// afterChanges returns the phase after a page of changes: its next page, or idle.
 func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	next := *changes
@@ -267,6 +269,7 @@ func withURL(current phase, url string) phase {
 // afterError returns the phase after an error response, or the error.
 func (pg *Page) afterError() (phase, error) {
 	serviceError := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
+	// Repeat a request without the option that the service rejects.
 	if url := pg.phase.target(); pg.RefusesFormat(url) {
 		url = feedreader.WithoutFormat(url)
 		if pg.firstExtraction { // no job was started
@@ -282,6 +285,7 @@ func (pg *Page) afterError() (phase, error) {
 		}
 		return withURL(load, url), nil
 	}
+	// Continue after a link, page or session that the service no longer knows.
 	switch current := pg.phase.(type) {
 	case *readingChanges:
 		isNotFound := pg.Response.Status == 404 || pg.Response.Status == 410

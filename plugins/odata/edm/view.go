@@ -98,6 +98,7 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	}); err != nil {
 		return err
 	}
+	// The expanded entities.
 	for _, e := range current.Expanded {
 		index := uint32(len(b.nodes))
 		if e.Many {
@@ -111,6 +112,7 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	if depth > 0 {
 		return nil
 	}
+	// The fields of the root that follow.
 	if b.options.Delta {
 		for _, name := range structure.Extra() {
 			n := wit.SchemaNode{Optional: true, Kind: wit.String}

@@ -39,6 +39,7 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	case f.Lookback > 0 && property.Type.Primitive == edm.String:
 		return reject(f.Setting(sourceconfig.NameLookback), "", "expected 0 with "+f.Cursor+", which is a text")
 	}
+	// Track the property in rows.
 	nodes, err := f.model.ReadSchema(f.RowQuery.View, f.Options)
 	if err != nil {
 		return err
@@ -52,6 +53,7 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Rows != nil {
 		f.Rows.TrackedCount = len(f.RowSchema.Tracked)
 	}
+	// Read it from rows as the service compares it.
 	trackedCount := len(f.RowSchema.Tracked)
 	cursorIndex := len(f.RowSchema.Tracked) - 1
 	member := nodes[0].Fields[node].Node

@@ -29,6 +29,7 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	feed.Paging.Top = args.rows
 	feed.Paging.Cursor = nil
 	feed.PageSize = args.rows
+	// Request the first page, if necessary without $format.
 	var target string
 	first := func(refused bool) (*wit.Response, error) {
 		feed.SetFormatRefused(refused)
@@ -41,6 +42,7 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	if err == nil && odataerror.RefusesFormat(answer, answer.Body) {
 		answer, err = first(true)
 	}
+	// Decode it, and the further pages of expanded rows.
 	reader := feedreader.Reader{Pool: &feedreader.Pool{}, Feed: feed}
 	printable := jsontext.NewArray()
 	tag := ""

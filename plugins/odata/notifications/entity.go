@@ -76,7 +76,7 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 	last bool) (result wit.DecodeResult, ended bool, err error) {
 	set := e.set()
 	subject := e.Label() + ": the entity " + e.predicate
-	if status := e.Response.Status; status < 200 || status > 299 {
+	if status := e.Response.Status; status < 200 || status > 299 { // the entity may have been deleted
 		e.CollectBody(chunk)
 		switch {
 		case !last:

@@ -134,6 +134,7 @@ func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.De
 		s.MarkOutage(failed)
 		return result, true, failed
 	}
+	// Collect the entities that the page names, and request the next page.
 	entries, next, err := readEntries(s.Body)
 	if err != nil {
 		failed := odataerror.NotData(subject, "a feed of notifications", s.Body)
@@ -159,6 +160,7 @@ func (s *Store) readStore(status uint16, chunk []byte, last bool) (result wit.De
 		result.Linked = append(result.Linked, wit.LinkedRequest{Request: r, Tolerate: odataerror.RouterStatuses})
 		return result, false, nil
 	}
+	// After the last page, request the entities.
 	elsewhere := strconv.Itoa(state.foreign) + " entities of a set " + set.Set + " that are not below " +
 		set.Service + ", such as " + strconv.Quote(feedreader.Clip(state.example))
 	if state.foreignSimilar && len(state.tokens) == 0 {

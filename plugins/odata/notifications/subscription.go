@@ -123,7 +123,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 			return wit.CallResult{}, failure
 		}
 	}
-	if phase == phaseCreate {
+	if phase == phaseCreate { // the subscriptions were requested
 		for i := range answers {
 			if a := &answers[i]; a.Status < 200 || a.Status > 299 {
 				return wit.CallResult{}, odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
@@ -151,6 +151,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		}
 		return set.listSubscriptions(set.Query.AppendTo(target), phase, ids), nil
 	}
+	// The list is complete: request the missing subscriptions, unless that was done.
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), ids)}
 	var names, missing []string
 	for i, changeType := range changeTypes {

@@ -47,6 +47,7 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 	plan := &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(len(input.Rows), state.OrderingKeys)),
 		lastGroups: newNumberMap(len(input.Rows))}
 	for i := range input.Rows {
+		// Describe the row to the encoder.
 		row := &input.Rows[i]
 		encoder.row = row
 		encoder.keys = nil
@@ -70,6 +71,7 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 			encoder.recordID = input.RecordIDs[i]
 			encoder.recordTopic = input.RecordTopics[input.RecordIDs[i].Topic]
 		}
+		// Encode it, and add its request to a delivery.
 		req, err := encoder.encode(topic)
 		switch {
 		case err != nil:

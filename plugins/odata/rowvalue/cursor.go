@@ -26,7 +26,7 @@ func (c *Cursor) Next() bool {
 	if c.Mismatch {
 		return false
 	}
-	if c.kind == wit.Struct {
+	if c.kind == wit.Struct { // its fields are in the order of the schema
 		if c.count >= int64(len(c.fields)) {
 			return false
 		}
@@ -40,7 +40,7 @@ func (c *Cursor) Next() bool {
 		c.count++
 		return true
 	}
-	if c.names != nil {
+	if c.names != nil { // a map whose entries were found by findEntries
 		if c.count >= int64(len(c.names)) {
 			return false
 		}

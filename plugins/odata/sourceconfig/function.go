@@ -78,6 +78,7 @@ func view(cfg *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.S
 	if err != nil {
 		return reject(err.Error())
 	}
+	// Write the parameters in the order and the form of the key.
 	from, parameters, err := document.FindSet(model, cfg.Service, entitySet, name)
 	if err != nil {
 		return nil, nil, err
@@ -107,6 +108,7 @@ func view(cfg *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.S
 		address = append(uri.AppendEscaped(address, key), '=')
 		address = uri.AppendEscaped(address, string(uri.AppendLiteral(nil, literal)))
 	}
+	// Find the entities after them.
 	n := parameters.Navigation(cfg.Set[end+1:])
 	if n == nil || !n.Many || model.Structure(n.Target) == nil {
 		var names []string

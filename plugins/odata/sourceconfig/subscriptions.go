@@ -161,6 +161,7 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 		setting.AddError(examined, subscriptionURL, setting.Invalid(subscriptionURL, url,
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
+	// What a subscription needs.
 	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
 	if first < 0 {
 		return
