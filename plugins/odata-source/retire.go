@@ -208,12 +208,12 @@ func (r *retirer) report() jsontext.Value {
 		list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", service),
 			probe.TextMember("entitySet", set), probe.TextMember(kind, outcome)))
 	}
-	for _, queue := range r.queues {
+	for _, q := range r.queues {
 		outcome := "the service keeps no queue; its delta link is forgotten with the connector's offset"
-		if queue.function != "" {
+		if q.function != "" {
 			outcome = "ended"
 		}
-		add(queue.service, queue.set, "queue", outcome)
+		add(q.service, q.set, "queue", outcome)
 	}
 	for _, s := range r.subscriptions {
 		add(s.service, s.collection, "subscription", "ended: "+s.changeType)

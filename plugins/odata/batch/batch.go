@@ -34,7 +34,7 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 	suffix := unusedSuffix(parts)
 	boundary = "batch_" + suffix
 	changeset := "changeset_" + suffix + "_"
-	out := writer{dst: slices.Grow(dst, size(parts, len(suffix)))}
+	out := writer{dst: slices.Grow(dst, estimatedSize(parts, len(suffix)))}
 	delimiter := "--" + boundary + "\r\n"
 	opening := delimiter + "Content-Type: multipart/mixed; boundary=" + changeset
 	inner := "\r\n--" + changeset
@@ -72,8 +72,8 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 
 const partHead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
 
-// size estimates the bytes of a batch: its texts, and less than the added numbers for boundaries and headers.
-func size(parts []Part, suffix int) int {
+// estimatedSize estimates the bytes of a batch: its texts, and less than the added numbers for boundaries and headers.
+func estimatedSize(parts []Part, suffix int) int {
 	n := 100 + suffix
 	for i := range parts {
 		n += 150 + 4*suffix

@@ -90,9 +90,9 @@ type span struct{ start, end int32 }
 
 // Indexes of frequentNames.
 const (
-	contentType = iota
-	contentID
-	contentLength
+	indexType = iota // of Content-Type
+	indexID
+	indexLength
 	noFrequent  = -1
 	oddFrequent = -2 // see fields.isOdd
 )
@@ -498,7 +498,7 @@ func (r *reader) readPart(part *ParsedPart) {
 		part.Complete = r.found != noBoundary
 		return
 	}
-	inner, isMultipart := Boundary(r.partHeaders.frequentValue(contentType))
+	inner, isMultipart := Boundary(r.partHeaders.frequentValue(indexType))
 	if !isMultipart || inner == "" || inner == r.outer {
 		r.readMessage(r.add(part))
 		part.Complete = part.Messages[0].Complete && r.found != noBoundary
@@ -540,7 +540,7 @@ func (r *reader) add(part *ParsedPart) *Message {
 // readMessage reads a message up to the next boundary. Content-Length counts only if a boundary or nothing follows the
 // body: bodies may look like boundaries, and lengths are often wrong.
 func (r *reader) readMessage(message *Message) {
-	message.ID = r.partHeaders.frequentValue(contentID)
+	message.ID = r.partHeaders.frequentValue(indexID)
 	for r.at < len(r.text) { // empty lines before the first one
 		if r.readBoundary(r.at) {
 			return
@@ -561,7 +561,7 @@ func (r *reader) readMessage(message *Message) {
 	}
 	complete := r.readHeaders(&message.headers)
 	if message.ID == "" {
-		message.ID = message.headers.frequentValue(contentID)
+		message.ID = message.headers.frequentValue(indexID)
 	}
 	if !complete {
 		// A response without a body may lack the empty line.
@@ -593,6 +593,6 @@ func (r *reader) readMessage(message *Message) {
 }
 
 func length(message *Message) (int, bool) {
-	n, err := strconv.ParseUint(message.headers.frequentValue(contentLength), 10, 31)
+	n, err := strconv.ParseUint(message.headers.frequentValue(indexLength), 10, 31)
 	return int(n), err == nil
 }

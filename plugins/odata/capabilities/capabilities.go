@@ -53,13 +53,12 @@ const (
 
 // OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
 func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
-	learned := s.SetCapabilities[set.CapabilityIndex]
+	facts := s.SetCapabilities[set.CapabilityIndex]
 	if known != "" { // usually it is empty, which saves the digest
-		learned.ReplacesKeys = learned.ReplacesKeys || known.Contains(knownReplacesKeys+set.Digest())
-		learned.ReplacesInitialKeys = learned.ReplacesInitialKeys ||
-			known.Contains(knownReplacesInitialKeys+set.Digest())
+		facts.ReplacesKeys = facts.ReplacesKeys || known.Contains(knownReplacesKeys+set.Digest())
+		facts.ReplacesInitialKeys = facts.ReplacesInitialKeys || known.Contains(knownReplacesInitialKeys+set.Digest())
 	}
-	return learned
+	return facts
 }
 
 // AddressError returns an error if entities of the set cannot be addressed by the keys of records.
@@ -78,9 +77,9 @@ const knownReplacesKeys, knownReplacesInitialKeys = "n", "f"
 // known returns the facts that look-ups in later runs depend on. They are stored with the committed offsets.
 func (s *State) known() (known wit.Known) {
 	for i := range s.Sets {
-		if learned := s.SetCapabilities[i]; learned.ReplacesKeys {
+		if facts := s.SetCapabilities[i]; facts.ReplacesKeys {
 			known = known.With(wit.Known(knownReplacesKeys + s.Sets[i].Digest()))
-		} else if learned.ReplacesInitialKeys {
+		} else if facts.ReplacesInitialKeys {
 			known = known.With(wit.Known(knownReplacesInitialKeys + s.Sets[i].Digest()))
 		}
 	}

@@ -262,13 +262,13 @@ func contentEnd(b []byte, t scan.XMLTag, end int) int {
 
 // relation returns a link's rel without the IANA prefix.
 func relation(b []byte, t scan.XMLTag) []byte {
-	rel, _ := attribute(b, t, "rel")
+	rel, _ := attributeValue(b, t, "rel")
 	return bytes.TrimPrefix(rel, []byte("http://www.iana.org/assignments/relation/"))
 }
 
 // linkOf returns the target of a link. A link that cannot be read is an error, because a part of it is another page.
 func (a *Atom) linkOf(b []byte, t scan.XMLTag, scope int) (Link, *scan.Error) {
-	href, _ := attribute(b, t, "href")
+	href, _ := attributeValue(b, t, "href")
 	target, ok := scan.XMLContent(nil, href)
 	if !ok {
 		return Link{}, &scan.Error{At: t.Start, Expected: "a link in href", Found: quoted(href)}
@@ -296,7 +296,7 @@ func (a *Atom) deleted(text []byte, pageOffset int64, out *Output) {
 		return
 	}
 	tag, _ := scan.XMLTagAt(text, 0)
-	ref, present := attribute(text, tag, "ref")
+	ref, present := attributeValue(text, tag, "ref")
 	id, ok := scan.XMLContent(nil, ref)
 	if !present || !ok {
 		a.addRowError(text, pageOffset, &conversionError{path: "ref", expected: "the id of the deleted entry",
@@ -305,7 +305,7 @@ func (a *Atom) deleted(text []byte, pageOffset int64, out *Output) {
 	}
 	tombstone := Tombstone{RowIndex: a.page.Rows, Ref: string(id)}
 	var instant datetime.DateTime
-	if when, ok := attribute(text, tag, "when"); ok && instant.Parse(bytes.TrimSpace(when)) {
+	if when, ok := attributeValue(text, tag, "when"); ok && instant.Parse(bytes.TrimSpace(when)) {
 		tombstone.When = instant.UTC()
 		tombstone.Timed = true
 	}

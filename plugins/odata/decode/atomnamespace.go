@@ -152,7 +152,7 @@ func (s *namespaceStack) base(scope int) string {
 	return ""
 }
 
-func attribute(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
+func attributeValue(b []byte, t scan.XMLTag, name string) ([]byte, bool) {
 	for attribute := range t.Attributes(b) {
 		if string(attribute.Name(b)) == name {
 			return attribute.Value(b), true
@@ -174,10 +174,10 @@ func (s *namespaceStack) isNull(b []byte, t scan.XMLTag, inside int) bool {
 }
 
 // appendDeclarations appends the declarations around an element, which it does not have itself, as attributes.
-func (s *namespaceStack) appendDeclarations(dst, element []byte, tag scan.XMLTag, outer int) []byte {
+func (s *namespaceStack) appendDeclarations(dst, row []byte, tag scan.XMLTag, outer int) []byte {
 	isPresent := map[string]bool{}
-	for attribute := range tag.Attributes(element) {
-		isPresent[string(attribute.Name(element))] = true
+	for attribute := range tag.Attributes(row) {
+		isPresent[string(attribute.Name(row))] = true
 	}
 	for scope := outer; scope > 0; scope = s.bindings[scope].outer {
 		b := &s.bindings[scope]

@@ -84,9 +84,9 @@ func (a *Atom) isUsual(scope int) bool {
 	if scope == a.outer && a.outerIsUsual {
 		return true
 	}
-	prefixes := a.root.prefixes
-	return a.namespaces.namespace([]byte(prefixes.data), scope) == dataNamespace &&
-		a.namespaces.namespace([]byte(prefixes.metadata), scope) == metadataNamespace
+	expected := a.root.prefixes
+	return a.namespaces.namespace([]byte(expected.data), scope) == dataNamespace &&
+		a.namespaces.namespace([]byte(expected.metadata), scope) == metadataNamespace
 }
 
 // prepareStructure sets the texts that package kernel expects, with the structure's prefixes.

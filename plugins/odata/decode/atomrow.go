@@ -167,8 +167,8 @@ func (a *Atom) typeName(row []byte, tag scan.XMLTag, scope int) []byte {
 		if namespace != atomNamespace || string(local) != "category" {
 			continue
 		}
-		if uri, _ := attribute(row, child.tag, "scheme"); string(uri) == scheme {
-			term, _ := attribute(row, child.tag, "term")
+		if uri, _ := attributeValue(row, child.tag, "scheme"); string(uri) == scheme {
+			term, _ := attributeValue(row, child.tag, "term")
 			name, _ := scan.XMLContent(nil, term)
 			return name
 		}

@@ -89,19 +89,19 @@ func (r *RowSchema) columnsOf(properties []string) (columns []int) {
 
 // structureSchema returns the schema of the properties that isRead selects; the others are ignored. If isRead is nil,
 // it describes all properties.
-func structureSchema(model *edm.Model, structure *edm.StructuredType, isRead func(name string) bool,
+func structureSchema(model *edm.Model, typ *edm.StructuredType, isRead func(name string) bool,
 	options edm.Options, depth int) (*RowSchema, error) {
 	if depth > edm.MaxDepth {
-		return nil, errors.New("complex types nest in a circle at " + structure.QualifiedName())
+		return nil, errors.New("complex types nest in a circle at " + typ.QualifiedName())
 	}
-	schema := &RowSchema{Name: structure.QualifiedName()}
-	for i := range structure.Properties {
-		property := &structure.Properties[i]
+	schema := &RowSchema{Name: typ.QualifiedName()}
+	for i := range typ.Properties {
+		property := &typ.Properties[i]
 		if isRead != nil && !isRead(property.Name) {
 			schema.Ignored = append(schema.Ignored, property.Name) // its type may be one that can't be read
 			continue
 		}
-		column := Column{Name: property.Name, Optional: options.IsOptional(structure, property)}
+		column := Column{Name: property.Name, Optional: options.IsOptional(typ, property)}
 		if property.FeedMapping != nil {
 			column.Target = property.FeedMapping.Path
 		}
@@ -113,12 +113,12 @@ func structureSchema(model *edm.Model, structure *edm.StructuredType, isRead fun
 			case options.Micros && isDateTime:
 				column.Mapping = MicrosMapping
 			}
-			if options.IsZoned(property, structure.IsKey(property.Name)) {
+			if options.IsZoned(property, typ.IsKey(property.Name)) {
 				column.Zone = options.Zone
 			}
 			setDecimal(&column, property, options)
 		} else {
-			inner, err := model.ComplexType(structure, property)
+			inner, err := model.ComplexType(typ, property)
 			if err != nil {
 				return nil, err
 			}
@@ -130,7 +130,7 @@ func structureSchema(model *edm.Model, structure *edm.StructuredType, isRead fun
 		schema.Columns = append(schema.Columns, column)
 	}
 	schema.ValueColumns = len(schema.Columns)
-	for _, n := range structure.Navigations {
+	for _, n := range typ.Navigations {
 		schema.Ignored = append(schema.Ignored, n.Name)
 	}
 	return schema, nil

@@ -161,8 +161,8 @@ func (s *structure) add(p *property, name []byte) {
 }
 
 func (s *structure) insert(p *property) {
-	padded := append(slices.Clone(p.name), make([]byte, 8)...) // Hash loads eight bytes at once
-	slot := kernel.Hash(unsafe.Pointer(&padded[0]), 0, len(p.name))
+	name := append(slices.Clone(p.name), make([]byte, 8)...) // Hash loads eight bytes at once
+	slot := kernel.Hash(unsafe.Pointer(&name[0]), 0, len(p.name))
 	for s.table[slot&s.Mask] != nil {
 		slot++
 	}

@@ -177,14 +177,14 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 func (f *Feed) KeysOnly() (*Feed, error) { return f.keysWithout("") }
 
 // keysWithout is [Feed.KeysOnly] without the condition of a setting.
-func (f *Feed) keysWithout(setting string) (*Feed, error) {
-	keys := f.keysOnly[setting]
+func (f *Feed) keysWithout(settingName string) (*Feed, error) {
+	keys := f.keysOnly[settingName]
 	if keys == nil {
 		keys = &Feed{EntitySetConfig: f.EntitySetConfig, setMetadata: f.setMetadata, Name: f.Name}
 		keys.QueryOptions = f.QueryOptions.WithSelect(f.EntityType().Key)
 		keys.QueryOptions.Conditions = slices.DeleteFunc(slices.Clone(f.QueryOptions.Conditions),
 			func(condition query.Condition) bool {
-				return f.RowQuery.AppliesToExpanded(&condition) || condition.Prefix+query.Option == setting
+				return f.RowQuery.AppliesToExpanded(&condition) || condition.Prefix+query.Option == settingName
 			})
 		keys.Completeness = "off"
 		if err := keys.compile(); err != nil {
@@ -198,7 +198,7 @@ func (f *Feed) keysWithout(setting string) (*Feed, error) {
 		if f.keysOnly == nil {
 			f.keysOnly = map[string]*Feed{}
 		}
-		f.keysOnly[setting] = keys
+		f.keysOnly[settingName] = keys
 	}
 	keys.Paging.FormatOption = f.Paging.FormatOption
 	if f.absent == nil {

@@ -60,8 +60,8 @@ func UnpackContext(context []byte) (*Context, error) {
 	}
 	unpacked, configs := NewContext(reader.Settings())
 	unpacked.ReadAt = int64(reader.Int())
-	for _, config := range configs {
-		feed := Feed{EntitySetConfig: config, Name: reader.String()}
+	for _, cfg := range configs {
+		feed := Feed{EntitySetConfig: cfg, Name: reader.String()}
 		feed.Address = reader.String()
 		feed.Subscriptions = reader.String()
 		for _, flag := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,

@@ -78,8 +78,8 @@ const logonHint = "is this a logon page? The user must be one for technical comm
 	"Communication), and the path must be that of an OData service"
 
 // ForSetting returns the error of a setting.
-func ForSetting(setting, text string) *wit.Error {
-	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &setting}
+func ForSetting(name, text string) *wit.Error {
+	return &wit.Error{Kind: wit.ErrorConfig, Message: text, Setting: &name}
 }
 
 // DataError returns an error for a record that cannot be written.

@@ -36,8 +36,8 @@ func packRows(rows []seenRow) string {
 func unpackRows(s string) []seenRow {
 	var rows []seenRow
 	for packed := range strings.SplitSeq(s, ",") {
-		if value, hash, ok := strings.Cut(packed, " "); ok {
-			rows = append(rows, seenRow{value: uri.Unescape(value), hash: hash})
+		if value, encoded, ok := strings.Cut(packed, " "); ok {
+			rows = append(rows, seenRow{value: uri.Unescape(value), hash: encoded})
 		}
 	}
 	return rows

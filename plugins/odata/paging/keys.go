@@ -141,7 +141,7 @@ func (k *Keys) compare(a, b []byte) (plain, folded int, ok bool) {
 	return plain, folded, k.partKinds != nil
 }
 
-func lengthPrefixed(b []byte) (value, remaining []byte, ok bool) {
+func lengthPrefixed(b []byte) (content, remaining []byte, ok bool) {
 	n, size := binary.Varint(b)
 	if size <= 0 || n < 0 || n > int64(len(b)-size) {
 		return nil, nil, false

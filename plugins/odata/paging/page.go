@@ -244,14 +244,14 @@ func (pg *Page) checkUnread(row *wit.Row, data []byte) {
 // checkOverlap returns the rows without the first one if that was read before, as requested. It sets mismatch if the
 // service does not apply $skip.
 func (pg *Page) checkOverlap(rows []wit.Row, data []byte) []wit.Row {
-	pager := pg.position.pager
-	isBySkip := pager.kind == bySkip
+	requested := pg.position.pager
+	isBySkip := requested.kind == bySkip
 	isLast := isBySkip && pg.repeats.tail.endsWith(rowHash(&rows[0], data))
-	pg.startsWithLast = pg.startsWithLast || (pager.overlaps && isLast)
+	pg.startsWithLast = pg.startsWithLast || (requested.overlaps && isLast)
 	switch {
 	case pg.startsWithLast:
 		return rows[1:]
-	case isBySkip && pager.overlaps:
+	case isBySkip && requested.overlaps:
 		pg.mismatch = "its rows have another order when they are requested again"
 	case isBySkip && pg.position.totalCount < 0 && pg.set.Keys != nil &&
 		(isLast || pg.repeats.seenBefore(&rows[0], data)):

@@ -68,14 +68,14 @@ func (pg *Page) filterSeen(out *Rows, rows []wit.Row) []wit.Row {
 		for _, slice := range []wit.ValueSlice{rows[i].Key, rows[i].Value} {
 			h.add(out.Data[slice.Start : slice.Start+slice.Size])
 		}
-		hash := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
+		encoded := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, uint64(h)))
 		if base := cc.base(position); base != "" && cursor.isAtLeast(cursorValue, cursor.SubtractLookback(base)) {
-			cc.rows = append(cc.rows, seenRow{value: cursorValue, hash: hash})
+			cc.rows = append(cc.rows, seenRow{value: cursorValue, hash: encoded})
 			if len(cc.rows) > 4*maxSeenBytes/seenRowBytes { // seldom, since prune sorts
 				cc.prune(cursor, position)
 			}
 		}
-		if !cc.seen[hash] {
+		if !cc.seen[encoded] {
 			remaining = append(remaining, rows[i])
 		}
 	}

@@ -17,12 +17,12 @@ import (
 // row's key is safe.
 
 // CountsRows reports whether inserted or deleted rows may shift the next link of a requested page. last is the key of
-// the last row, seen the number of rows so far. If the link contains a number that may be either, lastKey is that
+// the last row, rowsRead the number of rows so far. If the link contains a number that may be either, lastKey is that
 // number: pass it to [Set.MayHideRows] with the next page.
-func (s *Set) CountsRows(link, request string, last []byte, seen int) (countsRows bool, lastKey string) {
+func (s *Set) CountsRows(link, request string, last []byte, rowsRead int) (countsRows bool, lastKey string) {
 	texts := s.Keys.literalTexts(last)
 	switch {
-	case s.linkHasKey(link, request, texts, seen):
+	case s.linkHasKey(link, request, texts, rowsRead):
 		return false, ""
 	case s.Keys != nil && s.Keys.isInteger() && s.linkHasKey(link, request, texts):
 		return false, texts[0]

@@ -177,9 +177,9 @@ func (r *RowChecker) compileRewrite(view *edm.View, node uint32, path []string) 
 	compiled := &structRewrite{}
 	for _, field := range r.nodes[node].Fields {
 		rewriteField := fieldRewrite{node: field.Node, isHidden: slices.Contains(view.Hidden, field.Name)}
-		if expansion := view.Expansion(field.Name); expansion != nil {
+		if e := view.Expansion(field.Name); e != nil {
 			itemNode := field.Node
-			if expansion.Many {
+			if e.Many {
 				rewriteField.isArray = true
 				itemNode = r.nodes[field.Node].Element
 			}
@@ -191,7 +191,7 @@ func (r *RowChecker) compileRewrite(view *edm.View, node uint32, path []string) 
 					rewriteField.paths = append(rewriteField.paths, fieldIndexes(r.nodes, itemNode, c.path))
 				}
 			}
-			rewriteField.inner = r.compileRewrite(expansion.View, itemNode, steps)
+			rewriteField.inner = r.compileRewrite(e.View, itemNode, steps)
 			if len(rewriteField.conditions) == 0 && rewriteField.inner.isIdentity() {
 				rewriteField.inner = nil
 			}

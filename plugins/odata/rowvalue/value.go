@@ -78,8 +78,8 @@ func (v *Value) Raw() []byte { return v.bytes[v.start:] }
 
 // Bytes returns the content of a string or of bytes.
 func (v *Value) Bytes() []byte {
-	content, _ := connectdata.LengthPrefixed(v.bytes[v.start:])
-	return content
+	text, _ := connectdata.LengthPrefixed(v.bytes[v.start:])
+	return text
 }
 
 // Decode converts the value as package connectdata does. Strings that are not UTF-8 are an error.

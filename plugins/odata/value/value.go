@@ -429,16 +429,16 @@ func formatISO(millis, ticks int64, hasZone bool) (text string, ok bool) {
 }
 
 func appendISO(dst []byte, millis, ticks int64, hasZone bool) []byte {
-	instant := time.UnixMilli(millis).UTC().Add(time.Duration(ticks) * 100)
-	year, month, day := instant.Date()
-	hour, minute, second := instant.Clock()
+	utc := time.UnixMilli(millis).UTC().Add(time.Duration(ticks) * 100)
+	year, month, day := utc.Date()
+	hour, minute, second := utc.Clock()
 	dst = appendDigits(dst, year, 4)
 	dst = appendDigits(append(dst, '-'), int(month), 2)
 	dst = appendDigits(append(dst, '-'), day, 2)
 	dst = appendDigits(append(dst, 'T'), hour, 2)
 	dst = appendDigits(append(dst, ':'), minute, 2)
 	dst = appendDigits(append(dst, ':'), second, 2)
-	if part := instant.Nanosecond() / 100; part > 0 {
+	if part := utc.Nanosecond() / 100; part > 0 {
 		dst = bytes.TrimRight(appendDigits(append(dst, '.'), part, 7), "0")
 	}
 	if hasZone {
