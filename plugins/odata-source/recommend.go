@@ -181,6 +181,7 @@ func (a *adviser) compile(cfg sourceconfig.EntitySetConfig, m *edm.Model) {
 	}
 }
 
+// applies reports whether a setting has an effect. subscribed means that an entity set has subscriptions.
 func (a *adviser) applies(name string, subscribed bool) bool {
 	var number, shortName string
 	if suffix, ok := strings.CutPrefix(name, groupPrefix); ok {

@@ -202,6 +202,7 @@ func (r *retirer) terminated() (n int) {
 	return n
 }
 
+// report returns what was ended, for the user.
 func (r *retirer) report() jsontext.Value {
 	list := jsontext.NewArray()
 	add := func(service, set, kind, outcome string) {

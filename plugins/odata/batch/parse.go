@@ -44,6 +44,7 @@ type Message struct {
 // Status returns the status of a response, 0 if the first line is no status line.
 func (m *Message) Status() uint16 { return m.status }
 
+// statusOf returns the status in the first line of a response, 0 if that is no status line.
 func statusOf(line string) uint16 {
 	code := ""
 	if len(line) > 9 && line[8] == ' ' && line[9] != ' ' && strings.HasPrefix(line, "HTTP/1.") { // the usual line

@@ -49,6 +49,7 @@ func (s *State) Pack() []byte {
 	return pack.String(s.appendLearned(pack.String(b, contextVersion)), s.packed)
 }
 
+// appendLearned appends the encoded capabilities and fields.
 func (l *learned) appendLearned(b []byte) []byte {
 	b = pack.Int(b, len(l.ServiceCapabilities))
 	for _, service := range l.ServiceCapabilities {

@@ -54,6 +54,7 @@ func (d *DateTime) Parse(text []byte) bool {
 	return ok && FirstMs <= d.Wall && d.Wall <= LastMs
 }
 
+// parseTicks reads /Date(ms)/ or /Date(ms±minutes)/.
 func (d *DateTime) parseTicks(text []byte) bool {
 	const front, back = "/Date(", ")/"
 	if len(text) < len(front)+len(back)+1 || string(text[:len(front)]) != front ||
@@ -125,6 +126,7 @@ func (d *DateTime) parseISO(text []byte) bool {
 	return d.parseZone(remaining)
 }
 
+// parseZone reads nothing, Z, or an offset as +hh, +hhmm or +hh:mm.
 func (d *DateTime) parseZone(text []byte) bool {
 	if len(text) == 0 {
 		return true

@@ -56,6 +56,7 @@ func (a *Atom) nestedDecoder() *stream {
 	return &child.stream
 }
 
+// step implements [format].
 func (a *Atom) step(out *Output) *scan.Error {
 	a.inRow = false
 	b := a.buf
@@ -193,6 +194,7 @@ func (a *Atom) rootElement(i int, out *Output) *scan.Error {
 	}
 }
 
+// feedChild reads the end tag of the feed, or an element in it.
 func (a *Atom) feedChild(i int, out *Output) *scan.Error {
 	b := a.buf
 	if i+1 < len(b) && b[i+1] == '/' {

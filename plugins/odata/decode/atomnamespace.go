@@ -119,6 +119,7 @@ func (s *namespaceStack) copyBytes() {
 	}
 }
 
+// namespace returns the namespace of a prefix in a scope.
 func (s *namespaceStack) namespace(prefix []byte, scope int) namespace {
 	for scope > 0 {
 		b := &s.bindings[scope]

@@ -208,6 +208,7 @@ func childrenOf(b []byte, t scan.XMLTag, end int) elements {
 	return elements{b, t.End, contentEnd(b, t, end)}
 }
 
+// next returns the next child. It returns false at the end, and at an invalid tag.
 func (e *elements) next() (element, bool) {
 	for e.i < e.end {
 		less := bytes.IndexByte(e.b[e.i:e.end], '<')

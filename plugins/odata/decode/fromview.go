@@ -36,6 +36,7 @@ func NewRowSchema(model *edm.Model, view *edm.View, options edm.Options) (*RowSc
 	return schema, schema.Init()
 }
 
+// viewSchema returns the schema of a view's rows, without keys. depth is 0 for the root.
 func viewSchema(model *edm.Model, view *edm.View, options edm.Options, depth int) (*RowSchema, error) {
 	isRead := func(name string) bool { return view.Includes(name) || slices.Contains(view.Hidden, name) }
 	wantedSchema, err := structureSchema(model, view.Structure, isRead, options, depth)

@@ -53,6 +53,7 @@ func (j *JSON) nestedDecoder() *stream {
 	return &child.stream
 }
 
+// step implements [format].
 func (j *JSON) step(out *Output) *scan.Error {
 	b := j.buf
 	i := scan.JSONSpace(b, j.pos)
@@ -114,6 +115,7 @@ func (j *JSON) endContainer() {
 	}
 }
 
+// start skips a byte order mark, and checks that the page starts like JSON.
 func (j *JSON) start(i int) *scan.Error {
 	b := j.buf
 	mark, ok := byteOrderMark(b, i)
@@ -307,6 +309,7 @@ func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 	return j.row(b[start:end], j.base+int64(start), out)
 }
 
+// member reads a member after the rows.
 func (j *JSON) member(i int) *scan.Error {
 	member, err := j.readMember(i)
 	if err != nil {

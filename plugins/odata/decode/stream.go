@@ -139,6 +139,7 @@ func (s *stream) Feed(tag string, piece []byte, last bool, out *Output) error {
 	return nil
 }
 
+// process reads a piece of the page, or what its tag names: a nested page, or a request of the host.
 func (s *stream) process(tag string, piece []byte, last bool, out *Output) *PageError {
 	if s.failed {
 		return s.errorHere("no piece after an error", "a piece")

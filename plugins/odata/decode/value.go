@@ -121,6 +121,7 @@ func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []by
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }
 
+// appendDateTime writes the text by the column's mapping. expected is empty if the text is valid.
 func appendDateTime(dst []byte, column *Column, text []byte) (out []byte, expected string) {
 	var instant datetime.DateTime
 	if !instant.Parse(text) {

@@ -46,6 +46,7 @@ func (pg *Page) afterODPResponse() (next phase, wait time.Duration, err error) {
 	return nil, 0, &wit.Error{Kind: wit.ErrorInternal, Message: "a response without rows in phase " + pg.phase.name()}
 }
 
+// afterSubscribedTo returns the phase after the answer whether a subscription is open.
 func (pg *Page) afterSubscribedTo(subscription *subscribing) (phase, error) {
 	set := pg.set()
 	isSubscribed, ok := document.FindFlag(pg.Body, "SubscribedFlag")

@@ -119,6 +119,7 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 	return result, false, nil
 }
 
+// decodeEntity decodes a chunk of an entity that is read again, and keeps its rows.
 func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
 	result *wit.DecodeResult) (needsMore bool, err error) {
 	rows := pg.rows

@@ -74,6 +74,7 @@ func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, feed *fee
 	return page
 }
 
+// confirmsTracking reports whether a response confirms change tracking.
 func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {

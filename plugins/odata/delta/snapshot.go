@@ -42,6 +42,7 @@ func (pg *Page) beginSnapshotPage(feed *feedreader.Feed, snapshot *readingSnapsh
 	return nil
 }
 
+// decodeSnapshotPage decodes a chunk of a snapshot, and adds markers to its rows.
 func (pg *Page) decodeSnapshotPage(snapshot *readingSnapshot, tag string, status uint16, chunk []byte,
 	last bool) (result wit.DecodeResult, ended bool, err error) {
 	result, ended, err = pg.snapshotPage.Decode(tag, status, chunk, last)

@@ -162,6 +162,7 @@ func (r *readingChanges) deltaLink() string {
 	return r.url
 }
 
+// noDeltaLinkError returns the error of a load or of changes (subject) that end without a delta link.
 func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 	message := pg.Label() + ": expected a delta link at the end of the " + subject
 	switch {

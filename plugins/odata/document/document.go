@@ -118,6 +118,7 @@ func (a atomReader) eachChild(do func() error) error {
 	}
 }
 
+// feed reads a feed as an object with results and __next.
 func (a atomReader) feed() (jsontext.Value, error) {
 	results := jsontext.NewArray()
 	next := ""

@@ -43,6 +43,7 @@ func FindFlag(body []byte, name string) (value, ok bool) {
 	return false, false
 }
 
+// findMember searches a value, and the values in it, for a member with a name.
 func findMember(value jsontext.Value, name string, depth int) (jsontext.Value, bool) {
 	if depth > 6 { // deeper than any answer that has the flag
 		return value, false

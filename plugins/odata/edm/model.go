@@ -109,6 +109,7 @@ func (p Primitive) String() string {
 	return "Edm." + primitives[p]
 }
 
+// parsePrimitive returns the type with a name such as Edm.String, or NotPrimitive.
 func parsePrimitive(name string) Primitive {
 	bareName, ok := strings.CutPrefix(name, "Edm.")
 	if !ok {

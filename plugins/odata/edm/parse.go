@@ -321,6 +321,7 @@ func (m *Model) checkBases() error {
 	return nil
 }
 
+// resolveNavigation sets the target by the association, unless that is incomplete.
 func (m *Model) resolveNavigation(n *Navigation) {
 	a := m.byAssociation[m.resolveAlias(n.relationship)]
 	if a == nil {

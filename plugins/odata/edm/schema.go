@@ -149,6 +149,7 @@ func (b *schemaBuilder) addNode(n wit.SchemaNode) uint32 {
 // maxNodes limits the nodes of a schema: types that contain another type twice double them at each level.
 const maxNodes = 20_000
 
+// addProperty adds the nodes of a property.
 func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))
@@ -163,6 +164,7 @@ func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, o
 	return index, b.addView(WholeView(inner), optional, depth)
 }
 
+// primitiveNode returns the node of a primitive property.
 func (b *schemaBuilder) primitiveNode(property *Property, optional bool) wit.SchemaNode {
 	n := wit.SchemaNode{Optional: optional}
 	setLogical := func(kind wit.Kind, name string) {

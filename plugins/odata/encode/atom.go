@@ -125,6 +125,7 @@ func (w *Writer) appendProperties(dst []byte, entry *atomEntry, typ *Type, rowVa
 	}
 }
 
+// appendElement writes a primitive property. entry, if not nil, gets the values that are also mapped elsewhere.
 func (p *propertyCursor) appendElement(dst []byte, entry *atomEntry) ([]byte, error) {
 	dst = append(dst, p.startTag...)
 	out, isFast := p.appendFast(dst, value.Atom)

@@ -49,6 +49,7 @@ func (p *propertyWriter) appendLabel(dst []byte, start int) []byte {
 	return append(dst, p.label...)
 }
 
+// appendValue writes the value of a primitive property.
 func (p *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 	if out, ok := p.appendFast(dst, value.JSON); ok {
 		return out, nil
@@ -65,6 +66,7 @@ func (p *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 	return converted.AppendJSON(dst), nil
 }
 
+// appendArray writes the entities of a navigation property.
 func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)

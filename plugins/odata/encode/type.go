@@ -149,6 +149,7 @@ func (t *Type) InsertEqualsUpdate(rowValue *rowvalue.Value, isPut bool) bool {
 	return isPut || count == t.writable
 }
 
+// makeWriters sets the writers of all properties, and what InsertEqualsUpdate needs to know about them.
 func (t *Type) makeWriters() {
 	t.writers = map[string]*propertyWriter{}
 	t.writersBySchema = map[*wit.SchemaNode][]*propertyWriter{}

@@ -208,6 +208,7 @@ func (f *Feed) keysWithout(settingName string) (*Feed, error) {
 	return keys, nil
 }
 
+// addExtraKeyFields returns the schema of the key with the fields of key.extra.
 func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error) {
 	if len(f.Extra) == 0 {
 		return key, nil
@@ -231,6 +232,7 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	return key, nil
 }
 
+// findChangeColumns finds the columns of delta mode, and tracks those of an ODP queue.
 func (f *Feed) findChangeColumns() {
 	f.ModeColumn = -1
 	f.DeletedAtColumn = -1

@@ -19,6 +19,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
+// compileCursor sets how the set is read by its cursor, if one is configured.
 func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	if f.Cursor == "" {
 		return nil
@@ -77,6 +78,7 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	return nil
 }
 
+// subtractLookback subtracts seconds from a point in time, or units from a number. It returns other texts unchanged.
 func subtractLookback(primitive edm.Primitive, lookback int64, text string) string {
 	if lookback == 0 {
 		return text

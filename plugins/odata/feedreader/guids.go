@@ -42,6 +42,7 @@ func (f *Feed) TagWithGuidCase(tag string, offset []wit.OffsetEntry) string {
 	return tag
 }
 
+// guidCaseOf returns the case of the first GUID with a letter in keys, zero if there is none.
 func (f *Feed) guidCaseOf(out *decode.Output) byte {
 	if len(f.guids) == 0 {
 		return 0

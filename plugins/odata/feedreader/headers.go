@@ -30,6 +30,7 @@ type encodedHeaders struct {
 	schema wit.Schema
 }
 
+// buildHeaders encodes the headers of each kind of change.
 func (f *Feed) buildHeaders() {
 	f.headers.blocks = nil
 	if !f.Headers {

@@ -85,6 +85,7 @@ func (m *SnapshotMarkers) Flush(rows []wit.Row, data []byte, isLast bool, verdic
 	return append(rows, row), data
 }
 
+// addMarker adds the number of the snapshot, and a marker to its first and its last row.
 func (m *SnapshotMarkers) addMarker(row *wit.Row, data []byte, isLast bool) []byte {
 	mark := ""
 	if !m.Started {

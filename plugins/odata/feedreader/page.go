@@ -115,6 +115,7 @@ func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	return result, pg.RequestNested(&result)
 }
 
+// finish adds the last row and the next position to the result, at the end of the page.
 func (pg *PageReader) finish(result *wit.DecodeResult) error {
 	decoded := &pg.Out.Page
 	info := paging.PageInfo{Rows: int(decoded.Rows), Count: int(decoded.Count), ReceivedAt: pg.Response.ReceivedAt}

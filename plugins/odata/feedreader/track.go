@@ -48,6 +48,7 @@ func (o *ODP) pack(dst []byte) []byte {
 	return pack.String(pack.String(pack.String(pack.Bool(dst, true), o.Links), o.Subscribed), o.Terminate)
 }
 
+// findSubscriptions finds the entity set for subscriptions, if these are configured.
 func (f *Feed) findSubscriptions(model *edm.Model) error {
 	if !f.Subscribing.On {
 		return nil

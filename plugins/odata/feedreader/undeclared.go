@@ -80,6 +80,7 @@ func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk C
 	return true, nil
 }
 
+// checkMetadata reads a chunk of the metadata that [Reader.DecodeChunk] requested. waits is true before the last one.
 func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error) {
 	feed := r.Feed
 	check := r.check

@@ -94,6 +94,7 @@ type parser struct {
 	invalid *scan.Error // of the first invalid string
 }
 
+// value returns the value that starts at i, and its end.
 func (p *parser) value(i int) (result Value, end int) {
 	switch char := p.text[i]; char {
 	case '{', '[':

@@ -203,6 +203,7 @@ func (r *Reader) characters() (Kind, error) {
 	return Text, nil
 }
 
+// tag reads the tag at pos.
 func (r *Reader) tag() (Kind, error) {
 	tag, err := scan.XMLTagAt(r.bytes, r.pos)
 	if err != nil {
@@ -261,6 +262,7 @@ func (r *Reader) push(qualified string, outer int) (Kind, error) {
 	return Open, nil
 }
 
+// attribute adds an attribute, or a namespace binding.
 func (r *Reader) attribute(attribute scan.XMLAttribute) error {
 	name := r.text[attribute.NameAt:attribute.NameEnd]
 	value, err := r.resolve(r.text[attribute.ValueAt:attribute.ValueEnd])

@@ -51,6 +51,7 @@ func readEntries(body []byte) (entries []notificationEntry, next string, err err
 	return entries, v.Get("__next").Text, nil
 }
 
+// entryOf converts an entry. depth is the number of entries around it.
 func entryOf(v jsontext.Value, depth int) notificationEntry {
 	n := notificationEntry{address: v.Get("__metadata", "uri").Text, term: v.Get("__metadata", "type").Text,
 		properties: map[string]string{}}

@@ -247,6 +247,7 @@ func (se Set) hasSameNames(address string) bool {
 	return slices.EqualFunc(path[len(path)-n:], feedPath[len(feedPath)-n:], strings.EqualFold)
 }
 
+// pathSegments returns the segments of a URL's path, without keys and parameters such as ;v=2.
 func pathSegments(address string) []string {
 	path, _, _ := strings.Cut(address, "(")
 	if _, afterScheme, ok := strings.Cut(path, "://"); ok {

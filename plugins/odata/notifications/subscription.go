@@ -178,6 +178,7 @@ func (se Set) listSubscriptions(target string, phase int, ids []string) wit.Call
 		State: pack.Strings(pack.Int(nil, phase), ids)}}
 }
 
+// createRequest requests a subscription to one type of changes.
 func (se Set) createRequest(target, changeType, address string) wit.Request {
 	body := []byte(`<?xml version="1.0" encoding="utf-8"?><atom:entry xmlns:atom="http://www.w3.org/2005/Atom" ` +
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +

@@ -126,6 +126,7 @@ func Document(body []byte) (code, message string, ok bool) {
 	return readBody(&wit.Response{}, body).Document()
 }
 
+// completeXML reports whether a body is an error document of OData with code and message.
 func completeXML(body []byte) bool {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" ||
@@ -184,6 +185,7 @@ func hasTag(text []byte, tag string) bool {
 	return len(text) >= len(tag) && strings.EqualFold(string(text[:len(tag)]), tag)
 }
 
+// xmlTransactionID returns the transaction ID in SAP Gateway's inner error, or "".
 func xmlTransactionID(body []byte) string {
 	r := markup.NewReader(body)
 	for _, name := range []string{"error", "innererror", "transactionid"} {
@@ -210,6 +212,7 @@ func xmlTransactionID(body []byte) string {
 	return strings.TrimSpace(id)
 }
 
+// fromXML returns code and message of an error document, as far as it can be read.
 func fromXML(body []byte) (code, message string) {
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "error" {

@@ -42,6 +42,7 @@ func (r *Response) Document() (code, message string, ok bool) {
 	return d.code, d.message, d.isComplete
 }
 
+// read parses the body when it is first needed.
 func (r *Response) read() *document {
 	if r.document != nil {
 		return r.document

@@ -65,6 +65,7 @@ func unescapeAll(text string) string {
 	return strings.ToLower(strings.ReplaceAll(text, "+", " "))
 }
 
+// unescapeOnce removes one level of escapes.
 func unescapeOnce(text string) string {
 	var out strings.Builder
 	for text = uri.Unescape(text); text != ""; {

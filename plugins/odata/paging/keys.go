@@ -60,6 +60,7 @@ const (
 	decimalPart
 )
 
+// findPartKinds returns the kinds of the parts, or nil if services do not compare such keys as they are written.
 func (k *Keys) findPartKinds() []partKind {
 	if len(k.nodes) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) {
 		return nil

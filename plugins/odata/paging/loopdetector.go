@@ -19,6 +19,7 @@ const (
 	hashSize  = 8  // characters of an encoded hash
 )
 
+// visit is [LoopDetector.Visit] for a hash.
 func (l *LoopDetector) visit(h hash) (isRepeated bool) {
 	encoded := encodeHash(h)
 	isRepeated = encoded == l.checkpoint
@@ -66,6 +67,7 @@ const (
 	hashFactor      = 1099511628211
 )
 
+// add adds a text, after its length.
 func (h *hash) add(b []byte) {
 	x := uint64(*h)
 	for n := len(b); ; n >>= 8 {

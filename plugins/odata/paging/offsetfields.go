@@ -90,6 +90,7 @@ func isForeign(address string) bool {
 	return address != "" && (address[0] != '/' || (len(address) > 1 && (address[1] == '/' || address[1] == '\\')))
 }
 
+// set stores a value in the variable. It returns false for a value of another kind.
 func (f *OffsetField) set(scalar wit.Scalar) bool {
 	switch {
 	case f.Text != nil && scalar.String != nil:

@@ -30,6 +30,7 @@ const (
 	maxTail    = 64   // remembered last rows of a page: if more are inserted between two pages, the load restarts
 )
 
+// begin resets the check for the page of a position.
 func (r *repeatCheck) begin(set *Set, position *Position) {
 	checks := position.checks
 	r.isKeyless = set.Keys == nil
@@ -63,6 +64,7 @@ func (r *repeatCheck) isUnread(row *wit.Row, data []byte) bool {
 	return rowHash(row, data) <= r.maxHash && !r.seenBefore(row, data)
 }
 
+// observe records the keys of rows, without the first rows that overlap the previous page.
 func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	if r.floor != nil && !order.isActive {
 		r.observeBelowFloor(rows, data, order, checks)
@@ -84,6 +86,7 @@ func (r *repeatCheck) observe(rows []wit.Row, data []byte, order *orderCheck, ch
 	}
 }
 
+// observeBelowFloor records the first key that is not above the last key of the page before.
 func (r *repeatCheck) observeBelowFloor(rows []wit.Row, data []byte, order *orderCheck, checks *checkState) {
 	for i := range rows {
 		key := keyOf(&rows[i], data)

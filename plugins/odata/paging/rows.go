@@ -48,6 +48,7 @@ func packHashes(hashes []uint64) string {
 	return base64.RawURLEncoding.EncodeToString(packed)
 }
 
+// unpackHashes returns the hashes in a text, nil if it is invalid.
 func unpackHashes(text string) []uint64 {
 	packed, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil {
@@ -98,6 +99,7 @@ func (p *pageDigest) addContents(rows []wit.Row, data []byte) {
 	}
 }
 
+// add adds the identities of rows.
 func (p *pageDigest) add(rows []wit.Row, data []byte) {
 	last := p.last
 	keys := p.keys

@@ -102,6 +102,7 @@ func decodings(token string) []string {
 	return texts
 }
 
+// numbersIn returns the numbers in a text.
 func numbersIn(text string) (numbers []int) {
 	for len(text) > 0 {
 		start := strings.IndexAny(text, "0123456789")

@@ -59,6 +59,7 @@ func catalogueRequest(query uri.Query, root, options string) wit.Request {
 		"application/json")
 }
 
+// readCatalogue reads a page of the catalogue, and the next link.
 func readCatalogue(response *wit.Response) (rows []CatalogueEntry, next string, err error) {
 	const subject = "catalogue of services"
 	if !isSuccess(response) {

@@ -191,6 +191,7 @@ func truncateMillis(s string) string {
 	return strings.TrimSuffix(s, ".")
 }
 
+// orderMatches reports whether a comparison is true for an order (-1, 0, 1).
 func orderMatches(operator string, order int) bool {
 	switch operator {
 	case "eq":

@@ -42,6 +42,7 @@ func updateFor(mode string) Operation {
 	return Put
 }
 
+// encodeUpdate returns the update, or a read of the ETag that must come first.
 func (e *rowEncoder) encodeUpdate(operation Operation) (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "an update cannot be looked up"}
@@ -107,6 +108,7 @@ func (e *rowEncoder) insertsFirst() bool {
 		!encode.HasInitial(e.keys) && e.set.Type.InsertEqualsUpdate(&e.value, updateFor(e.state.UpsertMethod) == Put)
 }
 
+// encodeDelete returns the delete, or a read that must come first.
 func (e *rowEncoder) encodeDelete() (*request, error) {
 	if e.hint.isUncertain() {
 		return nil, &wit.Error{Kind: wit.ErrorUnsupported, Message: "a delete cannot be looked up"}

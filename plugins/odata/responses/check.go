@@ -136,6 +136,7 @@ func propertiesOf(body []byte) jsontext.Value {
 	return parsed
 }
 
+// sameValue reports whether two values of a property are the same, however they are written.
 func sameValue(set *entityset.EntitySet, name string, sent, found jsontext.Value) bool {
 	isScalar := func(parsed jsontext.Value) bool {
 		return parsed.Kind == jsontext.String || parsed.Kind == jsontext.Number

@@ -73,6 +73,7 @@ func retryAfter(response *odataerror.Response) uint32 {
 	return uint32(min(wait.Milliseconds(), math.MaxUint32))
 }
 
+// logServiceMessages logs the header sap-message, as a warning if it has a warning or an error.
 func logServiceMessages(name string, response *odataerror.Response) {
 	message := headerOf(response, "sap-message")
 	if message == "" {

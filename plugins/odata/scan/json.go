@@ -111,6 +111,7 @@ func JSONValue(b []byte, i, depth int) (end int, err *Error) {
 	return 0, UnexpectedByte(b, i, "a value")
 }
 
+// jsonInside returns the end of the object or array that starts at i.
 func jsonInside(b []byte, i, depth int) (end int, err *Error) {
 	object := b[i] == '{'
 	closing := b[i] + 2 // in ASCII, } is { + 2, and ] is [ + 2

@@ -60,6 +60,7 @@ func XMLTrim(b []byte) []byte {
 	return b[XMLSpace(b, 0):]
 }
 
+// xmlName returns the end of the name that starts at i.
 func xmlName(b []byte, i int) (end int, err *Error) {
 	start := i
 	for i < len(b) && !endsName[b[i]] {
@@ -411,6 +412,7 @@ func AppendXMLEntity[T string | []byte](dst []byte, b T) (out []byte, size int) 
 	return dst, 0
 }
 
+// characterReference returns the character with a number in digits, or in hexadecimal ones after an x.
 func characterReference(number string) (rune, bool) {
 	base := rune(10)
 	if len(number) > 0 && number[0] == 'x' {

@@ -90,6 +90,7 @@ func declareTracking(t *setting.Table) {
 			setting.AtLeast(1000), setting.AtMost(1<<32-1), allSets, setting.Display("Patience at first")))
 }
 
+// examineTracking adds the errors of delta mode's settings to examined.
 func examineTracking(examined []wit.ConfigValue, values setting.Values, entitySets []EntitySetConfig) {
 	for i, cfg := range entitySets {
 		fullName := func(name string) string { return config.InGroup(cfg.Number, name) }

@@ -121,6 +121,7 @@ func (o Origin) matchesAlias(host string, port int) bool {
 	return false
 }
 
+// splitAlias returns the host and, if it has one, the port of an alias.
 func splitAlias(alias string) (name string, port int, hasPort bool) {
 	colon := strings.LastIndexByte(alias, ':')
 	if strings.HasPrefix(alias, "[") {
@@ -179,6 +180,7 @@ func resolveReference(base, reference string) string {
 	return prefix + removeDotSegments(path, pathAndQuery)
 }
 
+// removeDotSegments resolves . and .. at the start of a reference in a folder, whose path ends with a slash.
 func removeDotSegments(folder, pathAndQuery string) string {
 	query := ""
 	if i := strings.IndexByte(pathAndQuery, '?'); i >= 0 {

@@ -108,6 +108,7 @@ func ParseLiteral(text string) (Literal, error) {
 	return parseNumber(text)
 }
 
+// parseNumber reads a number, with the suffix of its type if it has one.
 func parseNumber(text string) (Literal, error) {
 	body := text[:len(text)-1]
 	suffix := text[len(text)-1] | 0x20

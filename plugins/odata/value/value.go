@@ -315,6 +315,7 @@ func scaleOf(node *wit.SchemaNode) int {
 // maxScale limits the zeros that a scale can add.
 const maxScale = 1000
 
+// insertPoint returns an unscaled number at a scale. It returns false if the scale is out of range.
 func insertPoint(digits string, scale int) (string, bool) {
 	if scale > maxScale || scale < -maxScale {
 		return "", false
@@ -428,6 +429,7 @@ func formatISO(millis, ticks int64, hasZone bool) (text string, ok bool) {
 	return string(appendISO(make([]byte, 0, len("2006-01-02T15:04:05.9999999Z")), millis, ticks, hasZone)), true
 }
 
+// appendISO appends a point in time in UTC, with a Z if hasZone.
 func appendISO(dst []byte, millis, ticks int64, hasZone bool) []byte {
 	utc := time.UnixMilli(millis).UTC().Add(time.Duration(ticks) * 100)
 	year, month, day := utc.Date()
