@@ -33,8 +33,8 @@ type retirer struct {
 	// addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	addresses []string
 
-	queues        []queue
-	subscriptions []subscription
+	queues        []queue        // ended, or found to be kept by no service
+	subscriptions []subscription // of the connector, which are ended last
 }
 
 // queue is the delta queue of an entity set.
@@ -48,7 +48,7 @@ type subscription struct {
 	service    string
 	collection string // entity set
 	target     string // path of the subscription
-	changeType string
+	changeType string // created, updated or deleted
 }
 
 // retire ends all queues and subscriptions of a deleted connector. The result is their number, as text.

@@ -31,7 +31,7 @@ type ParsedPart struct {
 
 // Message is the content of a part of type application/http.
 type Message struct {
-	Line string
+	Line string // the first line, a request line or a status line
 	Body []byte
 	// ID is the Content-ID of the part or else of the message, "" if there is none.
 	ID string
@@ -297,10 +297,10 @@ func lineAt(text []byte, offset int) (end, next int) {
 
 type reader struct {
 	text        []byte
-	at          int
-	shared      string // the same memory, of which headers are substrings
-	messages    []Message
-	partHeaders fields
+	at          int          // offset of what is read next
+	shared      string       // the same memory, of which headers are substrings
+	messages    []Message    // memory for the messages of parts, see add
+	partHeaders fields       // of the part or of the changeset's operation
 	lines       []headerLine // lines read of this part, followed by lines of an earlier part
 	linesOfPart int          // number of lines read of this part
 	distance    int          // to the earlier text that is the same

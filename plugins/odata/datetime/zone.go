@@ -8,7 +8,7 @@ import (
 
 // Zone is a time zone. It caches the last offset, so only one goroutine may use it at a time.
 type Zone struct {
-	name     string
+	name     string // IANA name
 	location *time.Location
 	offset   int64 // the last offset from UTC in milliseconds, see start and end
 	start    int64 // time in milliseconds since 1970 from which offset is valid and unambiguous

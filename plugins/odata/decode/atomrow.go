@@ -199,9 +199,9 @@ type element struct {
 
 // elements iterates over the children of an element.
 type elements struct {
-	b   []byte
-	i   int
-	end int
+	b   []byte // the text
+	i   int    // the offset of what is read next
+	end int    // of the element's content
 }
 
 func childrenOf(b []byte, t scan.XMLTag, end int) elements {

@@ -10,7 +10,7 @@ import (
 // nestedPages holds a row that waits for further pages of an expanded feed. Their rows replace the link in the row's
 // text, and then the row is decoded again.
 type nestedPages struct {
-	waiting    bool
+	waiting    bool            // a row waits
 	row        []byte          // the row's text
 	pageOffset int64           // where that text starts in the page
 	nextLink   *nestedNextLink // of the feed in the row
@@ -24,7 +24,7 @@ type nestedPages struct {
 	// keys holds digests of the keys of the feed's rows so far: at most one for each row of the feed, whose texts have
 	// at most maxRow bytes in total. Only feeds with a next link are checked, because only their pages may repeat.
 	keys      map[uint64]bool
-	keyBuffer []byte
+	keyBuffer []byte // the last key; its memory is reused
 	// problem is what is wrong with the page that is being read, if its rows do not belong to the feed.
 	problem *PageError
 }

@@ -44,7 +44,7 @@ type Tombstone struct {
 	RowIndex uint32
 	Ref      string // the entry's ID, a URL with a key predicate
 	When     int64  // time of deletion in milliseconds since 1970, if Timed
-	Timed    bool
+	Timed    bool   // the entry has a valid time
 }
 
 // Link is a link as the service wrote it, with entities and escapes resolved, and the `xml:base` in force.

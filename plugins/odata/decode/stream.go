@@ -39,7 +39,7 @@ type pageText struct {
 	// minTail is the number of unread bytes with which the format is called again. A long tail must grow by a quarter,
 	// so that small pieces do not take quadratic time.
 	minTail int
-	ended   bool
+	ended   bool // the last piece was appended
 }
 
 // serviceText is what a response contains instead of rows, or among them.

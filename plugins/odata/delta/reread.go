@@ -24,16 +24,16 @@ type rereads struct {
 type rereadEntity struct {
 	keys          [][]byte // encoded parts of the key
 	predicate     string
-	target        string // path and query of the request
-	deletedAt     int64  // in milliseconds since 1970, zero if unknown
-	decoder       decode.Decoder
-	rows          []wit.Row
-	data          []byte // the bytes of rows
-	body          []byte // of an error response
-	entities      int    // entities in the response
-	viaFilter     bool   // requested by a filter instead of its URL
-	outsideFilter bool   // the entity no longer matches the filter
-	complete      bool   // the last chunk was read
+	target        string         // path and query of the request
+	deletedAt     int64          // in milliseconds since 1970, zero if unknown
+	decoder       decode.Decoder // nil before the first bytes
+	rows          []wit.Row      // decoded so far
+	data          []byte         // the bytes of rows
+	body          []byte         // of an error response
+	entities      int            // entities in the response
+	viaFilter     bool           // requested by a filter instead of its URL
+	outsideFilter bool           // the entity no longer matches the filter
+	complete      bool           // the last chunk was read
 }
 
 // requestReread requests an entity again instead of adding it. deletedAt is zero if the deletion was not the last

@@ -66,8 +66,8 @@ type Property struct {
 type FeedMapping struct {
 	// Path is an element of Atom as m:FC_TargetPath names it (SyndicationTitle …) or a path of elements of Namespace.
 	Path      string
-	Namespace string
-	Keep      bool // m:properties contains the value, too
+	Namespace string // of the elements in Path
+	Keep      bool   // m:properties contains the value, too
 }
 
 // Type of a property.

@@ -51,12 +51,12 @@ type propertyCursor struct {
 	keyValue *value.Converted // written instead of the value; nil means that the value is written
 
 	writer      *Writer
-	parent      *Type
-	parentPath  string
+	parent      *Type      // has the properties
+	parentPath  string     // location of the parent in the row, for messages
 	keys        []KeyValue // written first
 	keysWritten int
 	writers     []*propertyWriter // by the index of a field, nil for values without schema
-	err         error
+	err         error             // ends the iteration
 }
 
 // open starts the iteration. A cursor is not copied, because large copies are slow in Wasm.

@@ -19,9 +19,9 @@ type Type struct {
 	*edm.StructuredType
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
-	types       map[string]*Type // of properties and navigations that contain structs
-	keys        []*edm.Property  // in the order of Key; nil for a property that is not declared
-	writers     map[string]*propertyWriter
+	types       map[string]*Type           // of properties and navigations that contain structs
+	keys        []*edm.Property            // in the order of Key; nil for a property that is not declared
+	writers     map[string]*propertyWriter // of properties and navigation properties
 	// writersBySchema caches the writers for the fields of a struct, by the root node of its schema.
 	writersBySchema map[*wit.SchemaNode][]*propertyWriter
 	lastRoot        *wit.SchemaNode   // the schema of the row before
@@ -183,9 +183,9 @@ func (t *Type) makeWriters() {
 
 // propertyWriter is how a property, or a navigation property, is written.
 type propertyWriter struct {
-	property       *edm.Property
-	navigation     *edm.Navigation
-	typ            *Type // the nested entity type or complex type, nil if the metadata lack it
+	property       *edm.Property   // nil for a navigation property
+	navigation     *edm.Navigation // nil for a property
+	typ            *Type           // the nested entity type or complex type, nil if the metadata lack it
 	isKey          bool
 	isUnrestricted bool // the property is in all requests whose row has a value
 

@@ -12,7 +12,7 @@ import (
 
 // Placeholder is a {Name} in a filter, and the text before it.
 type Placeholder struct {
-	Before string
+	Before string // the text before it
 	Name   string
 	Found  bool // false for the text after the last placeholder, which has no Name
 }

@@ -21,10 +21,10 @@ import (
 type Feed struct {
 	sourceconfig.EntitySetConfig
 	setMetadata
-	Name      string
+	Name      string     // unique in the connector, for logs and notification paths
 	Key       wit.Schema // without nodes if rows have no key
 	Value     wit.Schema
-	RowSchema *decode.RowSchema
+	RowSchema *decode.RowSchema // decodes rows
 	RowQuery  *query.Query      // selects rows and properties
 	Rows      *query.RowChecker // checks the rows of responses; nil if nothing needs to be checked
 	changeColumns

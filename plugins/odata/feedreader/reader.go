@@ -26,8 +26,8 @@ type Reader struct {
 	Out      decode.Output // the last decoded chunk
 	charset  string        // of the response's Content-Type, in lower case; may be empty
 	learned
-	Decoder *formatDecoder
-	Single  bool // the response is one entity
+	Decoder *formatDecoder // nil before the first bytes
+	Single  bool           // the response is one entity
 	// Exempt, if set, returns true for rows that need not match the filter.
 	Exempt func(row int) bool
 	page   *paging.Page // of a reader in full mode; reused

@@ -27,7 +27,7 @@ const maxAbsent = 1000 // properties in [Feed.absent]
 // Chunk is a part of a response. TagPrefix starts the tags of nested requests.
 type Chunk struct {
 	TagPrefix string
-	Tag       string
+	Tag       string // of a nested page or of the metadata, "" for the response itself
 	Data      []byte
 	Last      bool
 }

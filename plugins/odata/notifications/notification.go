@@ -18,10 +18,10 @@ import (
 // documented: accepted are entries of its notification store (type Notification, link `via` to the entity), the entity
 // itself, feeds of both, the same in JSON, and the headers x-sap-poke-… with or without a body.
 type notificationEntry struct {
-	address    string // URL of the entry
-	term       string // qualified entity type
-	via        string // URL of the entity that a notification is about
-	properties map[string]string
+	address    string              // URL of the entry
+	term       string              // qualified entity type
+	via        string              // URL of the entity that a notification is about
+	properties map[string]string   // values as texts, by name
 	inline     []notificationEntry // the entities themselves
 }
 

@@ -27,10 +27,10 @@ const (
 
 // storeState is the progress of reading the store.
 type storeState struct {
-	loading bool     // a load is not finished, and continues afterwards
-	pages   int      // pages of the store that were read
-	tokens  []string // key predicates of the entities that the store names
-	seen    map[string]bool
+	loading bool            // a load is not finished, and continues afterwards
+	pages   int             // pages of the store that were read
+	tokens  []string        // key predicates of the entities that the store names
+	seen    map[string]bool // the same, as a set
 	// foreign counts entities of a set with the same name under another path, such as example. foreignSimilar means
 	// that the service has the same name too.
 	foreign        int

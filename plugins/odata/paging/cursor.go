@@ -10,8 +10,8 @@ import (
 // Cursor is a property that grows with each change of a row. The first load reads all rows; later loads read rows whose
 // value is at least the highest one seen minus a look-back, and drop rows that were delivered unchanged.
 type Cursor struct {
-	Name             string // of the property
-	Sortable         bool
+	Name             string                                 // of the property
+	Sortable         bool                                   // the service sorts by it
 	Compare          func(a, b string) (order int, ok bool) // ok is false if a value is invalid
 	SubtractLookback func(text string) string
 	Condition        func(from string) string // returns the condition for values that are at least from

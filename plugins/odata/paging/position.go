@@ -12,9 +12,9 @@ type Position struct {
 	url        string // path and query of the page
 	pager      pager
 	probe      *probe // request that precedes the page; never nil
-	rowsRead   int
-	totalCount int // the service's count on the first page, negative if unknown
-	pageRows   int // rows of the largest page that was emitted
+	rowsRead   int    // without the undecoded rows at the end
+	totalCount int    // the service's count on the first page, negative if unknown
+	pageRows   int    // rows of the largest page that was emitted
 	isDone     bool
 	verdict    string // the proof of a load that has ended, see verdict.go
 	undecoded  undecodedRows

@@ -10,7 +10,7 @@ import (
 // probe is a request whose rows are not emitted: it finds out what a service can do before the load relies on it, or
 // whether rows are missing. Probes about keys request nothing else, which also shows rows that $expand hides.
 type probe struct {
-	kind         string
+	kind         string // one of the constants below; empty means no probe
 	fallbackLink string // to follow if the service does not sort by key; empty means $skip
 	key          string // the key of the requested row, or the setting of a condition that a row contradicts
 	dropped      string // the setting of a condition that the request does not contain
@@ -71,8 +71,8 @@ func (t *transition) closingProbe() string {
 	canSort := t.set.Ordered && !next.known.refusesOrderBy
 	canUseKeys := t.canFilterByKey() && !seen.excludesProof()
 	isByTexts := isByKey && !isOnePage && t.set.Keys.hasTexts()
-	lacksEnd := isByKey && (seen.rowsAfter == unasked || (isOnePage && seen.rowsBefore != shown))
-	mustProbeEnd := isByLink || t.canCheckExpand() || lacksEnd || (isByTexts && seen.counted == unasked)
+	needsEnd := isByKey && (seen.rowsAfter == unasked || (isOnePage && seen.rowsBefore != shown))
+	mustProbeEnd := isByLink || t.canCheckExpand() || needsEnd || (isByTexts && seen.counted == unasked)
 	switch {
 	case isCounted && hasOneResponse && !t.set.Expands:
 		return "" // the count of the only response is enough

@@ -101,9 +101,9 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 
 type step struct {
 	name     string
-	setting  string // the setting that names the service or set, to which errors belong
-	check    checkFunc
-	optional bool // an error does not fail the step
+	setting  string    // the setting that names the service or set, to which errors belong
+	check    checkFunc // requests and reads what the step checks
+	optional bool      // an error does not fail the step
 }
 
 // getFunc returns the response to a request, or [ErrMissing], like [Prober.Get].

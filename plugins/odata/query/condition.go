@@ -15,7 +15,7 @@ type condition struct {
 	// setting is the name of the operator's setting, for messages. text is the condition in $filter syntax.
 	setting  string
 	text     string
-	operator string
+	operator string // one of [Operators]
 	property *edm.Property
 	dayOnly  bool // rows contain only the date
 	isKey    bool // the property belongs to the key

@@ -20,10 +20,10 @@ type RowChecker struct {
 	TrackedCount int
 
 	query       *Query
-	nodes       []wit.SchemaNode
+	nodes       []wit.SchemaNode // the schema of rows
 	checks      []check
-	rewrite     *structRewrite
-	approximate bool // decimals are rounded, so the service may have compared other values
+	rewrite     *structRewrite // nil if rows are not rewritten
+	approximate bool           // decimals are rounded, so the service may have compared other values
 }
 
 // check is a condition with its position in rows.
@@ -162,11 +162,11 @@ type structRewrite struct {
 }
 
 type fieldRewrite struct {
-	node     uint32
-	isHidden bool // not written
+	node     uint32 // of the field
+	isHidden bool   // not written
 	// inner rewrites the value, or each item of an array. Nil means a plain copy.
 	inner   *structRewrite
-	isArray bool
+	isArray bool // of expanded rows
 	// conditions apply to the items; paths are the field indexes of their values.
 	conditions []*condition
 	paths      [][]int

@@ -159,7 +159,7 @@ type group struct {
 	requests      []*request
 	operations    int // number of operations, nested updates included
 	size          int // estimated bytes
-	maxOperations int
+	maxOperations int // limit of operations
 }
 
 // batchKind separates requests that cannot share a batch.

@@ -105,7 +105,7 @@ func (t *Target) sameExceptKey(other *Target) bool {
 type request struct {
 	Target
 	row        uint32 // index in the call
-	query      string
+	query      string // without '?'; may be empty
 	headers    []wit.Header
 	body       []byte
 	entityHash uint32 // requests with equal hashes are sent in order

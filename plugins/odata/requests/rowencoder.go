@@ -19,9 +19,9 @@ type rowEncoder struct {
 	keyReader   rowvalue.Reader
 	valueReader rowvalue.Reader
 	set         *entityset.EntitySet // of the row's topic, nil without one
-	hint        Hint
-	hasHint     bool // the hint is not zero
-	rowsLeft    int  // after this row
+	hint        Hint                 // of the row
+	hasHint     bool                 // the hint is not zero
+	rowsLeft    int                  // after this row
 	undeclared  undeclaredFields
 	encoderMemory
 	sourceRow
@@ -47,10 +47,10 @@ type sourceRow struct {
 	data        []byte
 	recordID    wit.RecordID
 	recordTopic string
-	key         rowvalue.Value
-	value       rowvalue.Value
-	hasKey      bool
-	hasValue    bool
+	key         rowvalue.Value // of the record
+	value       rowvalue.Value // of the record
+	hasKey      bool           // the record's key is not null
+	hasValue    bool           // the record's value is not null
 }
 
 // entityKeys is the key of the entity that the row concerns.

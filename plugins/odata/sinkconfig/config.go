@@ -51,19 +51,19 @@ type Config struct {
 
 // Operations are the settings that decide on the request for a record.
 type Operations struct {
-	Mode               string
-	ModeProperty       string
-	UpsertFirst        string
-	UpsertMethod       string
-	DeleteTombstones   bool
-	DeleteRecords      bool
-	KeyFromRecord      bool
-	UseETags           bool // an update sends the ETag that was read before
-	NoIfMatch          bool // an update sends no If-Match, else If-Match: *
-	RetryETagConflicts bool
-	NestedUpdates      bool // nested entities are updated in the same changeset
-	ExistsCodes        []string
-	NotFoundCodes      []string
+	Mode               string   // insert, update, merge, patch, upsert or dynamic
+	ModeProperty       string   // field with the operation, if Mode is dynamic
+	UpsertFirst        string   // update or insert
+	UpsertMethod       string   // merge, patch or put
+	DeleteTombstones   bool     // a record without value deletes its entity
+	DeleteRecords      bool     // a record of a deleted entity deletes its entity
+	KeyFromRecord      bool     // the entity's key is read from the record's key only
+	UseETags           bool     // an update sends the ETag that was read before
+	NoIfMatch          bool     // an update sends no If-Match, else If-Match: *
+	RetryETagConflicts bool     // a changed ETag is read again, else the record is rejected
+	NestedUpdates      bool     // nested entities are updated in the same changeset
+	ExistsCodes        []string // mean that the entity exists
+	NotFoundCodes      []string // mean that the entity does not exist
 }
 
 // Inserts are the settings for inserts without a response.
@@ -82,12 +82,12 @@ type Values struct {
 
 // Batches are the settings for $batch and concurrent requests.
 type Batches struct {
-	Batch            bool
-	SingleChangesets bool // each operation is a changeset
-	SharedChangesets bool // all operations of a batch are one changeset
-	MaxBatchSize     int  // operations in a batch
-	OrderingKeys     int  // number of ordering keys for batches
-	RetryCodes       []string
+	Batch            bool     // requests are sent in batches
+	SingleChangesets bool     // each operation is a changeset
+	SharedChangesets bool     // all operations of a batch are one changeset
+	MaxBatchSize     int      // operations in a batch
+	OrderingKeys     int      // number of ordering keys for batches
+	RetryCodes       []string // after which an operation is repeated
 }
 
 // Parse returns the configuration in settings that [Validate] accepts.
