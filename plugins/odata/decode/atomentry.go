@@ -9,11 +9,11 @@ import (
 
 // entryState is the part of a [structure] for XML: where the decoder is in an entry, and what continues from there.
 //
-//	inProperties  Place               at P                   kernel reads it      Go reads the rest in
-//	false         InEntry, InElement  a child of parent      if readsElements     readEntryElement
-//	false         InContent           a child of content     if readsElements     readEntryElement
-//	false         InFeed              the feed's next child  from readInlineFeed  readInlineFeed, feedChild
-//	true          any                 a child of open        if readsProperties   readProperty, readValue, skipRepeated
+//	inProperties  Place               at P                 kernel reads it      Go reads the rest in
+//	false         InEntry, InElement  a child of parent    if readsElements     readEntryElement
+//	false         InContent           a child of content   if readsElements     readEntryElement
+//	false         InFeed              a child of the feed  from readInlineFeed  readInlineFeed, feedChild
+//	true          any                 a child of open      if readsProperties   readProperty, readValue, skipRepeated
 //
 // Within one call, package kernel may pass several of these places and up to MaxRows ends of entries; it keeps Place up
 // to date. If it opened properties, it sets Entered, and openUsual then sets open. leaveProperties sets the state after

@@ -46,7 +46,8 @@ func (l *level) expand(model *edm.Model, paths []string, name string) error {
 			step = strings.TrimSpace(step)
 			depth++
 			if depth > maxSteps {
-				return invalid(name, path[:min(len(path), maxShown)], "expected at most "+strconv.Itoa(maxSteps)+" steps")
+				return invalid(name, path[:min(len(path), maxShown)],
+					"expected at most "+strconv.Itoa(maxSteps)+" steps")
 			}
 			navigation := current.structure.Navigation(step)
 			if navigation == nil {
