@@ -160,6 +160,7 @@ func (s *structure) add(p *property, name []byte) {
 	s.insert(p)
 }
 
+// insert adds a property to the hash table, which has room for it.
 func (s *structure) insert(p *property) {
 	name := append(slices.Clone(p.name), make([]byte, 8)...) // Hash loads eight bytes at once
 	slot := kernel.Hash(unsafe.Pointer(&name[0]), 0, len(p.name))
@@ -217,7 +218,7 @@ func (s *structure) begin(pos, o int) {
 	s.RowCount = 0
 	s.Previous = &s.head.Property
 	s.Property = s.head.Next
-	s.FirstMask = math.MaxUint64
+	s.FirstMask = math.MaxUint64 // JSON changes it for the first property
 	s.Elements = 0 // it may be an offset in another text
 	s.Stamp++
 	s.problem = nil
@@ -229,7 +230,7 @@ func (s *structure) repeat() {
 	const several = 64
 	s.Struct.Rows = nil
 	s.MaxRows = several
-	s.MaxLead = cap(s.stream.out.Data) - s.maxOutput(0)
+	s.MaxLead = cap(s.stream.out.Data) - s.maxOutput(0) // the rest of the text then has room
 	s.OutputLimit = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
 

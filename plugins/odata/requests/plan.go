@@ -60,6 +60,7 @@ func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 	return &p.ordered[*number-1]
 }
 
+// setLast records that a group is the last one with the entities of a request.
 func (p *deliveryPlan) setLast(req *request, number int32) {
 	*p.lastGroups.slot(req.entityHash) = number
 	for i := range req.updates {
