@@ -219,7 +219,7 @@ func (s *structure) begin(pos, o int) {
 	s.Previous = &s.head.Property
 	s.Property = s.head.Next
 	s.FirstMask = math.MaxUint64 // JSON changes it for the first property
-	s.Elements = 0 // it may be an offset in another text
+	s.Elements = 0               // it may be an offset in another text
 	s.Stamp++
 	s.problem = nil
 	s.link = nil

@@ -37,6 +37,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	case pg.set.Target(&wholeRows) != pg.set.Target(pg.position) && r.rejectsOption():
 		action = "requesting whole rows"
 		t.next.known.refusesKeysAlone = true
+	// The request was a probe.
 	case (kind == probeBefore || kind == probeFirstRows) && r.rejectsOption() && !pg.position.probe.closing:
 		action = "requesting pages in another way"
 		err = t.abandonKeyset(r.Err.Message)
@@ -47,6 +48,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 		err = t.afterRejectedProbe()
 	case kind != "":
 		return nil, r.Err
+	// The request was a page.
 	case r.TokenLost && isLinked, (r.TokenLost || r.rejectsOption()) && isOfEmptyPage:
 		return t.end(t.retry(r.Err.Message))
 	case !r.rejectsOption():
