@@ -99,16 +99,16 @@ const (
 // result has with its requests. The last result lists the change types with the IDs of their subscriptions.
 func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	set := Set{feed}
-	subject := "subscriptions to " + set.Set + " of " + set.Service
-	if !set.Subscribing.On {
+	subscribed := Set{feed}
+	subject := "subscriptions to " + subscribed.Set + " of " + subscribed.Service
+	if !subscribed.Subscribing.On {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorUnsupported,
-			Message: subject + ": " + set.Setting(sourceconfig.NameSubscription) + " is 0"}
+			Message: subject + ": " + subscribed.Setting(sourceconfig.NameSubscription) + " is 0"}
 	}
-	listURL := set.Query.AppendTo(set.Service + "/" + set.Subscriptions)
-	deliveryAddress := set.Subscribing.DeliveryPrefix + address
+	listURL := subscribed.Query.AppendTo(subscribed.Service + "/" + subscribed.Subscriptions)
+	deliveryAddress := subscribed.Subscribing.DeliveryPrefix + address
 	if len(state) == 0 {
-		return set.listSubscriptions(listURL, phaseList, make([]string, len(changeTypes))), nil
+		return subscribed.listSubscriptions(listURL, phaseList, make([]string, len(changeTypes))), nil
 	}
 	r := pack.NewReader(state)
 	phase := r.Int()
@@ -116,10 +116,10 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	if !r.Done() || len(ids) != len(changeTypes) || len(answers) == 0 {
 		return wit.CallResult{}, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": the state cannot be read"}
 	}
-	for i := range answers { // by a router, not by the service
+	for i := range answers {
 		a := &answers[i]
-		failure := odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
-		if odataerror.MarkOutage(failure, a, a.Body) { // $metadata was answered before
+		failure := odataerror.FromResponse(subject+": "+a.Tag, a, a.Body) // used if a router answered
+		if odataerror.MarkOutage(failure, a, a.Body) {                    // $metadata was answered before
 			return wit.CallResult{}, failure
 		}
 	}
@@ -129,7 +129,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 				return wit.CallResult{}, odataerror.FromResponse(subject+": "+a.Tag, a, a.Body)
 			}
 		}
-		return set.listSubscriptions(listURL, phaseVerify, make([]string, len(changeTypes))), nil
+		return subscribed.listSubscriptions(listURL, phaseVerify, make([]string, len(changeTypes))), nil
 	}
 	list, next, err := ReadSubscriptions(subject, &answers[0])
 	if err != nil {
@@ -138,8 +138,8 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	// Set the missing ids, one for each change type.
 	for _, s := range list {
 		for i, changeType := range changeTypes {
-			if ids[i] == "" && s.Delivers(set.Set, changeType, deliveryAddress) &&
-				(!set.UsesNotificationStore() || s.persist == "true") {
+			if ids[i] == "" && s.Delivers(subscribed.Set, changeType, deliveryAddress) &&
+				(!subscribed.UsesNotificationStore() || s.persist == "true") {
 				ids[i] = s.ID
 			}
 		}
@@ -149,7 +149,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 		if err != nil {
 			return wit.CallResult{}, &wit.Error{Kind: wit.ErrorData, Message: subject + ": " + err.Error()}
 		}
-		return set.listSubscriptions(set.Query.AppendTo(target), phase, ids), nil
+		return subscribed.listSubscriptions(subscribed.Query.AppendTo(target), phase, ids), nil
 	}
 	// The list is complete: request the missing subscriptions, unless that was done.
 	need := &wit.RequestBatch{State: pack.Strings(pack.Int(nil, phaseCreate), ids)}
@@ -160,7 +160,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 			continue
 		}
 		missing = append(missing, changeType)
-		need.Requests = append(need.Requests, set.createRequest(listURL, changeType, deliveryAddress))
+		need.Requests = append(need.Requests, subscribed.createRequest(listURL, changeType, deliveryAddress))
 	}
 	switch {
 	case len(missing) == 0:
@@ -173,6 +173,7 @@ func Subscribe(context *feedreader.Context, feed *feedreader.Feed, address strin
 	return wit.CallResult{Pending: need}, nil
 }
 
+// listSubscriptions requests a page of subscriptions. phase and ids are the state of the next call.
 func (se Set) listSubscriptions(target string, phase int, ids []string) wit.CallResult {
 	return wit.CallResult{Pending: &wit.RequestBatch{Requests: []wit.Request{ListRequest(target)},
 		State: pack.Strings(pack.Int(nil, phase), ids)}}
