@@ -115,8 +115,8 @@ func (c ConfigChange) isEndpointSetting(scope secretScope, key string) bool {
 		return isClientEndpoint(short)
 	}
 	if slices.Contains(converterScopes, scope) {
-		registry, isOfRegistry := strings.CutPrefix(short, "schema.registry.")
-		if !isOfRegistry {
+		registry, ok := strings.CutPrefix(short, "schema.registry.")
+		if !ok {
 			return strings.HasPrefix(short, "proxy.")
 		}
 		return registry == "url" || strings.HasPrefix(registry, "proxy.") || isClientEndpoint(registry)

@@ -48,6 +48,7 @@ type Store struct {
 
 	mu               guard.Mutex
 	cache            map[string]cachedConnector // connectors, by their names
+	evictions        int                        // a snapshot from before one caches nothing
 	caughtUp         bool
 	refreshRequested bool // the next snapshot for Watch was requested by Refresh
 	writes           int  // changes of snapshots, see IsStale
@@ -148,6 +149,7 @@ func (s *Store) evictCached(isStale func(*config.Connector) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	maps.DeleteFunc(s.cache, func(_ string, c cachedConnector) bool { return isStale(c.Connector) })
+	s.evictions++
 }
 
 // Refresh implements [config.Store]: it makes Watch resolve all references again, without waiting for it.
@@ -181,6 +183,7 @@ func (s *Store) snapshot(consumeRefresh bool) (snapshot config.Snapshot, ok bool
 	snapshot = s.State.Snapshot()
 	connectors := s.allConnectors()
 	cache := maps.Clone(s.cache)
+	evictions := s.evictions
 	ok = s.caughtUp
 	snapshot.Revision = s.writes
 	if consumeRefresh {
@@ -201,7 +204,9 @@ func (s *Store) snapshot(consumeRefresh bool) (snapshot config.Snapshot, ok bool
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.Copy(s.cache, fresh)
+	if s.evictions == evictions {
+		maps.Copy(s.cache, fresh)
+	}
 	maps.DeleteFunc(s.cache, func(name string, _ cachedConnector) bool { return connectors[name] == nil })
 	return snapshot, ok
 }

@@ -189,6 +189,45 @@ func TestReferencesInTheTopic(t *testing.T) {
 	assert.Equal(t, "${file:"+file+":k}", snapshot.Connectors[0].Raw()["x"])
 }
 
+// References are resolved again after Refresh, even if a snapshot resolves them meanwhile.
+func TestRefreshBesideASnapshot(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "s.properties")
+	w := newWorker(t, "config.providers=file\nconfig.providers.file.class="+
+		"org.apache.kafka.common.config.provider.FileConfigProvider"+
+		"\nconfig.providers.file.param.allowed.paths="+dir)
+	var records []string
+	for i := range 300 {
+		records = append(records, fmt.Sprintf(`connector-c%d {"properties":{"x":"${file:%s:k}"}}`, i, file))
+	}
+	l := topicStore(w, discard, nil, records...)
+	l.CaughtUp()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			l.Snapshot()
+		}
+	}()
+	refresh := func(value string) {
+		require.NoError(t, os.WriteFile(file+".new", []byte("k="+value), 0o600))
+		require.NoError(t, os.Rename(file+".new", file))
+		l.Refresh()
+	}
+	for i := range 20 {
+		refresh("before")
+		time.Sleep(time.Millisecond) // the goroutine resolves some references
+		value := fmt.Sprint("v", i)
+		refresh(value)
+		for range 2 { // the second finds what the first or the goroutine has cached
+			snapshot, _ := l.Snapshot()
+			for _, c := range snapshot.Connectors {
+				require.Equal(t, value, c.Text("x"), c.Name)
+			}
+		}
+	}
+}
+
 // Watch reports the state once everything was read, then each change and each request, but not each record of the first
 // read.
 func TestWatchTopic(t *testing.T) {

@@ -358,8 +358,7 @@ func (r *Reader) readPartition(ctx context.Context, topic string, partition int3
 		switch {
 		case err == nil:
 			failures = 0
-		case errors.Is(err, kerr.OffsetOutOfRange) && failures == 0: // records may have expired in the meantime
-			failures++
+		case errors.Is(err, kerr.OffsetOutOfRange): // records may have expired in the meantime
 			starts, err := offsetsOf(ctx, r.admin.ListStartOffsets, topic)
 			if err != nil {
 				return err

@@ -234,6 +234,33 @@ func TestReadRetriesNewLeader(t *testing.T) {
 	assert.Equal(t, []string{"0/0 x"}, got)
 }
 
+// Records that expire while the leader changes are passed over, too.
+func TestReadAfterExpiryAndNewLeader(t *testing.T) {
+	t.Parallel()
+	b := openTestBroker(t, t.TempDir())
+	for _, value := range []string{"x", "y", "z"} {
+		kafkatest.Put(t, b.Addr(), "orders", value)
+	}
+	hasNewLeader := &atomic.Bool{}
+	kafkatest.RejectIf(b.Cluster, kmsg.Fetch, kerr.NotLeaderForPartition,
+		func(kmsg.Request) bool { return hasNewLeader.Swap(false) })
+	config := testConfig(b.Addr())
+	config.Consumer.PartitionBytes = 1 // one record in a response
+	r, err := NewReader(config)
+	require.NoError(t, err)
+	defer r.Close()
+	var got []string
+	_, err = r.Read(t.Context(), "orders", ReadOptions{}, func(record *kgo.Record) error {
+		if got = append(got, string(record.Value)); len(got) == 1 {
+			expire(t, b.Addr(), "orders", 2)
+			hasNewLeader.Store(true)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	assert.Equal(t, []string{"x", "z"}, got)
+}
+
 // A killed broker remains the leader in the cluster's metadata until the controller notices: a reader finds the broker
 // that takes over, both before and after it knows the topic's end offsets.
 func TestReadFindsNewLeader(t *testing.T) {
