@@ -269,7 +269,7 @@ func (r *retryLoop) handleProxyRefusal(_ context.Context, t *attempt) (decision,
 	switch {
 	case t.status() != http.StatusProxyAuthRequired:
 		return notApplicable, nil
-	case r.isProxyTokenRenewed || d.config.Route.Outage <= 0: // only SAP Connectivity, with tokens, has an Outage
+	case r.isProxyTokenRenewed || d.config.Route.Network == "": // only SAP Connectivity, with tokens, has one
 		return final, errorf(wit.ErrorConfig, "%s: the proxy rejected the credentials (407)%s: %s", d.origin,
 			d.config.Route.credentialsHint(), t.answer.excerpt())
 	}

@@ -634,6 +634,19 @@ func TestConnectivityHTTP(t *testing.T) {
 	log.wantNone(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }
 
+// A new token after a 407 does not depend on waiting for a missing Cloud Connector, also for a request that is sent once.
+func TestConnectivityTokenWithoutOutage(t *testing.T) {
+	a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) {})
+	a.Attach("")
+	c := clientOf(t, rolesOf(t, "http://s4.virtual:8000", "http.proxy.type=sap-connectivity-http",
+		"http.proxy.outage-ms=0"), Environment{VCAP: a.VCAP(0)})
+	for range 2 {
+		status, _, err := readText(t, c, &wit.Request{Method: "GET", Target: "/once"})
+		assert.True(t, err == nil && status == 200, "expected status 200, found %d, %v", status, err)
+		a.ExpireTokens()
+	}
+}
+
 // Requests wait for a missing Cloud Connector as long as http.proxy.outage-ms specifies.
 func TestConnectivityOutageEnds(t *testing.T) {
 	a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) {})
