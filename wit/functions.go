@@ -133,7 +133,7 @@ type Feed struct {
 	Topic       string
 	Key         *Schema // for display and checks before the start; Decode declares the schemas of rows
 	Value       *Schema
-	PollEveryMs *uint32 // the pause between polls that find nothing; the host raises it while polls return nothing
+	PollEveryMs *uint32 // the pause before the next poll; while polls return no rows, the host waits longer
 	Cron        *string
 	Subscribes  bool // the host calls Subscribe for it
 	// Fingerprint identifies what the offset belongs to.

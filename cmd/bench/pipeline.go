@@ -119,7 +119,7 @@ func procMiB(pid int, file, field string) float64 {
 type set struct {
 	name       string
 	format     string // json or atom
-	transforms int    // the first of threeTransforms
+	transforms int    // how many of threeTransforms, from the first on
 }
 
 var threeTransforms = []string{

@@ -304,7 +304,7 @@ func newPluginForm(m *plugin.Info) pluginForm {
 }
 
 func newSettingForms(specs []wit.ConfigKey) []settingForm {
-	// By [wit.SettingKind].
+	// Indexed by [wit.SettingKind].
 	kinds := []string{"text", "password", "short", "int", "long", "double", "boolean", "list", "class"}
 	forms := []settingForm{}
 	for _, s := range specs {

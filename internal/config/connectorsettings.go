@@ -179,7 +179,7 @@ func formPosition(group string, order int32, width uint8, label string) []wit.Ru
 	return []wit.Rule{setting.InGroup(group), {Order: &order}, {Width: &width}, setting.Display(label)}
 }
 
-// commonSetting is declared with an importance and a position in forms.
+// commonSetting declares a setting with an importance and a position in forms.
 func commonSetting(name string, kind wit.SettingKind, value string, importance wit.Importance, position []wit.Rule,
 	doc string, rules ...wit.Rule) wit.ConfigKey {
 	s := declared(name, kind, value, doc, append(position, rules...)...)

@@ -179,7 +179,7 @@ func (r *jsonReader) members(onNested func(Entry, json.Delim) error) error {
 	return err
 }
 
-// skip reads the rest of a nested value, given as in members.
+// skip reads the rest of a nested value after its opening brace or bracket; 0 is null, which has no rest.
 func (r *jsonReader) skip(opened json.Delim) error {
 	if opened == 0 {
 		return nil

@@ -48,8 +48,8 @@ func naturalLines(s string) []string {
 
 const propertyBlanks = " \t\f"
 
-// joinLines returns the first logical line, without the backslashes that join its natural lines and without their
-// blanks, and the number of these lines. A comment or blank line is "".
+// joinLines returns the first logical line, without the backslashes that join its natural lines and without leading
+// blanks, and the number of natural lines. A comment or blank line is "".
 func joinLines(lines []string) (joined string, used int) {
 	isSkipped := func(line string) bool { return line == "" || line[0] == '#' || line[0] == '!' }
 	line := strings.TrimLeft(lines[0], propertyBlanks)

@@ -255,7 +255,7 @@ func secretValues(value string) []string {
 	return []string{value}
 }
 
-// closedHint explains why a reference from REST is rejected, with lines of the worker's file that would allow only it.
+// closedHint explains why a reference from REST is rejected, with lines for the worker's file that would allow it.
 func (p *Providers) closedHint(source provider, name, path, key string) string {
 	allowed := path // of directoryKind
 	switch source.kind {

@@ -84,7 +84,7 @@ func (r *replayIndex) nextAttempt(original originalID) (a attempt) {
 		if r.isSettled(l) || isOfEarlierRead {
 			continue
 		}
-		isOfEarlierRead = l.isRow && l.replays == 0 // so are the letters before this one
+		isOfEarlierRead = l.isRow && l.replays == 0 // then the letters before this one are of earlier reads
 		common, ok := a.rows.Intersect(r.rows[l.position()])
 		a.rows = common
 		a.isContradictory = a.isContradictory || !ok

@@ -100,7 +100,7 @@ func closingMark(text string, open, end rune) int {
 		case escaped:
 			escaped = false
 		case r == '\\':
-			escaped = open == end // between brackets a backslash is like any other character
+			escaped = open == end // between two different marks a backslash is like any other character
 		case r == end && (i > 0 || open != end): // not the opening quote itself
 			depth--
 			if depth == 0 || open == end {
@@ -137,10 +137,10 @@ func findNumber(text string) (size, next int) {
 		}
 	}
 	switch {
-	case digits == 0 || isWordRune(following): // following means that the digits begin a longer word
+	case digits == 0 || isWordRune(following): // no digit, or the beginning of a longer word
 		return 0, len(span)
 	case letters > 0 && digits+letters < minHexDigits:
-		return 0, lettersEnd // what follows the letters may be a number
+		return 0, lettersEnd // a number may begin after the last letter
 	}
 	return len(word), len(word)
 }

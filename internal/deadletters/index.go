@@ -142,8 +142,8 @@ func (d *deadLetterIndex) add(l *Letter) {
 	}
 }
 
-// dropOldest drops the oldest letters beyond nine tenths of the limit, so that not each new letter makes it sort again.
-// They count as not read.
+// dropOldest drops the oldest letters beyond nine tenths of the limit, so that not every new letter causes a sort. They
+// count as not read.
 func (d *deadLetterIndex) dropOldest() {
 	slices.SortFunc(d.letters, compareIndexed)
 	dropped := len(d.letters) - d.limit + d.limit/10

@@ -414,7 +414,7 @@ func (q *Queues) withIndex(ctx context.Context, connector, topic string,
 	}
 	offsets, ok := ranges[topic]
 	if !ok {
-		_, err := clients.Admin.EndOffsets(ctx, false, topic) // loadRanges does not say why
+		_, err := clients.Admin.EndOffsets(ctx, false, topic) // loadRanges returns no reason
 		return cmp.Or(err, fmt.Errorf("topic %s cannot be read at the moment", topic))
 	}
 	if err := entry.lock.Lock(ctx); err != nil {
@@ -453,7 +453,7 @@ func (q *Queues) locate(ctx context.Context, r *Request) {
 		if !c.index.isComplete() {
 			return nil
 		}
-		if r.Filter.Positions == nil { // keep what the index selects, and Error, because it has no texts of letters
+		if r.Filter.Positions == nil { // the index has no texts of letters, so Error stays
 			r.Filter = Filter{Connector: r.Filter.Connector, Error: r.Filter.Error,
 				Positions: maps.Collect(c.index.selected(show, &r.Filter))}
 		}

@@ -171,7 +171,7 @@ type routeProbe struct {
 
 func newRoute(s route.Settings) (*routeProbe, error) {
 	probe := &routeProbe{settings: s, tokens: s.TokenOptions}
-	probe.settings.Outage = -1 // no retries
+	probe.settings.Outage = -1 // do not wait for a missing Cloud Connector
 	probe.settings.Trace = func(e socks.Event) { probe.events = append(probe.events, e) }
 	probe.locationSetting = probe.name(route.NameLocationID)
 	probe.tokens.Logger = s.Logger

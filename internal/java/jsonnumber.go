@@ -55,7 +55,7 @@ func ScanJSONNumber(data []byte, i int) (end int, isInteger bool, expected strin
 
 // digitsEnd returns the index after the digits at data[i], which may be none.
 func digitsEnd(data []byte, i int) int {
-	for i < len(data) && data[i]-'0' < 10 { // bytes below 0 wrap around
+	for i < len(data) && data[i]-'0' < 10 { // bytes below '0' wrap around
 		i++
 	}
 	return i

@@ -173,7 +173,7 @@ func (c *Consumer) readMetadata(ctx context.Context, client *kgo.Client, partiti
 	maps.Copy(merged, ids)
 	c.metadata.topics = merged
 	c.mu.Unlock()
-	// Decode what is stored. Metadata with a text or a mismatch are compared with the log's bounds by the caller.
+	// Decode the stored metadata. With a text or a mismatch, Committed also gets the log's first and end offsets.
 	decoded := map[string]map[int32]CommitMetadata{}
 	needEnds := Offsets{} // partitions whose first and end offsets are needed; the values are unused
 	for topic, list := range partitions {

@@ -80,7 +80,7 @@ type Consumer struct {
 	ctx         context.Context
 	cancel      context.CancelFunc
 	ready       chan struct{} // ready is closed when all fields are set: the client calls back earlier.
-	subscribe   func()        // called by the first Poll; nil afterwards, or without a need
+	subscribe   func()        // called by the first Poll; nil afterwards, or if NewConsumer has subscribed
 	starts      startState
 	records     []*kgo.Record // of the last poll
 	undelivered kgo.Fetches   // undelivered is for the next poll.

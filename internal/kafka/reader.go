@@ -448,7 +448,7 @@ type partitionLeader struct {
 	node  int32
 }
 
-// leader waits until a partition has a leader.
+// leader returns the leader of a partition. It waits until there is one.
 func (r *Reader) leader(ctx context.Context, topic string, partition int32) (partitionLeader, error) {
 	for {
 		metadata, err := r.admin.Metadata(ctx, topic)

@@ -182,7 +182,7 @@ func (c *Consumer) commitStarts(ctx context.Context, client *kgo.Client, partiti
 	if err != nil {
 		return err
 	}
-	newest := oldest // where partitions begin by default
+	newest := oldest // with auto.offset.reset=earliest
 	if isLatest {
 		list := admin.ListCommittedOffsets // records of open transactions are still to be read
 		if c.config.Consumer.ReadUncommitted {

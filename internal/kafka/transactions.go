@@ -306,13 +306,13 @@ func (t *Transactions) reopen(ctx context.Context, expired *transactionalProduce
 	}
 	transaction, ok := transactions[expired.id]
 	isExpired := transaction.ProducerID == producer && transaction.ProducerEpoch <= epoch+expiredEpochs
-	isEnding := slices.Contains([]string{"Ongoing", "PrepareAbort", "PrepareEpochFence"}, transaction.State)
+	willAbort := slices.Contains([]string{"Ongoing", "PrepareAbort", "PrepareEpochFence"}, transaction.State)
 	switch {
 	case !ok:
 		return fmt.Errorf("the coordinator does not describe the transactional id: %w", errFenced)
 	case transaction.Err != nil:
 		return transaction.Err
-	case isExpired && isEnding:
+	case isExpired && willAbort:
 		return errAborting
 	case !isExpired || transaction.State != "CompleteAbort":
 		return fmt.Errorf("producer %d of epoch %d is now %d of epoch %d, %s: %w", producer, epoch,

@@ -30,7 +30,7 @@ func (s *Store) Certificate() (tls.Certificate, error) {
 		usable = append(usable, c)
 		aliases = append(aliases, e.alias)
 	}
-	if len(usable) == 0 { // say why
+	if len(usable) == 0 {
 		if len(failures) == 1 {
 			return tls.Certificate{}, failures[0]
 		}

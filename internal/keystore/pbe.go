@@ -301,7 +301,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, size int, budget *
 		if err := unmarshal(kdf.Parameters.FullBytes, &parsed); err != nil {
 			return nil, err
 		}
-		// It uses 128*N*r*p bytes (RFC 7914). The divisions avoid an overflow.
+		// It bounds 128*N*r*p, at least the memory (128*N*r) and also the time. The divisions avoid an overflow.
 		if parsed.Cost < 2 || parsed.Block < 1 || parsed.Parallel < 1 || parsed.Cost > maxScrypt/128 ||
 			parsed.Block > maxScrypt/128/parsed.Cost || parsed.Parallel > maxScrypt/128/parsed.Cost/parsed.Block {
 			return nil, fmt.Errorf("scrypt with N=%d, r=%d, p=%d requires more than %d MiB", parsed.Cost, parsed.Block,

@@ -226,7 +226,7 @@ func (ex *exchange) readPart(p *multipart.Part, set *changeset) (*exchange, *fau
 	sw := ex.sw
 	sw.LoseAnswer = 0
 	if ex.isMatched() {
-		sw.Match = "\x00" // matches no part: the faults were those of the batch
+		sw.Match = "\x00" // matches no part: the faults were for the batch itself
 	}
 	// target is between the method and the version, and may contain blanks.
 	inner := &exchange{service: ex.service, mount: ex.mount, w: &partRecorder{id: id, header: http.Header{}}, r: r,

@@ -136,7 +136,7 @@ func (b *Binding) replacement() *module {
 	}
 	source := b.manager.sources[current.info.Path]
 	_, pinned := b.manager.pinnedHash(current.info.Name, query)
-	// Then even an older version replaces the current one.
+	// If isReplaced, even an older version replaces the current one.
 	isReplaced := pinned || (source != nil && source.active != current)
 	isRejected := b.manager.rejected[current.info.Hash] != nil
 	if !isRejected && !isReplaced && !b.manager.precedes(best, current) {
@@ -166,7 +166,7 @@ func (b *Binding) Promote(pool *Pool) {
 	b.current = pool
 	b.candidate = nil
 	b.reason = ""
-	if rollback != nil { // the version ran before, so it is no canary
+	if rollback != nil { // a rollback starts no canary
 		b.reason = rollback.Error()
 	} else {
 		pool.mu.Lock()

@@ -120,7 +120,7 @@ type checker struct {
 	*CheckResult
 	ctx     context.Context
 	module  *module
-	skipped int // calls that were not tried because the time is over
+	skipped int // calls that were not tried or not completed because the time is over
 }
 
 func (c *checker) refuse(where, format string, args ...any) {

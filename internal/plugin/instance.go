@@ -51,7 +51,7 @@ type recycling struct {
 	recycleBytes int64 // the memory above which it is replaced
 }
 
-// minGrowth is how much an instance may grow before it is replaced, in bytes.
+// minGrowth is how much an instance may grow at least before it is replaced, in bytes.
 const minGrowth = 16 << 20
 
 // reservation is an instance's share of the memory budget.
@@ -168,12 +168,13 @@ func (i *Instance) start(ctx context.Context, compiled *code.Code) error {
 		err = i.guest.CallExports(i.callCtx, binary.StartExport, i.call.function)
 	}
 	i.counters.ticks.Add(i.clock.ticks)
-	outcome = nil
-	if err != nil {
-		outcome = i.callError(err)
-		if running != nil {
-			_ = running.Close(i.callCtx)
-		}
+	if err == nil {
+		outcome = nil
+		return nil
+	}
+	outcome = i.callError(err)
+	if running != nil {
+		_ = running.Close(i.callCtx)
 	}
 	return outcome
 }

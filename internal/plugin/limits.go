@@ -80,7 +80,7 @@ var callTimes = map[string]time.Duration{
 	"":                10 * time.Second,
 }
 
-const maxMemoryBytes = 65536 * binary.PageBytes // what 32-bit addresses reach
+const maxMemoryBytes = 65536 * binary.PageBytes // the size of a 32-bit address space
 
 // limitSetting returns the name of a limit's setting; NAME replaces an unknown plugin.
 func limitSetting(plugin, limit string) string {

@@ -19,7 +19,7 @@ const (
 	// contendedLifetime is how long an instance is kept while other pools wait for memory; then it is closed as soon as
 	// it is unused.
 	contendedLifetime = time.Second
-	contendedIdle     = 250 * time.Millisecond // an unused instance is kept at most as long while other pools wait
+	contendedIdle     = 250 * time.Millisecond // of unused instances at most, while other pools wait
 	warnInterval      = time.Minute
 	// admittedPerProcessor is how many instances of a budget are created for each processor while calls wait for one.
 	// Each occupies 5 MB and more, and further ones would only slow the others down.

@@ -86,7 +86,7 @@ func (m *Manager) loadNeeded(ctx context.Context, embedded []*candidateFile,
 	}
 	for _, file := range list {
 		if file.facts == nil && file.err == nil {
-			m.loader.compilation.set(file.path, time.Time{}) // it waits
+			m.loader.compilation.set(file.path, time.Time{}) // zero: it waits to be compiled
 		}
 	}
 	if slices.ContainsFunc(list, func(file *candidateFile) bool { return !file.builtIn }) {

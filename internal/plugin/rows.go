@@ -79,7 +79,7 @@ func rowViolation(index int, column string, err error) error {
 	return abi.NewViolation("row %d, %s: %v", index, column, err)
 }
 
-// noRow replaces the input of a row that was made from none: its values cannot be kept unchanged.
+// noRow is the input of a row that has no input row: its values cannot be kept unchanged.
 var noRow = wit.Row{Key: wit.ValueSlice{Encoding: wit.Unchanged}, Value: wit.ValueSlice{Encoding: wit.Unchanged},
 	Headers: wit.ValueSlice{Encoding: wit.Unchanged}}
 

@@ -61,7 +61,7 @@ func (m *Manager) find(query componentQuery) (*module, error) {
 	var best *module
 	var versions, refused []string
 	for _, source := range m.sources {
-		// A refused file has a name if it was loaded: its version was rolled back, or its roles were refused.
+		// A refused file has a name only if it was loaded: the version was rolled back, or may not replace another one.
 		if source.refused != nil && (source.active == nil || (source.refused.Name != "" &&
 			query.matches(source.active))) {
 			refused = append(refused, source.refused.Err.Error())

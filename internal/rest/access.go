@@ -59,7 +59,7 @@ func allowOrigins(next http.Handler, origins, methods []string) http.Handler {
 			return
 		}
 		w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" { // no preflight request
+		if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" { // not a preflight request
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -16,7 +16,7 @@ func Explain(c *transport.Client, err error) error {
 		return err
 	}
 	var lockout *lockouts.LockedOut
-	if errors.As(err, &lockout) { // no request was sent, and err says why: STEP: WHY
+	if errors.As(err, &lockout) { // no request was sent; the text of err is STEP: WHY
 		step := strings.TrimSuffix(strings.TrimSuffix(err.Error(), lockout.Why), ": ")
 		if step == "" || step == err.Error() { // there is no step, or WHY is not at the end
 			return err

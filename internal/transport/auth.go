@@ -11,11 +11,11 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// authentication is how the requests of a destination log on.
+// authentication holds the credentials with which the requests of a destination log on.
 type authentication struct {
 	fixed    string     // a constant Authorization header, or ""
 	tokens   Authorizer // nil without tokens
-	identity Identity   // of user or client, with all its secrets
+	identity Identity   // of the logon, with the secrets in the query
 	headers  Identity   // of secret headers next to identity; a 401 is attributed to identity
 }
 

@@ -13,7 +13,7 @@ var hostHeaders = map[string]bool{"Authorization": true, "Cookie": true, "Host":
 // settingsHeaders, by which SAP systems log on, are set by settings only. A plugin's values are ignored.
 var settingsHeaders = []string{"Sap-Client", "Sap-Language", "Sap-User", "Sap-Password"}
 
-// hostHeaderPrefixes begin the names of further headers of the host, for proxies, and of answers only for it.
+// hostHeaderPrefixes begin the names of headers for proxies, which only the host sends and receives.
 var hostHeaderPrefixes = []string{"Proxy-", "Sap-Connectivity-"}
 
 // publicHeaders are the headers of settings that are no secrets.
@@ -36,7 +36,7 @@ func hasReservedPrefix(name string) bool {
 func isToken(s string) bool {
 	for i := 0; i < len(s); i++ {
 		c := s[i]
-		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z' // in any case
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z' // upper or lower case
 		if !isLetter && (c < '0' || c > '9') && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
 			return false
 		}
@@ -44,7 +44,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// secretHeaders of answers are not passed to plugins.
+// secretHeaders of answers are not passed to plugins, except X-Csrf-Token: required.
 var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Cookie": true, "Authorization": true,
 	"Authentication-Info": true, "X-Csrf-Token": true}
 

@@ -88,7 +88,7 @@ func (c Config) forOrigin(o Origin) Config {
 	c.Prefix = ""
 	c.Query = nil
 	c.LogoffPath = ""
-	c.Refresh = nil // the service's refreshes all
+	c.Refresh = nil // the service's Refresh also applies to further origins
 	c.TrustAll = false
 	if c.explain != nil { // TLS may have values of a BTP destination
 		c.TLS = c.settingsTLS

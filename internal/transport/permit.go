@@ -24,7 +24,7 @@ type permit struct {
 	release func()
 }
 
-// admission is how requests of a context get a slot. Without one they wait for it.
+// admission specifies how requests of a context get a slot. Requests of a context without an admission wait for a slot.
 type admission uint8
 
 const (
@@ -62,7 +62,7 @@ func affinityOf(ctx context.Context) *Affinity {
 	return affinity
 }
 
-// acquire waits for a slot and a session, or shares those of parent, who releases them. A nil service means the current
+// acquire waits for a slot and a session, or shares those of parent, which releases them. A nil service means the current
 // one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {

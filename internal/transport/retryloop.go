@@ -330,8 +330,8 @@ func wasRefused(a *Answer, err error) bool {
 	return !isNoResponse && ok && f.Kind == wit.ErrorUnauthorized
 }
 
-// isRetriable reports whether a status permits another attempt. Of requests that are not repeatable, these are those
-// that write and were answered 429.
+// isRetriable reports whether a status permits another attempt. A request that is not repeatable gets one only if it
+// writes and the status is 429.
 func (e *exchange) isRetriable(policy Retry, status int) bool {
 	if !e.repeatable {
 		if e.method == http.MethodGet || e.method == http.MethodHead {

@@ -66,7 +66,7 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 		}
 		return nil, nil, err
 	}
-	// Maybe only requests for tokens, such as the one that has succeeded, send the proxy's secret.
+	// Maybe only requests for tokens send the proxy's secret, not those to the origin.
 	if r := &d.config.Route; r.Settings.Type == route.HTTP && r.proxyOf(d.origin) == nil && r.proxyOfTokens() != nil {
 		logon.report(http.StatusOK)
 	}
@@ -83,8 +83,8 @@ func (c *Client) send(ctx context.Context, p *permit, e *exchange, csrf *session
 		}
 		return nil, nil, err
 	}
-	// A 401 may mean an old token or session instead of a wrong secret.
 	logon.report(d.config.Route.statusOfAnswer(response.StatusCode))
+	// A 401 may mean an old token or session instead of a wrong secret.
 	if response.StatusCode == http.StatusUnauthorized && token != "" && e.refusedToken == "" {
 		e.refusedToken = token // a new one is tried, once
 		t.drop(response, nil)

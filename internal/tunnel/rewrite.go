@@ -47,7 +47,7 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	body := head.unread
 	versions, ok := response.(*kmsg.ApiVersionsResponse)
 	if ok && len(body) >= 2 && body[0] == 0 && body[1] == errUnsupportedVersion {
-		versions.SetVersion(0) // brokers answer unknown versions so (KIP-511)
+		versions.SetVersion(0) // the version of answers to an unknown version (KIP-511)
 	}
 	if err := response.ReadFrom(body); err != nil {
 		return nil, err
@@ -60,7 +60,8 @@ func (r *relay) rewrite(request pendingRequest, frame []byte) ([]byte, error) {
 	return setFrameLength(response.AppendTo(rewritten)), nil
 }
 
-// rewriteAddresses replaces the brokers' addresses in a response, for which it opens listeners.
+// rewriteAddresses replaces the brokers' addresses, for which it opens listeners, and removes API versions that the
+// tunnel cannot decode.
 func (r *relay) rewriteAddresses(response kmsg.Response) (hasChanged bool, err error) {
 	var fields []addressField
 	add := func(id int32, host *string, port *int32) { fields = append(fields, addressField{id, host, port}) }

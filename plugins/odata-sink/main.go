@@ -123,7 +123,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	if len(filterErrors) == len(entitySets) {
 		return wit.SinkOpenResult{}, filterErrors[0]
 	}
-	// Keep what the state before had learned, and log the fields that the new metadata do not declare either.
+	// Keep what the previous state had learned, and log the fields that the new metadata do not declare either.
 	state := capabilities.New(connector)
 	ignored := state.Restore(previous, func(field capabilities.UndeclaredField) bool {
 		return !slices.ContainsFunc(models, func(model *edm.Model) bool {

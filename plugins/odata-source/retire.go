@@ -33,7 +33,7 @@ type retirer struct {
 	// addresses are the paths of the connector's subscriptions. A path that ends in / includes all paths below it.
 	addresses []string
 
-	queues        []queue        // ended, or found to be kept by no service
+	queues        []queue        // ended, or not kept by the service
 	subscriptions []subscription // of the connector, which are ended last
 }
 
@@ -48,7 +48,7 @@ type subscription struct {
 	service    string
 	collection string // entity set
 	target     string // path of the subscription
-	changeType string // created, updated or deleted
+	changeType string // created, updated or deleted, several with commas between them
 }
 
 // retire ends all queues and subscriptions of a deleted connector. The result is their number, as text.

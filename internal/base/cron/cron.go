@@ -104,7 +104,7 @@ func (s *Schedule) add(place int, item string) (err error) {
 		}
 		return number(text, f.first, f.last, f.expected)
 	}
-	// L, W and # make a value that depends on the month.
+	// L, W and # select days by the month, except L alone as the weekday.
 	switch {
 	case place == dayField && strings.ContainsAny(item, "LW"):
 		target, ok := strings.CutSuffix(item, "W")

@@ -16,7 +16,7 @@ import (
 )
 
 // schemaReader converts an Avro schema to Connect nodes as AvroData.toConnectSchema does, and to steps for values. In
-// its methods n is an Avro schema, and w the node that is created for it.
+// its methods n is an Avro schema, and w the node that is created for it. A step's n is a Connect node.
 type schemaReader struct {
 	o         Options
 	nodes     []wit.SchemaNode

@@ -261,7 +261,7 @@ func (r *Reader) readInteger(p *Parser, dst []byte, c byte) []byte {
 			n, ok = p.integralValue(literal)
 		}
 	}
-	// The shapes of integers begin at 0 with 8 bits, and each has twice as many.
+	// The shapes of integers count from 0: 8 bits, and twice the bits for each further one.
 	if shift := 8<<r.shape - 1; !ok || (n>>shift != 0 && n>>shift != -1) {
 		if r.logical != "" && r.shape == int32Shape {
 			return r.rejectLogical(p, dst, "NUMBER") // Java checks whether it is an int

@@ -20,7 +20,7 @@ type Writer struct {
 	Shape      shape
 	lead       []byte       // the text before a member of a struct: comma, name and colon
 	optional   bool         // values begin with a branch number
-	nonNull    byte         // the branch of values but null: 2, or 0 if the node has a default. Null has the other
+	nonNull    byte         // the branch of a value that is not null: 2, or 0 if the node has a default
 	null       []byte       // the JSON of a null: null, or the default that replaces it
 	Members    []Writer     // of a struct
 	Key        *Writer      // of a map

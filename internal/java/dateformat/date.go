@@ -3,7 +3,7 @@ package dateformat
 // cutover is the first Gregorian day of java.util.GregorianCalendar, 1582-10-15, in days since 1970.
 const cutover = -141427
 
-// Days counted from March 1st of the year 0, of the Gregorian and of the Julian calendar.
+// Numbers of days. Epochs are counted from March 1st of the year 0 of their calendar.
 const (
 	gregorianEpoch = 719468 // 1970-01-01
 	julianEpoch    = 719470 // 1970-01-01
@@ -28,7 +28,7 @@ func dateOf(days int64) date {
 		sinceYear0 := days + gregorianEpoch // days
 		cycle := sinceYear0 / gregorianCycle
 		inCycle := uint32(sinceYear0 - cycle*gregorianCycle) // days
-		// Without the leap days of 4 years, except for those of 100 years, and that of 400 years.
+		// Leap days are subtracted: one of 4 years, none of most 100th years, one of 400 years.
 		years := (inCycle - inCycle/1460 + inCycle/36524 - inCycle/146096) / 365
 		d.year = cycle*400 + int64(years)
 		dayOfYear = inCycle - (365*years + years/4 - years/100)

@@ -69,14 +69,14 @@ func (p *Parser) days() int64 {
 		year = int64(int32(1 - year)) // Java's years have 32 bits
 	}
 	extraDays := FloorDiv(p.timeOfDay(), day)
-	by := p.selectFields()
-	isWithinYear := by == byDayOfYear || by == byWeekOfYear // not within a month
+	selected := p.selectFields()
+	isWithinYear := selected == byDayOfYear || selected == byWeekOfYear // not within a month
 	if year > 1582 || (year == 1582 && !isWithinYear) {
-		if days := p.daysIn(gregorianDays, by, year) + extraDays; days >= cutover {
+		if days := p.daysIn(gregorianDays, selected, year) + extraDays; days >= cutover {
 			return days
 		}
 	}
-	return p.daysIn(julianDays, by, year) + extraDays
+	return p.daysIn(julianDays, selected, year) + extraDays
 }
 
 // selection names the fields that determine the day of a year.

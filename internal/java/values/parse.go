@@ -405,7 +405,7 @@ func (c *common) merge(k *inferred) {
 	case k == nil || c.isMixed: // nothing to do: a null has no type, and mixed types stay mixed
 	case c.kind == nil, c.kind.kind == k.kind:
 		c.kind = k
-	case c.kind.kind <= wit.Float64 && k.kind <= wit.Float64: // numbers, of which the larger kind holds both
+	case c.kind.kind <= wit.Float64 && k.kind <= wit.Float64: // numbers: the larger kind is the common one
 		if k.kind > c.kind.kind {
 			c.kind = k
 		}

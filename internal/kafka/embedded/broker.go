@@ -86,7 +86,7 @@ func Open(options Options) (*Broker, error) {
 		return nil, err
 	}
 	b.lock = folderLock
-	debug.FreeOSMemory() // reading the data has used much
+	debug.FreeOSMemory() // reading the data has used much memory
 	if b.isAnnounced {
 		err := writeAnnouncement(options.Dir, announcement{Address: b.addr, PID: os.Getpid(), Started: started.UTC()})
 		if err != nil {

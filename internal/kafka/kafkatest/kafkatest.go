@@ -219,7 +219,7 @@ func PutBatch(t *testing.T, addr, topic string, partition int32, codec kgo.Compr
 	t.Helper()
 	batch := (&kmsg.RecordBatch{Magic: 2, Attributes: int16(codec), ProducerID: -1, ProducerEpoch: -1,
 		FirstSequence: -1, NumRecords: 1, Records: compressed}).AppendTo(nil)
-	// The length of what follows it is at 8; the checksum of what follows it, at 17.
+	// At 8 is the length of the bytes after it, at 17 the checksum of the bytes after it.
 	binary.BigEndian.PutUint32(batch[8:], uint32(len(batch)-12))
 	binary.BigEndian.PutUint32(batch[17:], crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli)))
 	client := Client(t, kgo.SeedBrokers(addr))

@@ -43,7 +43,7 @@ type tokenSource interface {
 	token(context.Context, clientconfig.LoginModule) (string, error)
 }
 
-// tokenSource returns where tokens come from: a token service, a file, or the login module itself.
+// tokenSource returns the source of tokens: a token service, a file, or the login module itself.
 func (s settings) tokenSource() (tokenSource, error) {
 	const endpoint = "sasl.oauthbearer.token.endpoint.url"
 	const handler = "sasl.login.callback.handler.class"

@@ -48,7 +48,7 @@ type probeState struct {
 	endedAt   time.Time
 }
 
-// denial is the last permanent failure, which all dials return until a time.
+// denial is the last permanent failure, which all dials return until it expires.
 type denial struct {
 	current *Denied         // nil means no denial
 	until   time.Time       // the time of the next try
@@ -172,7 +172,7 @@ func (d *Dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 						time.Since(since).Round(time.Second), proxyPrefix, err)})
 			}
 		}
-		// An error of the proxy does not show the client that it may retry.
+		// The client would not retry an error of the proxy.
 		return nil, transientDialError(network, err, timedCtx.Err() != nil)
 	}
 	d.mu.Lock()

@@ -21,7 +21,7 @@ type Outages struct {
 	lastOutage outage
 }
 
-// outage is the time since which a broker is unreachable.
+// outage is the start of an outage, and the address of its broker.
 type outage struct {
 	address string
 	since   time.Time
@@ -119,7 +119,7 @@ func (o *Outages) Unreachable() (since time.Time) {
 			since = broker.since
 		}
 	}
-	// A broker without an outage is reachable if it was seen since, or may only have been silent.
+	// A broker without an outage counts as reachable if it was seen since, or until silentTime has passed.
 	for node, lastSeen := range o.lastSeen {
 		if o.byBroker[node] == nil && (lastSeen.After(since) || time.Since(since) < silentTime) {
 			return time.Time{}

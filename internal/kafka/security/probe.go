@@ -53,8 +53,8 @@ func (a *Access) closesOnMetadata(ctx context.Context, address string) bool {
 	}
 	defer conn.Close()
 	request := kmsg.NewPtrMetadataRequest()
-	request.Version = 4                            // the first in which an empty list means no topics
-	request.Topics = []kmsg.MetadataRequestTopic{} // nil would request all
+	request.Version = 4
+	request.Topics = []kmsg.MetadataRequestTopic{} // no topics; nil would request all
 	_, err = exchange[*kmsg.MetadataResponse](ctx, conn, request)
 	return err != nil && isDisconnect(err)
 }

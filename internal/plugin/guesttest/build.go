@@ -74,8 +74,8 @@ func With(t testing.TB, pkg, file string) []byte {
 	return build(t, pkg, file, "-overlay="+path)
 }
 
-// build builds a guest into a file in bin, which `go build` links again only if it has changed. The variant says how
-// guests of one package differ.
+// build builds a guest into a file in bin, which `go build` links again only if it has changed. variant distinguishes
+// guests of one package.
 func build(t testing.TB, pkg, variant, flag string) []byte {
 	t.Helper()
 	mu.Lock()

@@ -256,7 +256,7 @@ func (s *socksSession) request() (connectRequest, bool) {
 		e.Target = s.target
 		e.Kind = head[3]
 	})
-	if head[1] != 0x01 { // CONNECT
+	if head[1] != 0x01 { // not CONNECT
 		request.reply = 0x07 // command not supported
 	}
 	return request, true

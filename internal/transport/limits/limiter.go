@@ -153,7 +153,7 @@ func (l *Limiter) restrict() {
 	l.strictest = strictest
 	l.sessions = l.limits.Connections
 	if l.division.Workers != 1 {
-		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // else those of an earlier, larger part would remain
+		l.sessions = cmp.Or(l.sessions, l.limits.Concurrent) // else sessions of an earlier, larger part would remain
 	}
 	// A changed rate wakes the request that waits for it.
 	limit := rate.Limit(l.limits.PerSecond)

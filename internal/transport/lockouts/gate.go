@@ -206,7 +206,7 @@ func (g *Gate) Acquire(ctx context.Context, isOpening func() bool) (done func(st
 		g.exclusive.Unlock()
 		return g.begin(nil), nil
 	}
-	// This request is sent alone: until its response, or for maxWait, it holds the lock.
+	// This request holds the lock until its response, or for maxWait.
 	isTrusted, isRecent := g.trustState()
 	end := func(Outcome) {}
 	if !isRecent { // not next to logons of other processes and workers either
@@ -377,7 +377,7 @@ func (g *Gate) RedirectedAway(hasAnswers bool) bool {
 
 const lockRetryInterval = 50 * time.Millisecond
 
-// lockFile waits until no other process has locked a file.
+// lockFile locks a file. It waits while another process holds the lock.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	for {
 		l, err := lock.Acquire(path)

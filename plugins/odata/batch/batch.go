@@ -72,7 +72,7 @@ func Append(dst []byte, parts []Part) (body []byte, boundary string) {
 
 const partHead = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
 
-// estimatedSize estimates the bytes of a batch: its texts, and less than the added numbers for boundaries and headers.
+// estimatedSize returns an upper estimate of the bytes of a batch: its texts, and enough for boundaries and headers.
 func estimatedSize(parts []Part, suffix int) int {
 	n := 100 + suffix
 	for i := range parts {

@@ -297,7 +297,7 @@ func lineAt(text []byte, offset int) (end, next int) {
 
 type reader struct {
 	text        []byte
-	at          int          // offset of what is read next
+	at          int          // offset of the next byte to read
 	shared      string       // the same memory, of which headers are substrings
 	messages    []Message    // memory for the messages of parts, see add
 	partHeaders fields       // of the part or of the changeset's operation

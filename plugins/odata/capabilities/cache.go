@@ -40,7 +40,7 @@ func (c *Cache) Read(context []byte) (*State, error) {
 // Changed reports whether the state differs from the context that was read last. [Cache.Read] must have succeeded.
 func (c *Cache) Changed(state *State) bool { return !state.equal(c.last.state) }
 
-// decode decodes a context: the facts for the host, what was learned, and the connector.
+// decode decodes a context: the facts for the host, the learned capabilities, and the connector.
 func (c *Cache) decode(context []byte) (*State, error) {
 	stale := &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	state := &State{}

@@ -219,7 +219,7 @@ func (a *Atom) pageElement(i int, out *Output) *scan.Error {
 	if err != nil {
 		return err
 	}
-	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings] // without those of the last element
+	a.namespaces.bindings = a.namespaces.bindings[:a.rowBindings] // drop the bindings of the last element
 	scope, namespace, local := a.namespaces.enter(b, tag, a.outer)
 	isEntry := string(local) == "entry" && namespace == atomNamespace
 	isDeleted := string(local) == "deleted-entry" && namespace != atomNamespace

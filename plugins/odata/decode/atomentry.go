@@ -159,7 +159,7 @@ func (a *Atom) readInside(s *structure, tag scan.XMLTag) (next, end int, err *sc
 		switch {
 		case s.inProperties && s.readsProperties, !s.inProperties && s.readsElements:
 			reason = kernel.Read(&s.Struct)
-			s.inProperties = reason < kernel.Markup // the reasons before it are those in properties
+			s.inProperties = reason < kernel.Markup // from Markup on, P is outside of properties
 			if s.inProperties && s.Entered != 0 {
 				a.openUsual(s)
 			}
@@ -212,7 +212,7 @@ func (a *Atom) complete(s *structure, tag scan.XMLTag) (end int) {
 		if len(p.column.steps) == 0 || s.has(i) {
 			continue
 		}
-		if s.RowText != tag.Start { // package kernel has read on to another entry
+		if s.RowText != tag.Start { // package kernel opened this entry
 			tag, _ = scan.XMLTagAt(a.text, s.RowText)
 		}
 		next := s.P
@@ -304,7 +304,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	case namespace == metadataNamespace && name == "properties" && !tag.Empty && depth > 0:
 		a.openProperties(s, inner, depth-1)
 		if !s.readsProperties {
-			a.lastPrefixes = a.prefixesIn(scope) // chooseRoot takes them for the next entry
+			a.lastPrefixes = a.prefixesIn(scope) // chooseRoot uses them for the next entry
 		}
 		s.Previous = &s.head.Property
 		s.Property = s.head.Next
@@ -312,7 +312,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
 		s.content = inner
 		s.Place = kernel.InContent
-		if scope != parent.scope || name != string(inner.name) { // not the tag that package kernel expects to close
+		if scope != parent.scope || name != string(inner.name) { // package kernel does not know its prefix or its bindings
 			s.readsElements = false
 			s.leaveProperties()
 		}

@@ -231,7 +231,7 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 				}
 				continue
 			}
-			if scope != inside.scope { // the prefixes of this entry are not those of the next ones
+			if scope != inside.scope { // the next entries do not have the bindings of this entry
 				s.MaxRows = 0
 			}
 			if pos, end, err = a.entry(s, child, scope, end, depth); err != nil {
@@ -242,7 +242,7 @@ func (a *Atom) readInlineFeed(s *structure, pos int, inside openElement,
 				continue // package kernel read this entry to its end
 			}
 		}
-		count++ // the entry that Go ended: RowCount has only those that package kernel ended
+		count++ // the entry that Go ended: RowCount counts only the entries that package kernel ended
 		feedResult = feedResult.with(s.result)
 	}
 	if link != nil { // the feed's own link comes before the links in its entries

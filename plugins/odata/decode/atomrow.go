@@ -200,7 +200,7 @@ type element struct {
 // elements iterates over the children of an element.
 type elements struct {
 	b   []byte // the text
-	i   int    // the offset of what is read next
+	i   int    // the offset of the next byte to read
 	end int    // of the element's content
 }
 

@@ -10,7 +10,7 @@ import (
 // NewRowSchema returns the schema of a view, whose rows match [edm.Model.ReadSchema] and [edm.Model.KeySchema] under
 // the same options. The properties hidden in the view's root follow the value columns. The caller sets the schema IDs.
 func NewRowSchema(model *edm.Model, view *edm.View, options edm.Options) (*RowSchema, error) {
-	// A view with too many properties or nested too deep is an error of its schema.
+	// ReadSchema rejects views that have too many properties or are nested too deep.
 	if _, err := model.ReadSchema(view, options); err != nil {
 		return nil, err
 	}

@@ -11,7 +11,7 @@ func (j *JSON) rows(start int, out *Output) *scan.Error {
 	b := j.buf
 	j.inRow = true
 	j.isDeleted = false
-	if b[start] != '{' || j.skipNextRow || j.collector != nil { // row handles what is not decoded
+	if b[start] != '{' || j.skipNextRow || j.collector != nil { // the text of the row is needed
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {
 			err = j.afterRow(end)

@@ -151,7 +151,7 @@ func (s *stream) nestedPiece(tag string, piece []byte, last bool, out *Output) *
 		w.row = padded(slices.Concat(w.row[:nextLink.insertAt], []byte(nextLink.separator), child.collected,
 			w.row[nextLink.insertAt:]))
 	}
-	w.keys = nil // the row may have a link in another feed
+	w.keys = nil // the feed was read to its end
 	if err := s.format.row(w.row, w.pageOffset, out); err != nil {
 		return s.pageError(err)
 	}

@@ -146,7 +146,7 @@ func (s *stream) process(tag string, piece []byte, last bool, out *Output) *Page
 	}
 	if tag == wit.TagComplete || tag == wit.TagSkipRow {
 		s.minTail = 0
-		err := s.run(out) // the rows before the row that skipRow shall skip
+		err := s.run(out) // decodes the rows whose text is complete
 		s.skipNextRow = s.skipNextRow || tag == wit.TagSkipRow
 		return err
 	}

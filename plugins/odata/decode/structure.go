@@ -44,7 +44,8 @@ type propertyTable struct {
 	table  []*property // hash table with linear probing
 }
 
-// wholeStruct is the problemColumn of an error that concerns no single column. It precedes all columns.
+// wholeStruct is the problemColumn of an error that makes the struct unusable as a whole, such as a repeated column. It
+// precedes all columns.
 const wholeStruct = -1
 
 // result has the problem and the next link of the current struct, nil if they are missing.
@@ -69,7 +70,7 @@ func (r result) with(item result) result {
 // has reports whether the current struct has the column already.
 func (s *structure) has(column int) bool { return s.stamps[column] == s.Stamp }
 
-// newStructure returns the structure of a schema. markup is 1 for XML, 0 for JSON, and path that of the structs.
+// newStructure returns the structure of a schema. markup is 1 for XML, 0 for JSON; path is the path of the structs.
 func newStructure(input *stream, schema *RowSchema, path string, markup int) *structure {
 	n := len(schema.Columns)
 	// The slices whose addresses package kernel gets are never empty.
@@ -91,7 +92,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 		p.column = &schema.Columns[i]
 		p.Width = 1
 		p.reset(p.configure(markup))
-		// A missing column is null, unless Go has to look for its value outside of the properties.
+		// A missing optional column is null, unless Go has to look for its value outside of the properties.
 		if markup == 0 || len(p.column.steps) == 0 || p.column.Kind == Synthetic {
 			s.optionals[i] = uint64(p.Optional)
 		}
@@ -121,7 +122,7 @@ func newStructure(input *stream, schema *RowSchema, path string, markup int) *st
 	return s
 }
 
-const spanBytes = 16 // of an item of spans: package kernel has eight bytes for an int
+const spanBytes = 16 // size of a textRange: two ints of eight bytes in package kernel
 
 // structureIn returns the structure of a column's values, and creates it for the first value.
 func (s *structure) structureIn(column int) *structure {

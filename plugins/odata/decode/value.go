@@ -116,7 +116,7 @@ func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []by
 	return connectdata.AppendNumber(dst, n), ""
 }
 
-// emptyIsNull reports whether an empty text means null. It is a value of String and Binary only.
+// emptyIsNull reports whether an empty text means null. Only String and Binary have empty values.
 //
 // Assumption: an empty element or "" of any other type means the ABAP initial value, null.
 func (c *Column) emptyIsNull() bool { return c.Type != edm.String && c.Type != edm.Binary }

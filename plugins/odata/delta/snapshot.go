@@ -100,7 +100,7 @@ func (pg *Page) endSnapshotPage(snapshot *readingSnapshot, result *wit.DecodeRes
 			shared.lostTokens = 0
 		}
 		shared.verdict = position.Verdict()
-		// No row is left for the end marker, which says that all rows were read.
+		// No row is left for the end marker, which reports that all rows were read.
 		if snapshot.snapshot > 0 && !pg.rows.markers.HasBufferedRow() && shared.verdict != paging.Unproven {
 			shared.endMarkerPending = snapshot.snapshot
 		}

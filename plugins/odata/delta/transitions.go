@@ -120,7 +120,7 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 	return set.idleAt(next.common, deltaURL, pg.Response.ReceivedAt), nil
 }
 
-// afterChanges returns the phase after a page of changes: its next page, or idle.
+// afterChanges returns the phase after a page of changes: its next page, the search for a delta link (ODP), or idle.
 func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) (phase, error) {
 	set := pg.set()
 	next := *changes

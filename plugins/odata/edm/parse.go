@@ -321,7 +321,7 @@ func (m *Model) checkBases() error {
 	return nil
 }
 
-// resolveNavigation sets the target by the association, unless that is incomplete.
+// resolveNavigation sets Many and, if its type exists, Target from the association.
 func (m *Model) resolveNavigation(n *Navigation) {
 	a := m.byAssociation[m.resolveAlias(n.relationship)]
 	if a == nil {

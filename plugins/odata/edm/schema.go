@@ -149,7 +149,7 @@ func (b *schemaBuilder) addNode(n wit.SchemaNode) uint32 {
 // maxNodes limits the nodes of a schema: types that contain another type twice double them at each level.
 const maxNodes = 20_000
 
-// addProperty adds the nodes of a property.
+// addProperty adds the nodes of a property and returns the index of the first one.
 func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))

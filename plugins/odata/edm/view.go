@@ -98,7 +98,7 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	}); err != nil {
 		return err
 	}
-	// The expanded entities.
+	// Add the expanded entities.
 	for _, e := range current.Expanded {
 		index := uint32(len(b.nodes))
 		if e.Many {
@@ -112,7 +112,7 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	if depth > 0 {
 		return nil
 	}
-	// The fields of the root that follow.
+	// Add the fields that only the root has.
 	if b.options.Delta {
 		for _, name := range structure.Extra() {
 			n := wit.SchemaNode{Optional: true, Kind: wit.String}

@@ -51,7 +51,7 @@ type propertyCursor struct {
 	keyValue *value.Converted // written instead of the value; nil means that the value is written
 
 	writer      *Writer
-	parent      *Type      // has the properties
+	parent      *Type      // the type of the properties
 	parentPath  string     // location of the parent in the row, for messages
 	keys        []KeyValue // written first
 	keysWritten int

@@ -48,7 +48,7 @@ func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	case kind == wit.Int64 && (primitive == edm.DateTime || primitive == edm.DateTimeOffset) &&
 		(isUnnamed || *node.Name == wit.NameTimestamp):
 		p.encoding = encodeInstant
-	case kind <= wit.Int64 && isUnnamed && p.min < p.max: // an integer in both
+	case kind <= wit.Int64 && isUnnamed && p.min < p.max: // an integer in the record and in the property
 		p.encoding = encodeInteger
 	case kind == wit.Bytes && primitive == edm.Decimal && !p.property.VariableScale:
 		if p.scale = value.SmallScale(node); p.scale >= 0 && p.scale <= p.property.Scale {

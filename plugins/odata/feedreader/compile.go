@@ -77,7 +77,7 @@ func (f *Feed) compile() error {
 		return wrapError(errors.New(err.Error() + "; " + f.Setting(query.Select) + " with the required properties " +
 			"reads the set without others"))
 	}
-	// The schemas of rows.
+	// Build the schemas of rows.
 	value, err := f.model.ViewSchema(view, f.Options)
 	if err != nil {
 		return wrapWithSelect(err)
@@ -95,7 +95,7 @@ func (f *Feed) compile() error {
 			return wrapError(err)
 		}
 	}
-	// The decoder's schema.
+	// Build the decoder's schema.
 	f.RowSchema, err = decode.NewRowSchema(f.model, view, f.Options)
 	if err != nil {
 		return wrapWithSelect(err)
@@ -232,7 +232,7 @@ func (f *Feed) addExtraKeyFields(key []wit.SchemaNode) ([]wit.SchemaNode, error)
 	return key, nil
 }
 
-// findChangeColumns finds the columns of delta mode, and tracks those of an ODP queue.
+// findChangeColumns finds the columns of delta mode, and tracks the columns of an ODP queue.
 func (f *Feed) findChangeColumns() {
 	f.ModeColumn = -1
 	f.DeletedAtColumn = -1

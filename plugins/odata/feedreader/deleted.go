@@ -37,7 +37,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyPa
 
 const branchValue = 2 // the union branch of an optional value, as a zigzag varint; 0 is null
 
-// appendDeleted appends the value of a deleted entity. In delta mode all columns except keys are optional.
+// appendDeleted appends the value of a deleted entity: its key and, in other columns, null or an empty array.
 func (f *Feed) appendDeleted(dst []byte, keyParts [][]byte, deletedAt int64) []byte {
 	for i := range f.RowSchema.ValueColumns {
 		k := slices.Index(f.RowSchema.Keys, i)

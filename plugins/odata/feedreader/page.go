@@ -91,7 +91,7 @@ func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
 	return result, ended, err
 }
 
-// observe checks the decoded rows and returns those to emit, with headers and markers.
+// observe checks the decoded rows and returns the rows to emit, with headers and markers.
 func (pg *PageReader) observe() (wit.DecodeResult, error) {
 	out := paging.Rows{Rows: pg.Out.Rows, Data: pg.Out.Data, Errors: pg.Out.RowErrors, Skipped: pg.Out.Skipped,
 		Cursor: func(row int) (string, bool) { return pg.Feed.cursor(&pg.Out, row) }}

@@ -10,11 +10,11 @@ import (
 const hexDigits = "0123456789abcdef"
 
 // plain holds the bytes that need no escape: ASCII except control characters, quotes and backslashes.
-var plain = func() (needsNone [256]bool) {
+var plain = func() (table [256]bool) {
 	for c := 0x20; c < utf8.RuneSelf; c++ {
-		needsNone[c] = c != '"' && c != '\\'
+		table[c] = c != '"' && c != '\\'
 	}
-	return needsNone
+	return table
 }()
 
 // AppendString appends a quoted string and replaces invalid UTF-8 by U+FFFD.

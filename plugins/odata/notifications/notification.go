@@ -168,7 +168,7 @@ func (se Set) entries(n *wit.Notification) ([]notificationEntry, error) {
 		if err == nil && len(entries) == 0 {
 			err = errors.New("expected an entry, found none")
 		}
-		if next != "" { // there are more entries: one that names no entity has the whole set read
+		if next != "" { // more entries exist: an entry that names no entity requests the whole set
 			entries = append(entries, notificationEntry{term: "Notification"})
 		}
 		return entries, err

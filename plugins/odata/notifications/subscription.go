@@ -87,7 +87,7 @@ func ReadSubscriptions(subject string, a *wit.Response) (list []Subscription, ne
 	return list, next, nil
 }
 
-// Phases of [Subscribe], with which its state starts. The answers are those to the requests of the phase.
+// Phases of [Subscribe], with which its state starts. The answers belong to the requests of the phase.
 const (
 	phaseList   = iota // list the subscriptions
 	phaseCreate        // create the missing ones
@@ -185,7 +185,7 @@ func (se Set) createRequest(target, changeType, address string) wit.Request {
 		`xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata" xmlns:d="http://schemas.microsoft.com/ado/2007/08/dataservices">` +
 		`<atom:title>Subscription</atom:title><atom:author/><atom:updated/><atom:content type="application/xml"><m:properties>`)
 	selects := "*"
-	if se.NotificationOnly() || se.Tracking.On { // the entity is read, so its key is enough
+	if se.NotificationOnly() || se.Tracking.On { // the data are requested after the notification, so keys are enough
 		selects = strings.Join(se.EntityType().Key, ",")
 	}
 	for _, p := range [][2]string{{"deliveryAddress", address}, {"collection", se.Set}, {"filter", ""},

@@ -249,7 +249,7 @@ func Suggest(wrong string, names []string, none string) string {
 		return "; " + none
 	}
 	suggestion := ""
-	least := len(wrong)/3 + 2 // a name that differs in more than a third is not similar
+	least := len(wrong)/3 + 2 // a third of the name, and one more byte, may differ
 	for _, name := range names {
 		if d := setting.Distance(strings.ToLower(wrong), strings.ToLower(name)); d < least {
 			least = d

@@ -33,7 +33,7 @@ func (pg *Page) AfterError(r ErrorResponse) (*Position, error) {
 	var err error
 	switch kind := pg.position.probe.kind; {
 	case !r.FromService && !r.TokenLost && (r.rejectsOption() || r.FromRouter) && kind != probeHighestCursor:
-		return nil, pg.rejectionError(r.Err, r.FromRouter) // not the service's
+		return nil, pg.rejectionError(r.Err, r.FromRouter) // the service itself did not reject it
 	case pg.set.Target(&wholeRows) != pg.set.Target(pg.position) && r.rejectsOption():
 		action = "requesting whole rows"
 		t.next.known.refusesKeysAlone = true

@@ -321,7 +321,7 @@ func (t *transition) afterUnlinkedPage() error {
 	case !t.set.Pageable:
 		return t.complete("according to its metadata it cannot be paged")
 	default:
-		// The page starts with the last row, to check $skip, unless rows are promised and sorted.
+		// The next page starts with the last row, to check $skip, unless rows are promised and sorted and no link led here.
 		isOrdered := t.set.Ordered && !next.known.refusesOrderBy
 		t.useSkip(isAfterRow && (!isPromised || !isOrdered || isLinked))
 	}
@@ -350,7 +350,7 @@ func (t *transition) afterUndecodedPage() error {
 		t.useSkip(false)
 		return nil
 	}
-	checks := next.checks // the last key remains that of the page before
+	checks := next.checks // the last key remains the key before this page
 	checks.sorted = position.checks.sorted
 	checks.folded = position.checks.folded
 	checks.key = position.checks.key

@@ -81,7 +81,7 @@ func (t *transition) closingProbe() string {
 		return probeBefore
 	case seen.ranked == unasked && t.set.Pageable &&
 		((isByTexts && next.totalCount < 0) || (t.canCheckExpand() && next.rowsRead > 0)):
-		seen.ranked = asked // the number of rows without a count, or without $expand
+		seen.ranked = asked // confirms the number of rows without a count, or without $expand
 		return probeRank
 	case seen.descends == unasked && canSort && mustProbeEnd:
 		seen.descends = asked

@@ -115,7 +115,7 @@ func (m *numberMap) slot(hash uint32) *int32 {
 		}
 		*m = larger
 	}
-	const mix = 0x9e3779b1 // 2^32 divided by the golden ratio: spreads similar hashes
+	const mix = 0x9e3779b1 // a prime near 2^32 divided by the golden ratio: spreads similar hashes
 	for i := int(hash * mix >> m.shift); ; i = (i + 1) & (len(m.slots) - 1) {
 		slot := &m.slots[i]
 		if slot.number == 0 {

@@ -306,7 +306,7 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 			"No entity set is configured: expected "+config.InGroup("00", NameService)+", "+
 				config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
 	}
-	for i, cfg := range entitySets { // by itself, and at the end against the sets before it
+	for i, cfg := range entitySets { // each set by itself, then compared with the sets before it
 		if cfg.Period == 0 {
 			setting.AddError(examined, config.InGroup(cfg.Number, NameExecPeriod),
 				setting.Invalid(config.InGroup(cfg.Number, NameExecPeriod), "0", "expected -1 or at least 1 second"))

@@ -73,7 +73,7 @@ func (r *runner) run(routes *routeTable, start int) (next int) {
 		r.routes[row.Topic] = current
 	}
 	if current.needsInterpreter || (current.excludesTombstones && current.dropsRows) {
-		return start // a row that is a tombstone may not be dropped
+		return start // for a route that drops rows, the interpreter must look for tombstones
 	}
 	if current.dropsRows {
 		return sameTopicEnd(seg.rows, start)

@@ -19,7 +19,7 @@ type declarations struct {
 	byHash map[uint64][]int
 }
 
-// firstHashed is the index from which on schemas are found by a hash: few are faster compared.
+// firstHashed is the index from which schemas are found by a hash: comparing is faster for few schemas.
 const firstHashed = 8
 
 // declare returns the number of a schema; isNew means that it was added. It rejects schemas that the host would reject.

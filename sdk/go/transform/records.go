@@ -186,7 +186,7 @@ func (c *call) runStages(r *Record, from int) (stageIndex int, err error) {
 		}
 	}
 	c.rows = append(c.rows, *c.row)
-	// What cannot be written is an error of the last stage.
+	// An error of write belongs to the last stage.
 	return max(0, len(c.chain)-1), c.write(c.out, c.rowIndex, &c.rows[len(c.rows)-1], c.topics, r)
 }
 

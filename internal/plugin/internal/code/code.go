@@ -208,7 +208,7 @@ func (c *Compiler) await(ctx context.Context, done <-chan engineResult,
 		used = processorTime
 	}
 	start := used()
-	// A result that is already there counts, even after the time.
+	// A result that is available counts, even after the time.
 	for remaining := allowed; remaining > 0 || len(done) > 0; remaining = allowed - (used() - start) {
 		select {
 		case result := <-done:
