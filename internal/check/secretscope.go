@@ -68,7 +68,7 @@ func (c ConfigChange) HasCompleteCredentials() bool {
 	roles := c.New.Roles()
 	isBegun := (roles.Text(role.User) != "" && roles.Text(role.Password) == "") ||
 		(roles.Text(role.ProxyUser) != "" && roles.Text(role.ProxyPassword) == "")
-	isTypedSecret := func(entry config.Entry) bool { // it is not a reference
+	isTypedSecret := func(entry config.Entry) bool { // not a reference to a known provider
 		return c.scope(entry.Key) == serviceScope && c.IsPassword(entry.Key) && setting.Trim(entry.Raw) != "" &&
 			(!config.IsReference(entry.Raw) || c.New.Worker.Providers.HasUnknownProvider(entry))
 	}

@@ -242,8 +242,9 @@ func expectedEntry(c *resolved.Connector, name string) config.Entry {
 		}
 		return expected
 	}
-	group := name[:strings.LastIndexByte(name, '.')+1] // with a number, such as sap.odata#1.
+	group := name[:strings.LastIndexByte(name, '.')+1]
 	for _, entry := range c.Entries {
+		// Only a group with a number, such as sap.odata#00.
 		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(entry.Key, group) {
 			expected.Line = entry.Line
 			break

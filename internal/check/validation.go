@@ -336,7 +336,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		source = "Predicate"
 	}
 	first := len(v.Configs)
-	const unsorted = 2 // class and version
+	const unsortedCount = 2 // class and version
 	key := func(name string, kind wit.SettingKind, importance wit.Importance, doc, display string) wit.ConfigValue {
 		return v.configValue(wit.ConfigKey{Name: prefix + name, Kind: kind, Importance: importance, Documentation: doc,
 			Rules: []wit.Rule{setting.Display(display)}})
@@ -373,7 +373,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		v.add("", key("predicate", wit.KindString, wit.Medium,
 			"Alias of the predicate that selects the records to transform.", "predicate"))
 	}
-	stageSettings := v.Configs[min(first+unsorted, len(v.Configs)):]
+	stageSettings := v.Configs[min(first+unsortedCount, len(v.Configs)):]
 	byName := func(a, b Validated) int { return strings.Compare(a.Value.Name, b.Value.Name) }
 	slices.SortStableFunc(stageSettings, byName)
 	for i := range v.Configs[first:] {
@@ -381,7 +381,7 @@ func (v *validationBuilder) addStage(ch *Checker, stage *resolved.Stage) {
 		definition.Group = &group
 		definition.Order = int32(i)
 		definition.OrderInGroup = int32(i)
-		if i < unsorted {
+		if i < unsortedCount {
 			definition.Width = "LONG"
 		}
 		v.index[definition.Name] = first + i

@@ -374,7 +374,7 @@ func (p *plan) restorePrevious() {
 	for _, history := range lost {
 		p.delayLostMember(history, names, intended, isOwned)
 	}
-	for i := range p.resources { // a known member keeps only what the previous plan intended, others all they own
+	for i := range p.resources { // a known member keeps only what is intended for it, others all they own
 		if m := p.currentOwner(&p.resources[i]); m >= 0 && (!isKnown[m] || intended[i] == m) &&
 			p.canMove(&p.resources[i], m) {
 			p.move(i, m)
@@ -545,7 +545,7 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 	for o := range p.origins {
 		for _, target := range others {
 			tasks := p.origins[o].tasks
-			// The first two were tried above, one by one; the third would make the numbers no more equal.
+			// In the first two cases single tasks were tried above; in the third the numbers would become no more equal.
 			if tasks[from] < 2 || tasks[target] > 0 || load(target)+tasks[from] >= load(from) {
 				continue
 			}

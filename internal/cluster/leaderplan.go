@@ -25,7 +25,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if err := l.worker.options.Log.Await(ctx, offset); err != nil {
 		return nil, err
 	}
-	// The last plan counts only if it is the group's last generation.
+	// The last plan counts only if it is of the group's last generation.
 	last := l.worker.lastAssignment()
 	l.mu.Lock()
 	changes := l.changes
@@ -51,7 +51,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 	if !ok {
 		return nil, errors.New("the config topic was not read to its end yet")
 	}
-	if l.worker.options.Store.Group() != l.worker.options.Group.Group { // it owns the topic not yet, or not at all
+	if l.worker.options.Store.Group() != l.worker.options.Group.Group { // the group does not own the topic, or not yet
 		snapshot.Connectors = nil // the annotation of this group triggers the next plan
 	}
 	began := time.Now()
@@ -79,7 +79,7 @@ func (l *leader) assign(self string, members []JoinedMember) (map[string][]byte,
 		out = freezePlan(decoded)
 		out.Next = began.Add(replanDelay)
 	}
-	// The plan becomes the leader's, then the assignments.
+	// Log the plan, make it the leader's, and encode the assignments.
 	for name, reason := range out.Unplaced {
 		if l.unplaced[name] != reason && !othersLeaving(decoded, "") { // not while all members shut down
 			l.worker.options.Logger.Warn("a connector or its tasks are assigned to no worker", "connector", name,
@@ -226,7 +226,7 @@ func (l *leader) requirements(c *config.Connector) (needs []requirement) {
 // in the range.
 func (r requirement) isMetBy(m Member) bool {
 	versions, err := version.ParseRange(r.version)
-	if r.plugin == "" || versions.Contains(r.pin.Version) { // then Classes are of the pinned version
+	if r.plugin == "" || versions.Contains(r.pin.Version) { // Classes are of the version that the member runs by itself
 		return err == nil && slices.Contains(m.Classes, KeyOf(r.class))
 	}
 	return slices.ContainsFunc(m.Plugins, func(o plugin.Offer) bool {

@@ -154,7 +154,7 @@ func (r *rollout) pendingReason() string {
 
 // pinTo returns the pin of another version. The version before becomes the previous one.
 func pinTo(p groupview.Pin, target groupVersion) groupview.Pin {
-	if p.Hash != target.Hash {
+	if p.Hash != target.Hash && p.Hash != unreadablePin.Hash {
 		p.Before = p.Hash
 	}
 	p.Hash = target.Hash
@@ -289,7 +289,7 @@ func (w *Worker) Choose(ctx context.Context, name, hash string) error {
 func shortHash(hash string) string { return hash[:min(12, len(hash))] }
 
 // unreadablePin replaces a pin of an unknown format, which a later program may have written. No worker has its version,
-// so none runs tasks with the plugin until an operator chooses another one.
+// so no tasks with the plugin start, unless their plugin.version excludes it, until an operator chooses another one.
 var unreadablePin = groupview.Pin{Version: "unknown", Hash: "unreadable"}
 
 func (w *Worker) pinnedVersions() map[string]groupview.Pin {

@@ -48,7 +48,7 @@ type Store struct {
 
 	mu               guard.Mutex
 	cache            map[string]cachedConnector // connectors, by their names
-	evictions        int                        // a snapshot from before one caches nothing
+	evictions        int                        // of the cache; a snapshot that began before the last one caches nothing
 	caughtUp         bool
 	refreshRequested bool // the next snapshot for Watch was requested by Refresh
 	writes           int  // changes of snapshots, see IsStale
@@ -171,7 +171,7 @@ func (s *Store) Ready() bool {
 // Snapshot implements [config.Store]. It resolves references, which may block. ok is false before CaughtUp.
 func (s *Store) Snapshot() (config.Snapshot, bool) { return s.snapshot(forQuery) }
 
-// Values of snapshot's consumeRefresh.
+// Values of snapshot's consumeRefresh: only the snapshot for Watch consumes the request of a refresh.
 const (
 	forWatch = true
 	forQuery = false

@@ -363,7 +363,7 @@ func (ctl *controller) applyTransition(e event) action {
 		observed.restartsAt = time.Time{}
 	}
 	if observed.state == Paused && change.next == Unassigned && len(observed.currentRun.taskSet.tasks) > 0 {
-		observed.previousRun = observed.currentRun // a resume: shows the paused tasks until the new ones are known
+		observed.previousRun = observed.currentRun // after a resume, they are shown until the new tasks are known
 	}
 	if change.next != observed.state {
 		observed.stateSince = time.Now()

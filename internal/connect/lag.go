@@ -141,7 +141,7 @@ func (l *lagTracker) positions(ctx context.Context,
 			switch {
 			case ok && next <= logEnds[topic][partition]:
 				next = max(next, starts[partition])
-			case l.offsetReset == "latest": // also for a new partition, which looks like one without records
+			case l.offsetReset == "latest": // also for a partition that may be new: a missing offset does not show it
 				next = end
 			default:
 				next = starts[partition]

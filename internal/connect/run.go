@@ -143,7 +143,7 @@ func (run *connectorRun) start(ctx context.Context) (closeAll func(), err error)
 	if err != nil {
 		return nil, err
 	}
-	if run.isSink() { // what its tasks compare topics with, to warn of a wrong name
+	if run.isSink() { // its tasks compare topics with these, to warn of a wrong name
 		unmatched := &sink.UnmatchedTopics{Settings: map[string]string{}}
 		for _, e := range run.config.SinkTopics() {
 			unmatched.Settings[setting.Trim(e.Value.Reveal())] = e.Key

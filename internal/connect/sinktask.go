@@ -72,7 +72,7 @@ func (t *task) runSink(ctx context.Context, binding *plugin.Binding, once bool) 
 		defer guard.Recover(run.log, t.name()+", its lag", nil)
 		tracker.track(trackCtx, &taskLag, sinkTask.Owns, func() bool { return !once && sinkTask.Progress().Read == 0 })
 	}()
-	// What is shown while the task runs, and of its end.
+	// Run the task. Its status shows progress and versions.
 	metrics := t.metrics
 	t.setRunning(func(progress *Progress) {
 		current := sinkTask.Progress()

@@ -33,7 +33,7 @@ func (s State) StoredName() string {
 	return config.TargetStarted
 }
 
-// eventKind names an event. Its value is only logged.
+// eventKind names an event. Its text appears only in logs.
 type eventKind string
 
 const (

@@ -260,7 +260,7 @@ func (r *bodyReader) readOperation(kind instructionKind, op byte, start int, isA
 		case 1:
 			r.smallConstant = r.Data[start] < 0x40 // not negative
 		case 2:
-			r.smallConstant = r.Data[start+1] < bulkFree>>7 // likewise
+			r.smallConstant = r.Data[start+1] < bulkFree>>7 // less than bulkFree, and not negative
 		}
 	case kindConstI64:
 		r.Skip(10)

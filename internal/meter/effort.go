@@ -11,7 +11,7 @@ const (
 	weightCharge      = 3
 	weightChargeAhead = 17
 	weightBulk        = 12
-	// A share is how much costs a microsecond; tableTarget is the cost of a label.
+	// The shares are divisors: so many units cost a microsecond. tableTarget is the cost of a label in microseconds.
 	blocksShare    = 1000
 	tableTarget    = 6
 	targetShare    = 55

@@ -258,7 +258,7 @@ func (r *Reloader) Reconcile(ctx context.Context, snapshot config.Snapshot, runn
 		defer r.mu.Unlock()
 		r.progress = nil
 	}()
-	// What the checks of this reload share.
+	// The checks of this reload share the following.
 	r.Checker = r.Checker.WithConnectors(r.Connectors())
 	r.serviceDeadline = time.Now().Add(serviceTimeout)
 	r.Checker.Running = nil

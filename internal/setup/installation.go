@@ -55,7 +55,7 @@ func Open(ctx context.Context, c Config) (*Installation, config.Problems, error)
 		return nil, nil, err
 	}
 	problems = in.ReadSettings(ctx, problems, ToCheck)
-	neededOnly := c.Once && !in.Worker.IsSet("listeners") // REST, if it is open, lists all
+	neededOnly := c.Once && !in.Worker.IsSet("listeners")
 	if err := in.OpenPlugins(ctx, nil, neededOnly); err != nil {
 		return nil, nil, secret.RedactError(err, in.Worker.Redact)
 	}

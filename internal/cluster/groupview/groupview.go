@@ -69,7 +69,7 @@ type Pin struct {
 	Version string   `json:"version"`
 	Hash    string   `json:"hash"`
 	Before  string   `json:"before,omitempty"` // the previous version, which runs again if this one fails
-	Passed  []string `json:"passed,omitempty"` // hashes of versions that run only if a member has no other
+	Passed  []string `json:"passed,omitempty"` // hashes of versions that count only if no member has another one
 }
 
 // Member is the leader's view of a member: its own report when it joined the generation, and its assignment.

@@ -135,7 +135,7 @@ func (m *metadata) parseBitmap(next int64, text string, budget *int64) bool {
 			return false
 		}
 		for range 3 {
-			state := byte(digit & 3) // the lowest two bits
+			state := byte(digit & 3)
 			list := m.list(state)
 			if state == stateInFlight || state == stateInDoubt {
 				*budget--

@@ -14,7 +14,7 @@ import (
 )
 
 // encodeBatch has the plugin make requests of the rows of a batch. Before the first encoding of a partition it stores
-// metadata, because only the answer shows their maximum length.
+// metadata, because only a commit shows their maximum length.
 func (a *activeBatch) encodeBatch(out *outcome) ([]delivery, error) {
 	t := a.task
 	if err := t.sendToDLQ(&a.batch.outcome); err != nil {

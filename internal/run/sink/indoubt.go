@@ -54,7 +54,7 @@ func (a *activeBatch) resolveRepeatable() error {
 	}
 	nonRepeatable := map[*item]bool{}
 	for i := range encoded.Rejected {
-		// This call lacks what an earlier run has learned: only checks get that.
+		// What an earlier run has learned, which the hint contains, may be the cause: then the row stays in doubt.
 		if f := &encoded.Rejected[i]; isCallError(&f.Error) {
 			nonRepeatable[a.batch.items[rows[f.RowIndex]]] = true
 		}

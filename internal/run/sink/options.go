@@ -17,7 +17,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options configure a task. Required are Connector to Registry, NewConsumer and NewConverters.
+// Options configure a task. Connector to Registry, NewConsumer and NewConverters are required.
 type Options struct {
 	Connector string // names the task in logs, with Task
 	Task      int
@@ -34,7 +34,7 @@ type Options struct {
 	Shared
 	Telemetry
 
-	// The fields below are of a [Replay], otherwise zero.
+	// The fields below are of a [Replay], otherwise zero. written may be nil.
 	deadLetterOf map[recordID]task.DeadLetter
 	dryRun       bool
 	checkOnly    bool

@@ -115,8 +115,7 @@ const (
 	sentOnly settledSet = false
 )
 
-// appendSettled appends the settled offsets from next on: those of records that were read, and the inherited ones after
-// these.
+// appendSettled appends the settled offsets from next on: first of records that were read, then later inherited ones.
 func (p *partition) appendSettled(ranges []offsetRange, next int64, set settledSet) []offsetRange {
 	adjacent := false // no unsettled record is between the last range and the next settled offset
 	lastRead := next - 1

@@ -48,7 +48,7 @@ func (a *activeBatch) rowsError(rows []uint32, stage string, err error) error {
 	return &recordError{item: a.batch.items[rows[0]], moreRecords: len(rows) - 1, stage: stage, err: err}
 }
 
-// maxRepeats bounds how often a plugin may request the same again without an error: to encode a row, or to be opened.
+// maxRepeats bounds how often a row is encoded again without an error, and how often a call opens the plugin again.
 const maxRepeats = 16
 
 // countRepeat counts that the plugin wants to write a row again, and fails after maxRepeats times.

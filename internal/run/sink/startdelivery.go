@@ -157,7 +157,7 @@ func (d *dispatcher) abandonLane(lane *lane) {
 	}
 }
 
-// laneFilter is what nextLane may return.
+// laneFilter selects the lanes that nextLane may return.
 type laneFilter struct {
 	idle              bool // no delivery is in flight, so that the metadata's reserve may be used
 	nonRepeatableOnly bool

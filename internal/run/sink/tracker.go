@@ -217,7 +217,7 @@ func (r *RevokedPartitions) get(tracker *offsetTracker, tp topicPartition) *part
 
 // resume removes the partition. It waits for the deliveries in flight of the last owner in this process, and returns
 // the settled offsets from next on, the committed offset (-1 if missing). If next is before an offset that was
-// committed here, a user has reset it, and nothing counts as settled. writtenHere reports that this process has stored
+// committed here, a user has reset it, and nothing counts as settled. writtenHere reports whether this process stored
 // storedText, the metadata at next, and knows the outcome of the requests in it.
 func (r *RevokedPartitions) resume(ctx context.Context, tp topicPartition, next int64,
 	storedText string) (settled []offsetRange, writtenHere bool) {

@@ -118,7 +118,7 @@ func (p *page) prefetch(ctx context.Context, sent *sync.WaitGroup, r *wit.Reques
 	return f
 }
 
-// linkedRequests bounds the linked requests of a page and slows them down.
+// linkedRequests counts the linked requests of a page, to bound them and to slow them down.
 type linkedRequests struct {
 	total        int
 	pendingBytes int64 // size of the requests that wait

@@ -15,7 +15,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Options configure a task. Required are Connector to Registry, StoredOffset, NewOutput and NewConverters.
+// Options configure a task. Connector to Registry, StoredOffset, NewOutput and NewConverters are required.
 type Options struct {
 	Connector string // names the task in logs and headers, with Task
 	Task      int

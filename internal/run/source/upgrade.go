@@ -15,7 +15,7 @@ func (f *feed) upgrade(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.UpgradeIfOpened)
 }
 
-// upgradeWaiting is upgrade, but waits until a newer version is opened.
+// upgradeWaiting is upgrade, but if there is a newer version, it waits until that is opened.
 func (f *feed) upgradeWaiting(ctx context.Context) error {
 	return f.upgradeWith(ctx, f.task.plugin.Upgrade)
 }
