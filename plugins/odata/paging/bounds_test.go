@@ -43,8 +43,9 @@ func largestPosition() *Position {
 		message: textOfLength(maxMessage)}
 	for _, n := range []*int{&position.rowsRead, &position.totalCount, &position.undecoded.count,
 		&position.snapshot.number, &position.snapshot.endMarkerPending, &position.timestamp,
-		&position.checks.repeatCount, &position.checks.emptyPages, &position.checks.unreturned, &position.pageRows,
-		&position.pager.skipped, &position.previous.gap, &position.previous.count} {
+		&position.checks.repeatCount, &position.checks.repeatedPages, &position.checks.emptyPages,
+		&position.checks.unreturned, &position.pageRows, &position.pager.skipped, &position.previous.gap,
+		&position.previous.count} {
 		*n = math.MaxInt
 	}
 	checks := position.checks

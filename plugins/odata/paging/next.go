@@ -173,13 +173,13 @@ func (t *transition) checkLoop() (handled bool, err error) {
 // properties are selected, unless there are many, or more rows than the service counts.
 func (t *transition) checkRepeatedRows(isRepeated bool) error {
 	checks := t.next.checks
-	checks.repeatCount++
+	checks.repeatedPages++
 	switch {
 	case !isRepeated:
-		checks.repeatCount = 0
-	case checks.repeatCount > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
-		return t.loopError(itoa(checks.repeatCount) + " consecutive pages repeat the rows of earlier ones, the last " +
-			"one is " + t.position.url)
+		checks.repeatedPages = 0
+	case checks.repeatedPages > maxEmptyPages, t.next.totalCount >= 0 && t.next.rowsRead > t.next.totalCount:
+		return t.loopError(itoa(checks.repeatedPages) + " consecutive pages repeat the rows of earlier ones, the " +
+			"last one is " + t.position.url)
 	}
 	return nil
 }

@@ -61,15 +61,16 @@ type checkState struct {
 	key    string // the last key if sorted or folded
 	// lastHashes are hashes of the last rows. If the next page starts with them, rows were inserted. A probe of the
 	// order must return one of these rows.
-	lastHashes   string
-	sample       string       // hashes of keys
-	repeatCount  int          // keys on two pages; in a set without keys, consecutive pages that repeat rows
-	repeatDigest string       // hash of these keys
-	links        LoopDetector // detects next links that repeat
-	pages        LoopDetector // detects pages that repeat, by their digests
-	contents     string       // hash of the last page's first rows without their keys
-	keys         string       // hash of all keys of the last page
-	emptyPages   int          // consecutive pages without a new row
+	lastHashes    string
+	sample        string       // hashes of keys
+	repeatCount   int          // keys on two pages
+	repeatDigest  string       // hash of these keys
+	repeatedPages int          // in a set without keys, consecutive pages that repeat rows
+	links         LoopDetector // detects next links that repeat
+	pages         LoopDetector // detects pages that repeat, by their digests
+	contents      string       // hash of the last page's first rows without their keys
+	keys          string       // hash of all keys of the last page
+	emptyPages    int          // consecutive pages without a new row
 	// unreturned counts consecutive probes that found a row after the last key. A page by key with new rows resets it.
 	unreturned int
 }
@@ -151,8 +152,9 @@ func (c *checkState) appendFields(fields []OffsetField) []OffsetField {
 	return append(fields,
 		Flag("sorted", &c.sorted), Flag("folded", &c.folded), Text("key", &c.key), Text("run", &c.lastHashes),
 		Text("sample", &c.sample), Number("twice", &c.repeatCount), Text("repeated", &c.repeatDigest),
-		Loop("followed", &c.links), Loop("pages", &c.pages), Text("contents", &c.contents),
-		Text("keydigest", &c.keys), Number("empty", &c.emptyPages), Number("shown", &c.unreturned))
+		Number("repeatpages", &c.repeatedPages), Loop("followed", &c.links), Loop("pages", &c.pages),
+		Text("contents", &c.contents), Text("keydigest", &c.keys), Number("empty", &c.emptyPages),
+		Number("shown", &c.unreturned))
 }
 
 func (p *previousAttempts) appendFields(fields []OffsetField) []OffsetField {

@@ -107,7 +107,7 @@ func (t *transition) complete(doubt string) error {
 		return t.finish("its keys number the rows of each response, as the generated keys of SAP HANA XSODATA do: " +
 			"they identify no row, and no setting helps; the view needs keys of its own")
 	}
-	if checks.repeatCount == 0 || t.set.Keys == nil {
+	if checks.repeatCount == 0 {
 		return t.finish(doubt)
 	}
 	reason := "at least " + itoa(checks.repeatCount) + " keys were, or may have been, on an earlier page: moved rows " +

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 )
 
 // TestServicesThatPretendToSort: for services that accept an option but ignore it, the load is complete with each row
@@ -96,4 +97,25 @@ func upFrom(first, n int) []int {
 		keys[i] = first + i
 	}
 	return keys
+}
+
+// In a set without keys, equal pages are different rows. If as many rows were read as the service counts at the end,
+// the load ends without proof, even if a row is deleted during each attempt.
+func TestEqualPagesWithoutKeysAreCounted(t *testing.T) {
+	s := &service{keys: upFrom(1, 300), page: 100, links: "token", keyless: true, equal: true, skips: true}
+	s.beforeRequest = func(s *service, _ int) {
+		switch s.requests[len(s.requests)-1] {
+		case "$inlinecount=allpages":
+			s.keys = append(s.keys, 301)
+		case "$inlinecount=allpages&$skiptoken=200":
+			s.remove(301)
+		}
+	}
+	set := setOf("links", 0)
+	set.Keys = nil
+	set.Ordered = false
+	loaded, err := s.load(t, set, nil)
+	require.NoError(t, err, strings.Join(s.requests, "\n"))
+	assert.Equal(t, Unproven, loaded.end.verdict)
+	assert.Equal(t, 300, loaded.end.rowsRead, "rows")
 }
