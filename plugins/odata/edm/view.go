@@ -50,15 +50,16 @@ func (v *View) HidesNested() bool {
 	return false
 }
 
-// ViewSchema returns the Connect schema of a view's rows: visible properties in document order, then an optional struct
-// or an array of structs for each expansion.
+// ViewSchema returns the Connect schema of a view's rows: visible properties in metadata order, then an optional struct
+// or an array of structs for each expansion, then with [Options.Delta] the fields of [StructuredType.Extra].
 func (m *Model) ViewSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o}
 	err := b.addView(v, false, 0)
 	return b.nodes, err
 }
 
-// ReadSchema is [Model.ViewSchema] with hidden properties, at the end of the root or in document order.
+// ReadSchema is [Model.ViewSchema] with hidden properties. Those of the root are at its end, because the values of rows
+// end before them. Those of expanded entities are in metadata order.
 func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 	b := schemaBuilder{model: m, options: o, hidden: true}
 	err := b.addView(v, false, 0)
@@ -68,7 +69,7 @@ func (m *Model) ReadSchema(v *View, o Options) ([]wit.SchemaNode, error) {
 // addView adds the nodes of a view. [Model.ViewSchema] and [Model.ReadSchema] specify the order of the fields.
 func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	structure := current.Structure
-	if depth > MaxDepth {
+	if depth > MaxDepth { // by complex types: package query limits expansions to fewer levels
 		return &Error{"complex types nest in a circle at " + structure.QualifiedName()}
 	}
 	if len(b.nodes) > maxNodes {
@@ -100,7 +101,7 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	}
 	// Add the expanded entities.
 	for _, e := range current.Expanded {
-		index := uint32(len(b.nodes))
+		index := uint32(len(b.nodes)) // of the array, or of the struct that addView adds
 		if e.Many {
 			b.addNode(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
 		}
