@@ -43,7 +43,7 @@ func (b *Batch) Bytes(d wit.ValueSlice) []byte {
 	return b.Data[d.Start : d.Start+d.Size : d.Start+d.Size]
 }
 
-// Subset returns a batch of some rows, by their positions. It may share the data.
+// Subset returns a batch of some rows, by their positions. It shares topics and schemas, and may share the data.
 func (b *Batch) Subset(rows []uint32) *Batch {
 	subset := &Batch{Registry: b.Registry, Topics: b.Topics, Retained: b.Retained, Rows: make([]wit.Row, len(rows))}
 	for n, row := range rows {

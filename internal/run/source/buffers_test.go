@@ -335,3 +335,41 @@ func TestLateAcknowledgementOfReusedChunk(t *testing.T) {
 		f.releaseChunk(reused)
 	})
 }
+
+// The rows that move from a full chunk to the next one keep their bytes and schemas, even if the full chunk is settled
+// and its memory used by another feed before the next one is free.
+func TestMovedRowsDoNotShareMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(&reader{})
+		w.o.Buffers = NewBuffers(0)
+		task := NewTask(w.o)
+		f := emptyFeed(task, &openedVersion{feeds: []wit.Feed{{Topic: "t"}}})
+		f.pipeline.free = make(chan *chunk, 1)
+		f.pipeline.free <- newChunk(task.o.Registry)
+		f.pipeline.decoded = make(chan *chunk)
+		f.pipeline.ctx, f.pipeline.fail = context.WithCancelCause(t.Context())
+		defer f.pipeline.fail(nil)
+		p := newPage(f, &wit.Fetch{Position: &[]wit.OffsetEntry{}, RepeatsExactly: true}, &origin{}, &bisection{})
+		require.NoError(t, p.ensureChunk(t.Context()))
+		b := &p.chunk.batch
+		schema, err := task.o.Registry.Intern([]wit.SchemaNode{{Kind: wit.String}})
+		require.NoError(t, err)
+		b.Retain(schema)
+		b.Data = append(b.Data, "large value"...)
+		value := wit.ValueSlice{Encoding: wit.Schemaless, Size: uint32(len(b.Data))}
+		b.Rows = []wit.Row{{Value: value}, {RowIndex: 1, Value: value}}
+		p.chunk.origins = []uint32{0, 1}
+		p.cursor.lastComplete = 0
+		p.cursor.lastRow = 1
+		p.cursor.rowsOfLast = 1
+		go func() {
+			full := <-f.pipeline.decoded
+			clear(full.batch.Data)
+			f.releaseChunk(full)
+		}()
+		require.NoError(t, p.flushComplete(t.Context()))
+		moved := &p.chunk.batch
+		assert.Equal(t, []*record.Schema{schema}, moved.Retained, "schemas")
+		assert.Equal(t, "large value", string(moved.Bytes(moved.Rows[0].Value)))
+	})
+}

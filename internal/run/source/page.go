@@ -28,7 +28,7 @@ type page struct {
 	chunk        *chunk
 	emitted      emitted
 	cursor       cursor
-	resumeAt     position // the last row that an earlier attempt delivered
+	resumeAt     position // the last row that an earlier attempt delivered; extraRows is counted down
 	skipping     bool     // whether the page is not past resumeAt yet
 	end          wit.DecodeResult
 	bodies       bodyBuffers

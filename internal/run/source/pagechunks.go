@@ -19,7 +19,7 @@ func (p *page) ensureChunk(ctx context.Context) error {
 		return err
 	}
 	p.chunk = chunk
-	if p.origin.replayed != nil {
+	if p.origin.replayed != nil { // the feed of a replay has no topic
 		chunk.batch.Topics[0] = p.origin.replayed.Record.Topic
 	}
 	return nil
@@ -44,7 +44,8 @@ func (p *page) incompleteFrom() int {
 }
 
 // flushComplete sends the chunk without incomplete rows, which move to a new chunk, so that a stored position covers
-// all sent rows. If all rows of the chunk have one index, it sends them, too.
+// all sent rows. If all rows of the chunk have one index, one row waits for the next piece, which usually completes it;
+// two or more are sent, because any number of them may follow.
 func (p *page) flushComplete(ctx context.Context) error {
 	chunk := p.chunk
 	start := p.incompleteFrom()
@@ -52,7 +53,7 @@ func (p *page) flushComplete(ctx context.Context) error {
 	if !p.canCheckpoint() || start == count || (start == 0 && count > 1) {
 		return p.flush(ctx)
 	}
-	if start == 0 { // one row, to which more may belong: it waits for them
+	if start == 0 { // a single row
 		return nil
 	}
 	incomplete := make([]uint32, 0, count-start)
@@ -60,6 +61,9 @@ func (p *page) flushComplete(ctx context.Context) error {
 		incomplete = append(incomplete, uint32(i))
 	}
 	moved := chunk.batch.Subset(incomplete)
+	// The chunk may be settled, and its memory reused, before the rows are in the new chunk.
+	moved.Data = slices.Clone(moved.Data)
+	moved.Retained = slices.Clone(moved.Retained)
 	chunk.truncate(start)
 	if err := p.flush(ctx); err != nil {
 		return err
@@ -106,7 +110,7 @@ func (p *page) flush(ctx context.Context) error {
 		}
 	}
 	err := feed.send(ctx, chunk)
-	if err == nil { // otherwise the chunk needs no end of the page
+	if err == nil { // a chunk that was not sent needs no [page.sendEnd]
 		p.emitted.hasSent = true
 		p.emitted.chunks++
 	}
@@ -146,7 +150,7 @@ func (f *feed) offsetAt(p position) kafka.Offset {
 // send passes a chunk to the stages, which release it. It releases the chunk itself if ctx ends first.
 func (f *feed) send(ctx context.Context, chunk *chunk) error {
 	chunk.inFlight = len(chunk.batch.Rows)
-	f.task.o.Metrics.Batches.AddActive(chunk.inFlight)
+	f.task.o.Metrics.Batches.AddActive(chunk.inFlight) // until releaseChunk
 	select {
 	case f.pipeline.decoded <- chunk:
 		return nil
@@ -166,6 +170,7 @@ func (p *page) finish(ctx context.Context) error {
 	if err := p.ensureChunk(ctx); err != nil {
 		return err
 	}
+	// Without a next offset, the feed's offset stays as it is.
 	next := position{fields: feed.pageStart, topic: feed.position.topic, beginning: feed.position.beginning}
 	if p.end.Next != nil {
 		next = position{fields: *p.end.Next}
@@ -173,7 +178,8 @@ func (p *page) finish(ctx context.Context) error {
 			next.topic = feed.spec().Topic
 		}
 	} else if p.fetch.Position == nil && feed.position.midPage {
-		next = feed.position // this page was read in between; the interrupted one continues after it
+		// This page, of a trigger or a snapshot, was read in between; the interrupted one continues after it.
+		next = feed.position
 	}
 	p.chunk.offsetAfter = feed.offsetAt(next)
 	p.chunk.pageEnd = pageComplete
@@ -202,7 +208,7 @@ func (p *page) savePosition(err error) {
 	}
 	var rowErr *rowError
 	if errors.As(err, &rowErr) && p.chunk != nil {
-		_ = p.flush(feed.pipeline.ctx) // the rows before it are valid
+		_ = p.flush(feed.pipeline.ctx) // without transactions, the rows before it stay although the page is aborted
 	}
 	// Forget the keys of the failed page, unless its rows that were sent stay visible.
 	keys := feed.keys
@@ -214,9 +220,9 @@ func (p *page) savePosition(err error) {
 		return
 	}
 	if p.skipping || p.resumeAt.extraRows > 0 {
-		return // nothing new was delivered: f.position remains
+		return // nothing new was delivered: feed.position remains
 	}
-	next := position{fields: *p.fetch.Position, topic: feed.position.topic}
+	next := position{fields: *p.fetch.Position, topic: feed.position.topic} // readPage has cleared beginning
 	if p.fetch.RepeatsExactly && feed.pipeline.output.AtLeastOnce() && p.flushDelivered() {
 		next.midPage = true
 		next.row = uint32(p.cursor.lastComplete)

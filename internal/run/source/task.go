@@ -131,7 +131,7 @@ func (t *Task) currentFeeds() []*feed {
 }
 
 // maxRejectedCommits bounds how often a feed starts over from the same offset because brokers reject the commit. It is
-// more than one because the cause may be in one transaction. Outages have no such bound.
+// more than one because a rejection may concern only one transaction. Outages have no such bound.
 const maxRejectedCommits = 5
 
 // runFeed runs a feed. If its transaction was aborted, a replacement of the feed starts over from the stored offset.
@@ -223,9 +223,11 @@ func (t *Task) start(ctx context.Context) error {
 	}
 	feeds := make([]*feed, len(opened.feeds))
 	for i := range opened.feeds {
-		if feeds[i], err = t.newFeed(ctx, opened, uint32(i)); t.plugin.Superseded(opened, err) {
+		feeds[i], err = t.newFeed(ctx, opened, uint32(i))
+		if t.plugin.Superseded(opened, err) {
 			return t.start(ctx) // another task of the connector has switched the version
-		} else if err != nil {
+		}
+		if err != nil {
 			return fmt.Errorf("feed %s: %w", opened.feeds[i].Name, err)
 		}
 	}
