@@ -99,7 +99,7 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 			CheckLease: run.options.Group.CheckLease,
 			StoredOffset: func(ctx context.Context, partition []wit.OffsetEntry) (fields []wit.OffsetEntry, err error) {
 				fields, _, err = run.clients.offsets.Get(ctx, run.config.Name, partition)
-				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // may be absolute URLs
+				return offset.RelativeToOrigin(fields, run.clients.client.Origin()), err // fields may be absolute URLs
 			},
 			MismatchSetting:     run.config.OriginChangeSetting(),
 			PrepareOffsets:      delivery.prepare,
@@ -134,9 +134,9 @@ func (t *task) sourceOptions(delivery delivery, binding *plugin.Binding, transfo
 	}
 }
 
-// clientConfig returns the Kafka configuration for settings with a prefix, and the key under which clients are shared.
-// Connectors with the same settings share one client, unless they have a secret, which is resolved for the connector at
-// each authentication.
+// clientConfig returns the Kafka configuration of the clients whose settings have a prefix, and the key under which
+// they are shared. Connectors with the same settings share one client, unless they have a secret, which is resolved for
+// the connector at each authentication.
 func (run *connectorRun) clientConfig(prefix string) (kafkaConfig kafka.Config, key string) {
 	overrides := map[string]string{}
 	for _, e := range run.config.Entries {
@@ -154,11 +154,11 @@ func (run *connectorRun) clientConfig(prefix string) (kafkaConfig kafka.Config, 
 	for _, name := range slices.Sorted(maps.Keys(overrides)) {
 		key += fmt.Sprintf("%q=%q ", name, overrides[name])
 	}
-	return run.clients.kafka, key
+	return run.clients.kafka, key // has the settings of the other prefixes too, for other clients
 }
 
 func (run *connectorRun) registry() *record.Registry {
-	return run.options.Registry.ForConnector(run.accepted.Name)
+	return run.options.Registry.ForConnector(run.config.Name)
 }
 
 func (run *connectorRun) converters() (key, value convert.Converter, err error) {
@@ -233,6 +233,7 @@ var (
 )
 
 // Snapshot requests a snapshot of a source's feed, in addition to its changes. It returns when the request is stored.
+// ident is the name of the snapshot for the plugin.
 func (h *Herder) Snapshot(name, feed, ident string) error {
 	ctl, err := h.find(name)
 	if err != nil {

@@ -215,7 +215,8 @@ func (c *Connector) Setting(key string) string {
 	return c.Worker.Text(key)
 }
 
-// Converter returns class and settings of a converter: the connector's, if it names a class, else the worker's.
+// Converter returns class and settings of a converter: the connector's, if it names a class, else the worker's. The
+// caller may change settings.
 func (c *Connector) Converter(name string) (class string, settings map[string]string) {
 	if ownClass := c.Text(name); ownClass != "" {
 		return ownClass, c.Prefixed(name + ".")
