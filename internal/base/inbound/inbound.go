@@ -27,7 +27,7 @@ func Listen(address string) (net.Listener, error) {
 // ErrFull is the error of [Bodies.Read] if a body does not fit in the memory that the other bodies leave.
 var ErrFull = errors.New("the bodies of other requests use all memory: retry later")
 
-// Bodies bounds the memory of request bodies, counted as bytes arrive. Safe for concurrent use.
+// Bodies bounds the memory of request bodies: their buffers, which grow as bytes arrive. Safe for concurrent use.
 type Bodies struct {
 	mu    sync.Mutex
 	inUse int64 // capacity of unreleased buffers
@@ -35,8 +35,8 @@ type Bodies struct {
 
 const firstBuffer = 4 << 10
 
-// Read reads a body while all bodies together use at most limit bytes. The caller must call release once, which does
-// nothing after an error: the body uses no memory while its connection is drained, for up to [drainTime].
+// Read reads a body while all bodies together use at most limit bytes. The caller must call release once. After an
+// error the memory is free already, so that draining the connection (see [AnswerEarly]) holds none.
 func (b *Bodies) Read(body io.Reader, limit int64) (data []byte, release func(), err error) {
 	data, err = b.read(body, limit)
 	release = func() { b.Reserve(-int64(cap(data)), limit) }
@@ -74,8 +74,8 @@ const drainTime = 5 * time.Second
 
 // AnswerEarly answers, then drains the body: closing a connection with unread bytes would lose the answer.
 func AnswerEarly(w http.ResponseWriter, r *http.Request, answer func()) {
-	c := http.NewResponseController(w) // errors: writers of tests do not support it
-	_ = c.EnableFullDuplex()
+	c := http.NewResponseController(w) // errors are ignored: writers of tests do not support it
+	_ = c.EnableFullDuplex()           // otherwise the server reads the body before it answers
 	w.Header().Set("Connection", "close")
 	answer()
 	_ = c.Flush()
