@@ -13,8 +13,8 @@ import (
 type Lifter struct {
 	Memory Memory
 	// Budget is the number of bytes that lists and strings may still take, in the guest's layout or as Go values,
-	// whichever is more. Without it a small memory could describe a value of any size, because many lists may point to
-	// the same bytes.
+	// whichever is more; what options and variants point to as Go values is not counted. Without a budget a small
+	// memory could describe a value of any size, because many lists may point to the same bytes.
 	Budget   int
 	elements int // the number of list elements so far
 }
@@ -122,8 +122,8 @@ func (t *typeLayout) caseAt(n uint32) (*part, error) {
 	return &t.parts[n], nil
 }
 
-// sameCase reports whether two encoded variants have the same case, without a payload. Such values are equal and never
-// changed, so elements of a list may share one.
+// sameCase reports whether two encoded variants have the same case, one without a payload. Such values are equal and
+// never changed, so elements of a list may share one.
 func (t *typeLayout) sameCase(previous, b []byte) bool {
 	return t.shape == shapeVariant && b[0] == previous[0] && int(b[0]) < len(t.parts) && t.parts[b[0]].layout == nil
 }
@@ -144,8 +144,8 @@ func (t *typeLayout) setCase(member *part, value reflect.Value) reflect.Value {
 	return f.Elem()
 }
 
-// setScalar sets value from the bits of a core value, or from the bytes of t in memory. The types of package wit have
-// no other shapes, and f64 as their only float.
+// setScalar sets value from the bits of a core value, or from the bytes of t in memory. Signed numbers have 4 or 8
+// bytes and floats have 8, see [computeLayout].
 func (t *typeLayout) setScalar(bits uint64, value reflect.Value) error {
 	switch t.shape {
 	case shapeBool:
