@@ -545,7 +545,8 @@ func (p *plan) pickMoves(kind, from int, which movable) (moves []int, target int
 	for o := range p.origins {
 		for _, target := range others {
 			tasks := p.origins[o].tasks
-			// In the first two cases single tasks were tried above; in the third the numbers would become no more equal.
+			// In the first two cases single tasks were tried above; in the third the numbers would become no more
+			// equal.
 			if tasks[from] < 2 || tasks[target] > 0 || load(target)+tasks[from] >= load(from) {
 				continue
 			}

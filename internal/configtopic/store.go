@@ -48,7 +48,7 @@ type Store struct {
 
 	mu               guard.Mutex
 	cache            map[string]cachedConnector // connectors, by their names
-	evictions        int                        // of the cache; a snapshot that began before the last one caches nothing
+	evictions        int                        // a snapshot that began before the last one caches nothing
 	caughtUp         bool
 	refreshRequested bool // the next snapshot for Watch was requested by Refresh
 	writes           int  // changes of snapshots, see IsStale

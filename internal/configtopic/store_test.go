@@ -190,7 +190,7 @@ func TestReferencesInTheTopic(t *testing.T) {
 }
 
 // References are resolved again after Refresh, even if a snapshot resolves them meanwhile.
-func TestRefreshBesideASnapshot(t *testing.T) {
+func TestRefreshDuringASnapshot(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "s.properties")
 	w := newWorker(t, "config.providers=file\nconfig.providers.file.class="+

@@ -51,7 +51,7 @@ func detectKind(content []byte) (kind, string) {
 		return kindJCEKS, ""
 	case bytes.HasPrefix(content, []byte("\x7fELF")): // a module
 		return kindPKCS11, ""
-	case content[0] == 0x30 && (len(content) < 2 || content[1] >= 0x80): // an ASN.1 sequence; after a short length it may be text
+	case content[0] == 0x30 && (len(content) < 2 || content[1] >= 0x80): // else it may be text
 		return kindPKCS12, ""
 	case bytes.Contains(content, []byte("-----BEGIN ")):
 		return kindPEM, ""

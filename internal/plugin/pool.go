@@ -248,8 +248,9 @@ func (p *Pool) wait(ctx context.Context, wanted request) (*Instance, error) {
 		case <-entry.ready:
 			return p.acceptGrant(ctx, entry, start)
 		case <-recheck.C:
-			// A caller that holds an instance without calling it uses no processor: another instance helps then. After one
-			// second of waiting, free processors are not required. Readers wait only for the instance that is being created.
+			// A caller that holds an instance without calling it uses no processor: another instance helps then. After
+			// one second of waiting, free processors are not required. Readers wait only for the instance that is being
+			// created.
 			p.mu.Lock()
 			waited := time.Since(start)
 			if !wanted.reader && (waited > time.Second || p.module.host.processors.hasFree()) {

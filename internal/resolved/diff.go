@@ -37,7 +37,7 @@ func compare(written map[string]string, connector *Connector) (action Action, se
 	declarations := connector.Class.Component.Table()
 	for key, value := range written {
 		spec, ok := declarations.Find(key)
-		if ok && spec.Role() == role.Destination && setting.Trim(value) != "" { // the destination has settings of the client, too
+		if ok && spec.Role() == role.Destination && setting.Trim(value) != "" { // the client has settings of it, too
 			return Restart, settings
 		}
 	}

@@ -189,7 +189,8 @@ func (m *groupMetrics) connectorMetrics(h Herder, name string) (connect.Metrics,
 		why, ok := m.silent[owner]
 		task.Error = cmp.Or(why, m.missingReason)
 		for _, t := range slices.Concat(ownTasks, m.tasks[id]) {
-			// The owner's metrics win. Metrics of another worker are better than no metrics, unless the owner is silent.
+			// The owner's metrics win. Metrics of another worker are better than no metrics, unless the owner is
+			// silent.
 			isBetter := t.WorkerID == owner || (task.Error != "" && !ok)
 			if t.Task == id.Task && isBetter {
 				task = t

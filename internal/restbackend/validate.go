@@ -33,7 +33,8 @@ func (b *Backend) validate(ctx context.Context, class string, settings map[strin
 	err = checkClass(c)
 	requested, unknown := checker.Class(class)
 	included, ok := settings["connector.class"]
-	// The class in the URL may be an alias of connector.class or, as in Kafka Connect, its end, with or without Connector.
+	// The class in the URL may be an alias of connector.class or, as in Kafka Connect, its end, with or without
+	// Connector.
 	isAlias := err == nil && unknown == nil && requested == c.Class.Component.Name
 	isEnd := strings.HasSuffix(strings.TrimSuffix(included, "Connector"), strings.TrimSuffix(class, "Connector"))
 	if ok && !isAlias && !isEnd {

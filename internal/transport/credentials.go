@@ -35,7 +35,7 @@ func readAuth(c *Config, roles Roles, environment Environment) error {
 		case !isAuthorization && isReservedHeader(canonical) && !strings.HasPrefix(canonical, "Sap-Connectivity-"):
 			return settingError(roles, header, "%s is set by Culvert and cannot be configured", name)
 		case ok:
-			return settingError(roles, header, "%s is also set by another setting, as %s", name, other) // in another spelling
+			return settingError(roles, header, "%s is also set by another setting, as %s", name, other)
 		case !httpguts.ValidHeaderFieldValue(roles.Text(header)):
 			return invalidValue(roles, header, setting.Hidden, errors.New("expected a value without line breaks and "+
 				"other control characters"))

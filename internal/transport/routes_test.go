@@ -634,7 +634,8 @@ func TestConnectivityHTTP(t *testing.T) {
 	log.wantNone(t, "s3cret", "eyJ", a.Connectivity.Secret, "bWU6")
 }
 
-// A new token after a 407 does not depend on waiting for a missing Cloud Connector, also for a request that is sent once.
+// A new token after a 407 does not depend on waiting for a missing Cloud Connector, also for a request that is sent
+// once.
 func TestConnectivityTokenWithoutOutage(t *testing.T) {
 	a, _ := startSubaccount(t, func(http.ResponseWriter, *http.Request) {})
 	a.Attach("")

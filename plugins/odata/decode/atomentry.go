@@ -312,7 +312,7 @@ func (a *Atom) readEntryElement(s *structure) (isEnd bool, err *scan.Error) {
 	case namespace == atomNamespace && name == "content" && !inContent && !tag.Empty && depth > 0:
 		s.content = inner
 		s.Place = kernel.InContent
-		if scope != parent.scope || name != string(inner.name) { // package kernel does not know its prefix or its bindings
+		if scope != parent.scope || name != string(inner.name) { // package kernel does not know its prefix
 			s.readsElements = false
 			s.leaveProperties()
 		}

@@ -130,14 +130,14 @@ func readPhase(offset []wit.OffsetEntry) (phase, error) {
 			Message: "offset: expected a phase of delta mode, found \"" + name + "\""}
 	}
 	// Read the fields of the phase, and the position of a snapshot, whose fields have a prefix.
-	own := offset
+	fields := offset
 	snapshot := snapshotOf(current)
 	if snapshot != nil {
-		own = slices.DeleteFunc(slices.Clone(offset), func(f wit.OffsetEntry) bool {
+		fields = slices.DeleteFunc(slices.Clone(offset), func(f wit.OffsetEntry) bool {
 			return strings.HasPrefix(f.Name, snapshotPrefix)
 		})
 	}
-	if err := paging.ReadFields(own, append(current.fields(), paging.Text("phase", &name)), name != ""); err != nil {
+	if err := paging.ReadFields(fields, append(current.fields(), paging.Text("phase", &name)), name != ""); err != nil {
 		return nil, err
 	}
 	if current.target() == "" {

@@ -321,7 +321,8 @@ func (t *transition) afterUnlinkedPage() error {
 	case !t.set.Pageable:
 		return t.complete("according to its metadata it cannot be paged")
 	default:
-		// The next page starts with the last row, to check $skip, unless rows are promised and sorted and no link led here.
+		// The next page starts with the last row, to check $skip, unless rows are promised and sorted and no link led
+		// here.
 		isOrdered := t.set.Ordered && !next.known.refusesOrderBy
 		t.useSkip(isAfterRow && (!isPromised || !isOrdered || isLinked))
 	}
