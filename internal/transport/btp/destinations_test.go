@@ -292,7 +292,7 @@ func TestDestinationServiceErrors(t *testing.T) {
 	wantFailure(t, err, btp.Unauthorized, "client-id", "token service")
 	_, err = s.open(t).Find(t.Context(), "")
 	wantFailure(t, err, btp.Misconfigured, "", "expected a name")
-	for _, uri := range []string{"", "dest.example.com", "https://a:b@c"} {
+	for _, uri := range []string{"", "dest.example.com", "https://a:b@c", "https://h?", "https://h#x"} {
 		_, err := btp.NewDestinations(btp.DestinationService{Credentials: credentials(s.URL), URI: uri},
 			btp.TokenOptions{})
 		wantFailure(t, err, btp.Misconfigured, "uri", "uri")

@@ -22,7 +22,7 @@ type serviceClient struct {
 
 func newServiceClient(name string, c Credentials, o TokenOptions) (*serviceClient, error) {
 	o = o.withDefaults()
-	// These are for token services of settings.
+	// These apply to a token service that the user's settings name, not to a binding's.
 	o.Verbatim = false
 	o.InHeader = false
 	o.Scope = ""
@@ -40,15 +40,16 @@ func serviceURL(address, path, field, origin string) (string, error) {
 		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + "missing: " + field}
 	}
 	u, err := url.Parse(address)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.RawQuery != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
+		strings.ContainsAny(address, "?#") {
 		return "", &Failure{Kind: Misconfigured, Setting: field, text: prefix + field +
 			": expected the URL of a service, https://HOST"}
 	}
 	return strings.TrimSuffix(address, "/") + "/" + strings.TrimPrefix(path, "/"), nil
 }
 
-// get returns the body of a GET. A refused token is renewed once. If retry is set, it retries temporary
-// failures, which may take RetryPeriod.
+// get returns the body of a GET. A refused token is renewed once. If retry is set, it retries temporary failures as
+// long as an attempt would start within RetryPeriod.
 func (c *serviceClient) get(ctx context.Context, address string, retry bool) ([]byte, error) {
 	var body []byte
 	refused := ""
@@ -78,7 +79,12 @@ func (c *serviceClient) get(ctx context.Context, address string, retry bool) ([]
 // getOnce makes one request. atLeast is the pause that the service requests.
 func (c *serviceClient) getOnce(ctx context.Context,
 	address, token string) (body []byte, atLeast time.Duration, err error) {
-	remote := &remoteService{c.service, address, func(string) string { return "" }, []string{token}}
+	remote := &remoteService{
+		service: c.service,
+		address: address,
+		name:    func(string) string { return "" },
+		secrets: []string{token},
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, 0, remote.failure(Misconfigured, "", err, "%v", err)
@@ -89,7 +95,7 @@ func (c *serviceClient) getOnce(ctx context.Context,
 	if err != nil {
 		return nil, 0, remote.connectionFailure(ctx, "", err)
 	}
-	body, _ = io.ReadAll(answer.Body) // cannot fail: wholeBodyRoundTripper has read it
+	body, _ = io.ReadAll(answer.Body) // from memory: wholeBodyRoundTripper has read and closed it
 	status := answer.StatusCode
 	if status == http.StatusOK {
 		return body, 0, nil
