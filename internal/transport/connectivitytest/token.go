@@ -54,6 +54,7 @@ func (s *Server) Issue(c Client) string {
 	return token
 }
 
+// issue returns a new token and its id. s.mu is held.
 func (s *Server) issue(c Client) (token, id string) {
 	now := time.Now()
 	id = strings.ToLower(rand.Text())
