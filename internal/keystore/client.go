@@ -59,7 +59,7 @@ func ClientTLS(options Options) (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		config.GetClientCertificate = (&identity{watched: w, log: options.logger()}).choose
+		config.GetClientCertificate = (&identity{watched: w}).choose
 	}
 	var trust *watched[trustAnchors]
 	if options.Trust != nil {

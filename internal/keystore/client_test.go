@@ -252,6 +252,14 @@ func explainCases(t *testing.T) map[string]explainCase {
 			setting: "truststore.location",
 			texts:   []string{"CN=server is issued by CN=ca", "not among the 1 trusted certificates of the PEM text"},
 		},
+		"issuer of an intermediate": {
+			server:  certtest.Issue(t, "server", certtest.Issue(t, "intermediate", ca, nil), nil),
+			config:  &tls.Config{},
+			options: Options{Trust: fromPEM(stranger.PEM())},
+			host:    "localhost",
+			setting: "truststore.location",
+			texts:   []string{"CN=server depends on CN=ca", "not among"},
+		},
 		"issuer, system": {
 			server:  validServer,
 			config:  &tls.Config{},
@@ -322,7 +330,7 @@ func explainCases(t *testing.T) map[string]explainCase {
 			options: trustCA,
 			host:    "localhost",
 			setting: "host-check",
-			texts:   []string{"CN=localhost is for no host"},
+			texts:   []string{"CN=localhost is for no host", "RFC 9525 forbids): renew the server's certificate"},
 		},
 		"unknown client": {
 			server:  validServer,
@@ -426,6 +434,25 @@ func TestReload(t *testing.T) {
 	assert.True(t, err != nil, "expected a removed CA not to be trusted")
 	got = strings.Count(logs.String(), "level=INFO")
 	assert.True(t, got == 2, "found %d lines about reloaded stores, expected one for each file", got)
+}
+
+// A certificate that the server does not accept is logged once, and again if its issuer has changed.
+func TestForeignIssuerIsLogged(t *testing.T) {
+	accepted := certtest.Issue(t, "accepted", nil, nil)
+	key := filepath.Join(t.TempDir(), "key.pem")
+	var logs logtest.Journal
+	replaceFile(t, key, certtest.Issue(t, "me", certtest.Issue(t, "first", nil, nil), nil).KeyPEM(t))
+	config := clientConfig(t, Options{Key: &Location{Path: key}, Logger: logs.Logger(slog.LevelWarn)})
+	for _, issuer := range []string{"first", "second"} {
+		replaceFile(t, key, certtest.Issue(t, "me", certtest.Issue(t, issuer, nil, nil), nil).KeyPEM(t))
+		for range 2 {
+			c, err := config.GetClientCertificate(&tls.CertificateRequestInfo{Version: tls.VersionTLS13,
+				SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
+				AcceptableCAs:    [][]byte{accepted.Cert.RawSubject}})
+			assert.True(t, err == nil && c.Leaf == nil, "expected no certificate, found %v, %v", c, err)
+		}
+		assert.Equal(t, 1, strings.Count(logs.String(), "CN="+issuer), "lines about the issuer", issuer)
+	}
 }
 
 // The stores of a DKS domain are reloaded, too.

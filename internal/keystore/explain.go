@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Explain converts the error of a configuration of [ClientTLS] to an [*Error] that names the setting, if known.
+// Explain converts an error of a connection with a [ClientTLS] configuration to an [*Error] that names the setting to
+// correct. Other errors are returned unchanged.
 func Explain(err error, o Options) error {
 	if err == nil || isError[*Error](err) {
 		return err
@@ -34,7 +35,7 @@ func Explain(err error, o Options) error {
 	message := err.Error()
 	if o.HasRisks && IsRenegotiation(err) {
 		return o.tlsNames().errorf(FieldAllowRenegotiation, err, "the server requested TLS renegotiation on the "+
-			"connection, as for a client's certificate, which is a risk (RFC 9325) and not allowed: "+
+			"connection, for example to ask for a client certificate, which is a risk (RFC 9325) and not allowed: "+
 			"configure the server to request it in the first handshake, or set this to 1")
 	}
 	_, alert, isRemote := strings.Cut(message, "remote error: tls: ")
@@ -81,11 +82,16 @@ func (o *Options) unverifiedError(err *tls.CertificateVerificationError, anchors
 		return o.tlsNames().errorf(FieldAllowCommonName, err,
 			"the server's certificate %s has its host as the common name only, which RFC 9525 forbids, since "+
 				"authorities need not check it: renew the certificate, or set this to 1", leaf.Subject)
+	case class == OtherHost && len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		return o.tlsNames().errorf(FieldHostCheck, err,
+			"the server's certificate %s is for no host (it has no subject alternative name; unlike Java, Culvert "+
+				"does not use the common name instead, which RFC 9525 forbids): renew the server's certificate",
+			leaf.Subject)
 	case class == OtherHost:
 		return o.tlsNames().errorf(FieldHostCheck, err,
 			"the server's certificate %s is for %s, not for %s: use one of these names, or renew "+
 				"the server's certificate", leaf.Subject, hostsOf(leaf), host.Host)
-	case class == InvalidCertificate && invalid.Reason == x509.Expired:
+	case class == InvalidCertificate && invalid.Reason == x509.Expired: // also: not yet valid
 		return o.expiredError(err, invalid)
 	case class == InvalidCertificate:
 		return o.trustNames().errorf(FieldLocation, err, "the server's certificate %s cannot be verified: %v",
@@ -93,8 +99,11 @@ func (o *Options) unverifiedError(err *tls.CertificateVerificationError, anchors
 	case class == UnknownAuthority:
 		// Name the trust store, or without one Java's as a candidate.
 		last := err.UnverifiedCertificates[len(err.UnverifiedCertificates)-1]
-		message := fmt.Sprintf("the server's certificate %s is issued by %s, which is ",
-			err.UnverifiedCertificates[0].Subject, last.Issuer)
+		relation := "is issued by"
+		if !bytes.Equal(last.RawIssuer, leaf.RawIssuer) { // there are certificates between them
+			relation = "depends on"
+		}
+		message := fmt.Sprintf("the server's certificate %s %s %s, which is ", leaf.Subject, relation, last.Issuer)
 		switch {
 		case o.Trust != nil && anchors.description != "":
 			message += fmt.Sprintf("not among the %d trusted certificates of %s", anchors.count, anchors.description)
@@ -127,7 +136,8 @@ func (o *Options) expiredError(err *tls.CertificateVerificationError, invalid x5
 	}
 	for i, sent := range err.UnverifiedCertificates {
 		// A root counts as the trust store's, although the server may send it, too.
-		if isRoot := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject); sent.Equal(c) && !isRoot {
+		isRoot := i > 0 && bytes.Equal(c.RawIssuer, c.RawSubject)
+		if sent.Equal(c) && !isRoot {
 			return o.trustNames().errorf(FieldLocation, err,
 				"the server's certificate %s %s: it must be renewed on the server", c.Subject, state)
 		}
@@ -157,14 +167,11 @@ func hostsOf(c *x509.Certificate) string {
 	for _, ip := range c.IPAddresses {
 		hosts = append(hosts, ip.String())
 	}
-	if len(hosts) == 0 {
-		return "no host (it has no subject alternative name; unlike Java, Culvert does not use the common name " +
-			"instead, which RFC 9525 forbids)"
-	}
 	return strings.Join(hosts, ", ")
 }
 
-// alertTexts explains alerts about a client certificate by their first words; crypto/tls has no types for them.
+// alertTexts explains alerts about a client certificate by their first words; crypto/tls has no types for them. The
+// first match counts: longer texts come first.
 var alertTexts = []struct{ alert, text string }{
 	{
 		alert: "certificate required",

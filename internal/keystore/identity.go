@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"log/slog"
 	"strings"
 	"sync"
 )
@@ -12,13 +11,13 @@ import (
 // identity is the client's key and certificate.
 type identity struct {
 	*watched[tls.Certificate]
-	log *slog.Logger
 
-	mu         sync.Mutex // guards the fields below
+	warnMu     sync.Mutex // guards the fields below
 	lastReason string     // of the last logged warning
+	lastIssuer string     // of the certificate in that warning
 }
 
-// choose returns the certificate or, as Java does, an empty one if the server lists other issuers.
+// choose returns the certificate or, as Java does, an empty one if the server does not accept it.
 func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	c := i.get()
 	s := i.latest()
@@ -37,22 +36,25 @@ func (i *identity) choose(request *tls.CertificateRequestInfo) (*tls.Certificate
 		if len(request.AcceptableCAs) > maxNames {
 			texts = append(texts, "...")
 		}
-		i.warn("the key store has no certificate of an issuer that the server accepts; sending none", "store",
-			s.description, "certificate", c.Leaf.Subject.String(), "issuer", c.Leaf.Issuer.String(),
-			"issuers that the server takes", strings.Join(texts, "; "), "reason", err.Error())
+		i.warn(err.Error(), c.Leaf.Issuer.String(),
+			"store", s.description,
+			"certificate", c.Leaf.Subject.String(),
+			"issuers that the server takes", strings.Join(texts, "; "))
 		return &tls.Certificate{}, nil
 	}
 	return &c, nil
 }
 
-// warn logs a warning once for consecutive equal reasons. The reason is the last of args.
-func (i *identity) warn(text string, args ...any) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	reason, _ := args[len(args)-1].(string)
-	if reason == i.lastReason {
+// warn logs that no certificate is sent, once for consecutive equal reasons and issuers: crypto/tls has the same reason
+// for all foreign issuers.
+func (i *identity) warn(reason, issuer string, args ...any) {
+	i.warnMu.Lock()
+	defer i.warnMu.Unlock()
+	if reason == i.lastReason && issuer == i.lastIssuer {
 		return
 	}
 	i.lastReason = reason
-	i.log.Warn(text, args...)
+	i.lastIssuer = issuer
+	i.log.Warn("the server does not accept the key store's certificate; sending none",
+		append(args, "issuer", issuer, "reason", reason)...)
 }
