@@ -45,12 +45,12 @@ type Log struct {
 	transactions *kafka.Transactions
 	output       *kafka.TransactionalOutput
 
-	mu       guard.Mutex
+	mu       guard.Mutex     // guards the fields below
 	term     context.Context // lasts while this worker leads its group; endTerm ends it
 	endTerm  context.CancelFunc
-	offset   int64         // the offset after the last record that was read
-	advanced chan struct{} // closed when offset has grown
-	queue    []*leaderWrite
+	offset   int64          // the offset after the last record that was read
+	advanced chan struct{}  // closed when offset has grown
+	queue    []*leaderWrite // leader's writes that no transaction has taken yet
 }
 
 // OpenLog creates the topic if it is missing, and checks the topic and the worker's rights. It reads nothing yet.
@@ -64,7 +64,7 @@ func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 	options.Kafka = config
 	l := &Log{options: options, writeLock: guard.NewCtxMutex(), advanced: make(chan struct{})}
 	l.term, l.endTerm = context.WithCancel(context.Background())
-	l.endTerm()
+	l.endTerm() // an ended term: this worker does not lead yet
 	defer func() {
 		if err != nil {
 			l.Close()
@@ -80,7 +80,7 @@ func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 		return nil, err
 	}
 	config.Producer.ClientID = options.Group + "-configs"
-	// A write without a response ends with its context: repeating it writes the same.
+	// A write ends with its context, although it may still arrive: repeating it writes the same.
 	opts := config.ProducerOpts(kgo.AllowIdempotentProduceCancellation())
 	if l.anyWriter, err = kgo.NewClient(opts...); err != nil {
 		return nil, fmt.Errorf("%s: %w", options.Topic.Setting, err)
@@ -92,7 +92,7 @@ func OpenLog(ctx context.Context, options LogOptions) (log *Log, err error) {
 	return l, nil
 }
 
-// Close closes the clients, after Read has returned.
+// Close closes the clients. It keeps the write lock; call it once, after Read has returned.
 func (l *Log) Close() {
 	_ = l.writeLock.Lock(context.Background())
 	l.closeProducer()
@@ -116,15 +116,16 @@ func (l *Log) checkAccess(ctx context.Context) error {
 }
 
 // Read calls apply for every record of the topic, and caughtUp once after its first content. It continues until ctx
-// ends, which is no error. Later failed reads are repeated, unless the topic has lost records.
+// ends, which is no error. Later failed reads are repeated, unless the topic has lost records. Read is called once.
 func (l *Log) Read(ctx context.Context, apply func(configtopic.Record), caughtUp func()) error {
+	lastLogged := "" // an equal error is logged again after a record
 	applyRecord := func(r *kgo.Record) error {
+		lastLogged = ""
 		apply(configtopic.Record{Key: string(r.Key), Value: r.Value, Offset: r.Offset})
 		l.advance(r.Offset + 1)
 		return nil
 	}
 	positions := kafka.Positions(nil)
-	lastLogged := ""
 	for isCaughtUp := false; ; {
 		next, err := l.reader.Read(ctx, l.options.Topic.Name,
 			kafka.ReadOptions{From: positions, Resumed: true, Follow: isCaughtUp, Expected: true}, applyRecord)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -410,15 +411,18 @@ func TestLogStopsWhenTopicIsCreatedAgain(t *testing.T) {
 	assert.ErrorIs(t, <-read, kafka.ErrTruncated, "an error about lost records")
 }
 
-// Failures to read the topic are logged and retried.
+// Failures to read the topic are retried, and logged, also one that is the same as before the last record.
 func TestLogReadIsRetried(t *testing.T) {
 	t.Parallel()
 	cluster := kafkatest.Cluster(t, kfake.NumBrokers(1))
 	ctx := kafkatest.Context(t)
 	f := openFollower(t, cluster.ListenAddrs()...)
-	kafkatest.Reject(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
-	produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": "1"}))
-	require.NoError(t, f.Await(ctx, 1))
-	assert.Equal(t, map[string]string{"c": "1"}, f.values())
-	assert.Contains(t, f.journal.String(), "the config topic cannot be read; retrying")
+	for n := range 2 {
+		kafkatest.Reject(cluster, kmsg.Fetch, 1, kerr.TopicAuthorizationFailed)
+		value := strconv.Itoa(n)
+		produceRecords(t, cluster, "configs", configtopic.ConnectorRecord("c", map[string]string{"x": value}))
+		require.NoError(t, f.Await(ctx, int64(n+1)))
+		assert.Equal(t, map[string]string{"c": value}, f.values())
+		assert.Equal(t, n+1, strings.Count(f.journal.String(), "the config topic cannot be read; retrying"))
+	}
 }
