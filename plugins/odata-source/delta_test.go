@@ -179,6 +179,32 @@ func TestRowAndTombstone(t *testing.T) {
 	}
 }
 
+// An entity that is both a row and deleted, and whose key cannot be encoded in a URL, is a row error in either order.
+func TestRowAndTombstoneWithUnencodableKey(t *testing.T) {
+	const key = "0001-01-01T00:00:00+02:00" // in UTC before the year 1
+	const row = `<entry><content type="application/xml"><m:properties><d:ID>` + key +
+		`</d:ID></m:properties></content></entry>`
+	const tombstone = `<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ` +
+		`ref="http://127.0.0.1:8080/s/X(datetimeoffset'` + key + `')" when="2026-01-02T03:04:05Z"/>`
+	for _, entries := range []string{row + tombstone, tombstone + row} {
+		changes := ""
+		follower := followSet(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, "$metadata") {
+				fmt.Fprint(w, `<Schema Namespace="N"><EntityType Name="T"><Key><PropertyRef Name="ID"/></Key>`+
+					`<Property Name="ID" Type="Edm.DateTimeOffset" Nullable="false"/></EntityType>`+
+					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`)
+				return
+			}
+			w.Header().Set("Preference-Applied", delta.TrackChanges)
+			fmt.Fprint(w, `<feed`+atomSpaces+`>`+changes+`<link rel="delta" href="X?!deltatoken='1'"/></feed>`)
+		}), deltaSetOf("/s", "X")...)
+		changes = entries
+		require.NoError(t, follower.catchUp(poll))
+		require.True(t, len(follower.faults) == 1, "expected a row error, found %v", follower.faults)
+		assert.Contains(t, follower.faults[0].Error.Message, "its key cannot be encoded: expected Edm.DateTimeOffset")
+	}
+}
+
 // If an entity that is read again has a property that was not in the metadata, its record contains it.
 func TestRereadRowHasNewProperty(t *testing.T) {
 	service := odatatest.New(odatatest.Options{Rows: 20})

@@ -12,11 +12,11 @@ import (
 type pageRows struct {
 	merged      []wit.Row       // rows and deleted entities of the last chunk, in the order of the page
 	rowErrors   []wit.RowError  // of the last chunk
-	changedKeys map[string]bool // the keys of rows on this page
+	changedKeys map[string]bool // the keys of emitted rows; only for pages of changes without ODP
 	deletedKeys map[string]bool // the keys of deleted entities on this page
 	firstKey    []byte          // first key of the page, empty for a page of changes
 	lastKey     []byte          // last key of the page, empty for a page of changes
-	rowIndex    uint32          // index of the last row
+	rowIndex    uint32          // of the last row in a result; entities that are read again get it
 	rereads     *rereads
 	markers     *feedreader.SnapshotMarkers
 }
@@ -52,6 +52,7 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	result.Errors = rows.rowErrors
 	if len(result.Rows) > 0 {
 		result.Rows, result.Data = rows.markers.Add(result.Rows, result.Data)
+		// Pages of changes have no other markers, so Add has buffered no row of them.
 		if changes, ok := pg.phase.(*readingChanges); ok && changes.endMarkerPending > 0 {
 			result.Data = feedreader.AddEndedMarker(&result.Rows[0], result.Data, changes.endMarkerPending)
 			changes.endMarkerPending = 0
@@ -70,8 +71,8 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 // read again, because the service does not say which is newer (RATIONALE.md P22).
 func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
-	// In a load the first and the last key of a page show whether next links count rows, in a request for a hidden row
-	// whether the service selects it.
+	// In a load the first and the last key of a page show whether the number in a next link is a key or counts rows, in
+	// a request for a hidden row whether the service selects it.
 	if !pg.readsChanges() {
 		if len(pg.rows.firstKey) == 0 {
 			pg.rows.firstKey = append(pg.rows.firstKey, key...)
@@ -96,10 +97,8 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	}
 	if pg.readsChanges() {
 		if pg.rows.deletedKeys[string(key)] {
-			if keyParts := pg.Feed.Keys.EncodedParts(key); keyParts != nil {
-				pg.requestReread(result, keyParts, 0)
-				return
-			}
+			pg.requestReread(result, pg.Feed.Keys.EncodedParts(key), 0) // no time: the deletion came before the row
+			return
 		}
 		pg.rows.changedKeys[string(key)] = true
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/plugins/odata/value"
 	"github.com/culvert-project/culvert/wit"
+	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
 // Keys converts and compares the keys of an entity set's rows: as encoded by a decoder, as texts of literals, in
@@ -214,10 +215,16 @@ func (k *Keys) literalTexts(key []byte) (texts []string) {
 
 // EncodedParts splits an encoded key. It returns nil if the key cannot be read.
 func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
-	if k == nil || k.eachPart(key, func(_ *edm.Property, _ string, raw []byte) {
-		encoded = append(encoded, slices.Clone(raw))
-	}) != nil {
+	if k == nil {
 		return nil
+	}
+	for i := range k.schema.Keys {
+		size, err := connectdata.Skip(k.nodes, k.nodes[0].Fields[i].Node, key)
+		if err != nil {
+			return nil
+		}
+		encoded = append(encoded, slices.Clone(key[:size]))
+		key = key[size:]
 	}
 	return encoded
 }
