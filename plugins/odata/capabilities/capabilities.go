@@ -51,7 +51,8 @@ const (
 	IfMatchRejected
 )
 
-// OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones.
+// OfSet returns the capabilities of a set, learned in this run or, according to known, in earlier ones. known has only
+// ReplacesKeys and ReplacesInitialKeys, so other fields may be read from SetCapabilities.
 func (s *State) OfSet(set *entityset.EntitySet, known wit.Known) EntitySet {
 	facts := s.SetCapabilities[set.CapabilityIndex]
 	if known != "" { // usually it is empty, which saves the digest

@@ -41,7 +41,7 @@ const maxDepth = 1000 // of nesting, in untrusted documents
 
 // Parse reads one document. Invalid UTF-8 and halves of surrogate pairs become U+FFFD.
 func Parse(document []byte) (Value, error) {
-	// The space ends a number.
+	// The space ends a number. Clip makes append copy, so the caller's memory is not written.
 	reader := parser{text: append(bytes.TrimPrefix(slices.Clip(document), []byte("\ufeff")), ' ')}
 	start := scan.JSONSpace(reader.text, 0)
 	end, err := scan.JSONValue(reader.text, start, maxDepth)
@@ -62,7 +62,7 @@ func Parse(document []byte) (Value, error) {
 
 func notJSON(err *scan.Error) error { return errors.New("JSON, " + err.Error()) }
 
-// Get follows the names of members into an object. It returns null if one is missing.
+// Get follows the names of members into an object. It returns null if one is missing. Of equal names the first counts.
 func (v Value) Get(names ...string) Value {
 	for _, name := range names {
 		member := Value{}
@@ -103,23 +103,23 @@ func (p *parser) value(i int) (result Value, end int) {
 			result.Kind = Object
 		}
 		closing := char + 2 // in ASCII, } is { + 2, and ] is [ + 2
-		i, closed, _ := scan.JSONFirst(p.text, i+1, closing)
+		next, closed, _ := scan.JSONFirst(p.text, i+1, closing)
 		for !closed {
 			var member Member
 			if result.Kind == Object {
-				nameEnd, value, _ := scan.JSONName(p.text, i)
-				member.Name = p.string(i, nameEnd)
-				i = value
+				nameEnd, valueStart, _ := scan.JSONName(p.text, next)
+				member.Name = p.string(next, nameEnd)
+				next = valueStart
 			}
-			member.Value, i = p.value(i)
+			member.Value, next = p.value(next)
 			if result.Kind == Object {
 				result.Members = append(result.Members, member)
 			} else {
 				result.Items = append(result.Items, member.Value)
 			}
-			i, closed, _ = scan.JSONNext(p.text, i, closing)
+			next, closed, _ = scan.JSONNext(p.text, next, closing)
 		}
-		return result, i
+		return result, next
 	case '"':
 		end, _ = scan.JSONString(p.text, i)
 		return Value{Kind: String, Text: p.string(i, end)}, end

@@ -50,9 +50,7 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 		// Describe the row to the encoder.
 		row := &input.Rows[i]
 		encoder.row = row
-		encoder.keys = nil
-		encoder.keyErr = nil
-		encoder.needsRecordKey = false
+		encoder.entityKeys = entityKeys{}
 		encoder.rowsLeft = len(input.Rows) - 1 - i
 		encoder.set = nil
 		if hints != nil {
@@ -87,7 +85,7 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 			plan.add(req)
 		}
 	}
-	if encoder.undeclared.areOutdated {
+	if encoder.undeclared.isStale {
 		return wit.EncodeResult{}, state.StaleError()
 	}
 	out.Ready = plan.deliveries()

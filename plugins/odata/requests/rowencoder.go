@@ -53,7 +53,7 @@ type sourceRow struct {
 	hasValue    bool           // the record's value is not null
 }
 
-// entityKeys is the key of the entity that the row concerns.
+// entityKeys is the key of the entity that the row concerns. Encode resets it for each row.
 type entityKeys struct {
 	keys   []encode.KeyValue
 	keyErr error // why the key is unknown
@@ -83,13 +83,13 @@ func (e *rowEncoder) readKeys(rowValue *rowvalue.Value, source encode.KeySource)
 	e.keys, e.keyErr = e.set.Type.AppendKeyValues(e.keyMemory[:0], &e.state.Config, rowValue, source)
 }
 
-// completeKeys reads the key properties that the value lacks from the record's key. If they cannot be read, keyErr
-// stays, or is set.
+// completeKeys reads the key properties that the value lacks from the record's key, and clears keyErr. keyErr stays if
+// a property is in neither, and is replaced if the record's key cannot be read.
 func (e *rowEncoder) completeKeys() error {
 	var keys []encode.KeyValue
 	for _, name := range e.set.Type.Key {
 		property := e.set.Type.Property(name)
-		if property == nil {
+		if property == nil { // $metadata does not declare it: e.keyErr stays
 			return nil
 		}
 		var fromValue, fromKey encode.KeyValue
@@ -104,7 +104,7 @@ func (e *rowEncoder) completeKeys() error {
 				": expected the same in the record's value and its key, found " + strconv.Quote(fromValue.Value.Text) +
 				" and " + strconv.Quote(fromKey.Value.Text) + " (" + sinkconfig.NameKeyFrom +
 				" = record uses the key only)")
-		case isInValue:
+		case isInValue: // even if the record's key cannot be read
 			keys = append(keys, fromValue)
 		case isInKey && err == nil:
 			keys = append(keys, fromKey)
@@ -140,7 +140,7 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	if e.keyErr == nil {
 		req.Predicate = e.predicate()
 	}
-	// The key of an unknown entity is the key of the record, or its offset.
+	// Requests with equal keys are sent in order. An unknown entity has the key of its record, or the record's offset.
 	var key string
 	switch {
 	case e.keyErr == nil && len(e.keys) > 0:
@@ -155,8 +155,8 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 }
 
 const (
-	maxBuffer     = 1000    // requests that are allocated at once
-	minPredicates = 1 << 10 // size of the memory for predicates
+	maxBuffer          = 1000    // requests that are allocated at once
+	predicateBlockSize = 1 << 10 // bytes of memory for predicates that are allocated at once
 )
 
 // predicate returns the predicate of the keys. Its memory is never written again.
@@ -165,7 +165,8 @@ func (e *rowEncoder) predicate() string {
 	e.predicates = encode.AppendPredicate(e.predicates, e.keys)
 	predicate := e.predicates[start:]
 	if cap(e.predicates)-len(e.predicates) < len(predicate) {
-		e.predicates = make([]byte, 0, minPredicates)
+		// A new block, before append would copy the old predicates.
+		e.predicates = make([]byte, 0, predicateBlockSize)
 	}
 	return unsafe.String(unsafe.SliceData(predicate), len(predicate))
 }
@@ -208,9 +209,9 @@ func (e *rowEncoder) setReadHeaders(req *request) {
 
 // undeclaredFields collects the fields of a call's rows for which the metadata have no property.
 type undeclaredFields struct {
-	state       *capabilities.State // of the call
-	areOutdated bool                // the metadata must be read again
-	undeclared  map[typedField]bool // fields that the metadata certainly do not declare
+	state      *capabilities.State // of the call
+	isStale    bool                // the metadata must be read again
+	undeclared map[typedField]bool // fields that the metadata certainly do not declare
 }
 
 type typedField struct {
@@ -225,7 +226,7 @@ func (u *undeclaredFields) needsMetadata(typ *encode.Type, name string) bool {
 		return false
 	}
 	if u.state.AddUndeclared(typ.QualifiedName(), name) {
-		u.areOutdated = true
+		u.isStale = true
 		return true
 	}
 	if u.undeclared == nil {
