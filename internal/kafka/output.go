@@ -34,17 +34,6 @@ type OffsetStore interface {
 	OnFailure(notify func(error))
 }
 
-// TransactionAbortedError ends a feed that continued after uncommitted pages. Restart it from the offset in Kafka.
-type TransactionAbortedError struct {
-	Cause     error
-	Committed bool // an earlier page of the output was committed
-}
-
-func (t *TransactionAbortedError) Error() string {
-	return "the page was not committed: " + t.Cause.Error()
-}
-func (t *TransactionAbortedError) Unwrap() error { return t.Cause }
-
 // Output writes the records and offsets of one source feed, at least once: records of an aborted page stay, and offsets
 // are stored some time after their records. Begin, Commit and Abort do nothing. See [TransactionalOutput].
 type Output struct {
@@ -67,7 +56,7 @@ func (o *Output) AtLeastOnce() bool { return true }
 // Begin does nothing: there is no transaction.
 func (o *Output) Begin(context.Context) error { return nil }
 
-// Produce is [Producer.Produce] with the offset after the batch, which is acknowledged before done is called.
+// Produce is [Producer.Produce]. upTo is the offset after the batch; it is acknowledged before done is called.
 func (o *Output) Produce(ctx context.Context, b Records, upTo Offset, done func(n int, err error)) {
 	o.producer.Produce(ctx, b.(*Batch), func(n int, err error) {
 		if err == nil && upTo.Partition != nil {

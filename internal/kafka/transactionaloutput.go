@@ -24,6 +24,17 @@ type timedOutError struct{ err *wit.Error }
 func (t *timedOutError) Error() string { return t.err.Error() }
 func (t *timedOutError) Unwrap() error { return t.err }
 
+// TransactionAbortedError ends a feed that continued after uncommitted pages. Restart it from the offset in Kafka.
+type TransactionAbortedError struct {
+	Cause     error
+	Committed bool // an earlier page of the output was committed
+}
+
+func (t *TransactionAbortedError) Error() string {
+	return "the page was not committed: " + t.Cause.Error()
+}
+func (t *TransactionAbortedError) Unwrap() error { return t.Cause }
+
 // IsRejected reports whether the brokers reject the producer for good, other than by a timeout of its transaction.
 func (t *TransactionAbortedError) IsRejected() bool {
 	return isFatal(t.Cause) && !IsTransactionTimeout(t.Cause)
