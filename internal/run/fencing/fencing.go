@@ -1,5 +1,6 @@
 // Package fencing fences the transactional producers of a source's earlier tasks, wherever they run, before new tasks
-// start. Their number is in the config topic: tasks-fencing-CONNECTOR (KIP-618) and culvert-fencing-CONNECTOR.
+// start. In the config topic tasks-fencing-CONNECTOR (KIP-618) holds the number of tasks, and culvert-fencing-CONNECTOR
+// also the number of each task's producers.
 package fencing
 
 import (
@@ -22,8 +23,8 @@ type Fencer struct {
 	Log    *slog.Logger
 }
 
-// Fence fences a connector's earlier producers, whose client configuration is producers, and stores counts except At.
-func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector string,
+// Fence fences a connector's earlier producers, whose client configuration is producerConfig, and stores counts.
+func (f Fencer) Fence(ctx context.Context, producerConfig kafka.Config, connector string,
 	counts config.FencingCounts) error {
 	admin, err := kafka.NewAdmin(f.Worker)
 	if err != nil {
@@ -37,12 +38,12 @@ func (f Fencer) Fence(ctx context.Context, producers kafka.Config, connector str
 	if err != nil {
 		return err
 	}
-	highest := counts.Max(stored)
+	highest := counts.Max(stored) // for the producers of earlier and of new tasks
 	ids := kafka.TransactionalIDs(f.Group, connector, highest.Tasks, highest.Producers)
-	if err := kafka.Fence(ctx, producers, ids); err != nil {
+	if err := kafka.Fence(ctx, producerConfig, ids); err != nil {
 		return err
 	}
-	counts.At = stored.At
+	counts.At = stored.At // it is not compared: the broker assigns it
 	if stored == counts {
 		return nil
 	}
@@ -61,7 +62,7 @@ func (f Fencer) storedCounts(ctx context.Context, connector string) (c config.Fe
 		if name, ok := record.FencedConnector(); !ok || name != connector {
 			return nil
 		}
-		if _, err := state.Apply(record); err != nil {
+		if _, err := state.Apply(record); err != nil { // the record is damaged: the counts before it stay
 			f.Log.Warn("a record in the config topic is skipped", "topic", r.Topic, "partition", r.Partition,
 				"offset", r.Offset, "error", err)
 		}
