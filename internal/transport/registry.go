@@ -32,6 +32,8 @@ type originState struct {
 var (
 	processOrigins  = NewOriginRegistry()
 	processLockouts = lockouts.New()
+
+	defaultConcurrent = defaultNumber(role.MaxConcurrent)
 )
 
 // NewOriginRegistry returns an empty registry, which divides no limits.
@@ -57,15 +59,16 @@ func (r *OriginRegistry) join(d *destination) {
 	dial := d.transport.DialContext
 	d.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		dialCounted := client.Dial
-		if hasParent(ctx) {
+		if hasParent(ctx) { // the connection for which Dial would wait may be the parent's own
 			dialCounted = client.DialExtra
 		}
 		return dialCounted(ctx, func(ctx context.Context) (net.Conn, error) { return dial(ctx, network, address) })
 	}
 }
 
-// Divide splits limits among the workers of a group (RATIONALE.md P16). divide returns this worker's part for an
-// origin, with zero workers if it has no tasks there. It must not block or call the registry.
+// Divide divides limits among the workers of a group (RATIONALE.md P16), now and for origins that join later. divide
+// returns the division of an origin, with zero workers if this worker has no tasks there. It must not block or call the
+// registry.
 func (r *OriginRegistry) Divide(divide func(origin string) limits.Division) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -75,8 +78,20 @@ func (r *OriginRegistry) Divide(divide func(origin string) limits.Division) {
 	}
 }
 
-// Limits returns the concurrent requests and requests per second (zero means no limit) of all workers of a group for
-// the origin, the key of shared limits. To further origins each worker sends one request at a time.
+// leave ends what join began. The last client of an origin removes its state.
+func (r *OriginRegistry) leave(d *destination) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	isLast := d.limits.Leave()
+	// A refresh during Close lets d leave twice: then the state may belong to later clients.
+	if s := r.origins[d.address()]; isLast && s != nil && s.partner == d.partner {
+		delete(r.origins, d.address())
+	}
+}
+
+// Limits returns what the workers of a group divide (see [OriginRegistry.Divide]): the configured concurrent requests
+// and requests per second, zero for no limit. origin is the key of the division. To further origins, which are not
+// divided, each worker sends one request at a time.
 func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	d := c.target.Load()
 	requests = d.config.Limits.Concurrent
@@ -86,22 +101,10 @@ func (c *Client) Limits() (origin string, requests int, perSecond float64) {
 	return d.address(), requests, d.config.Limits.PerSecond
 }
 
-// leave ends what join began. The last client of an origin removes its state.
-func (r *OriginRegistry) leave(d *destination) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	isLast := d.limits.Leave()
-	if s := r.origins[d.address()]; isLast && s != nil && s.partner == d.partner {
-		delete(r.origins, d.address())
-	}
-}
-
-var defaultConcurrent = defaultNumber(role.MaxConcurrent)
-
 // Waiting returns why requests wait for limits; "" if no request has waited for long.
 func (c *Client) Waiting() string { return c.target.Load().limits.Waiting() }
 
-// Waits returns why requests wait for limits or a Retry-After.
+// Waits returns why requests wait, see [limits.Client.Waits].
 func (c *Client) Waits() limits.Wait { return c.target.Load().limits.Waits() }
 
 // AllWaits is [Client.Waits] with waits that have just begun.
@@ -110,8 +113,8 @@ func (c *Client) AllWaits() limits.Wait { return c.target.Load().limits.AllWaits
 // Window returns when the open maintenance window ends. Zero means that no window is open.
 func (c *Client) Window() time.Time { return c.target.Load().limits.Window() }
 
-// Usage returns the use of the service and of further origins by all clients, in time that grows with their number. If
-// isKnown is not nil, a known origin has only its name.
+// Usage returns how all clients use the origin of the service and each further origin. That takes time for each client,
+// so only the name is returned of an origin for which isKnown, if not nil, returns true.
 func (c *Client) Usage(isKnown func(origin string) bool) (usages []limits.Usage) {
 	service := c.target.Load()
 	for _, d := range append([]*destination{service}, slices.Collect(maps.Values(service.furtherOrigins))...) {
