@@ -83,7 +83,7 @@ func printTests(c *cobra.Command, results []chaintest.Result) error {
 			failures++
 			if r.Name != "" {
 				fmt.Fprintf(out, "FAIL %s:%d: %s\n", inLine(r.File), r.Line, inLine(r.Name))
-			} else {
+			} else { // the file itself failed
 				fmt.Fprintf(out, "FAIL %s\n", inLine(r.File))
 			}
 			for _, f := range r.Failures {

@@ -106,7 +106,7 @@ type expectedValue struct {
 	isEnvelope bool
 }
 
-// Files returns the test files of the arguments. A folder means the files in and below it whose names end with
+// Files returns the test files of the arguments. A folder means the files in it whose names end with
 // _test.yaml or _test.yml; no argument means the working folder.
 func Files(args []string) ([]string, error) {
 	if len(args) == 0 {
