@@ -22,6 +22,7 @@ import (
 // start, the log and all responses do not contain it.
 func TestWorkerSecretsAreNotShown(t *testing.T) {
 	const canary = "c4n4ry.s3cret-x0x"
+	t.Chdir(t.TempDir()) // settings may name folders, which a worker creates
 	secrets := write(t, "some.properties", "key="+canary)
 	settings := []string{"producer.linger.ms", "consumer.max.poll.records", "admin.client.id", "ssl.keystore.location",
 		"ssl.truststore.type", "sasl.jaas.config", "sasl.mechanism", "security.protocol",
