@@ -13,9 +13,9 @@ import (
 // Client sends requests to one destination. Clients with the same logon share sessions. Safe for concurrent use.
 type Client struct {
 	target      atomic.Pointer[destination]
-	changeLock  sync.Mutex     // held while setConfig replaces target
 	refreshLock guard.CtxMutex // held during Config.Refresh
-	closing     sync.Once
+	changeLock  sync.Mutex     // held while setConfig replaces target
+	isClosed    bool           // target has left the clients of its origin; guarded by changeLock
 	counter     counters
 }
 
@@ -76,9 +76,12 @@ func (c *Client) setConfig(config Config) error {
 	}
 	c.changeLock.Lock()
 	defer c.changeLock.Unlock()
-	old := c.target.Swap(d)
-	old.deregister()
-	old.closeIdle()
+	unused := d
+	if !c.isClosed {
+		unused = c.target.Swap(d)
+	}
+	unused.deregister()
+	unused.closeIdle()
 	return nil
 }
 
@@ -135,9 +138,13 @@ func (c *Client) Counters() Counters {
 // Close ends idle connections, and logs off, within 2 s, the sessions that no other client uses. Reads of answers
 // continue.
 func (c *Client) Close() {
-	c.closing.Do(func() {
-		d := c.target.Load()
-		d.deregister()
-		d.closeIdle()
-	})
+	c.changeLock.Lock()
+	defer c.changeLock.Unlock()
+	if c.isClosed {
+		return
+	}
+	c.isClosed = true
+	d := c.target.Load()
+	d.deregister()
+	d.closeIdle()
 }

@@ -1162,3 +1162,35 @@ func TestCanceledRequests(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A client joins the others of its origin only while it is open: not with a configuration that is rejected because of a
+// further origin, nor with one that a refresh provides after Close.
+func TestClosedClientLeavesItsOrigin(t *testing.T) {
+	clients := NewOriginRegistry()
+	config := Config{Service: Service{Scheme: "http", Address: "sap.example", Port: 8000},
+		Shared: Shared{Lockouts: lockouts.New(), Destinations: clients}}
+	invalid := config
+	invalid.Origins = []Origin{{Scheme: "http", Address: "files.example", Port: -1}}
+	_, err := New(invalid)
+	assert.Error(t, err, "expected 1 to 65535")
+	assert.Equal(t, 0, len(clients.origins), "after a rejected configuration")
+
+	refreshing := make(chan struct{})
+	closed := make(chan struct{})
+	changed := config
+	config.Refresh = func(context.Context, bool) (*Config, error) {
+		close(refreshing)
+		<-closed
+		return &changed, nil
+	}
+	c, err := New(config)
+	require.NoError(t, err)
+	go func() {
+		<-refreshing
+		c.Close()
+		close(closed)
+	}()
+	require.NoError(t, c.Refresh(t.Context()))
+	c.Close()
+	assert.Equal(t, 0, len(clients.origins), "after a refresh during Close")
+}

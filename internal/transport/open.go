@@ -15,13 +15,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-func (d *destination) closeFurtherOrigins() {
-	for _, other := range d.furtherOrigins {
-		other.deregister()
-		other.closeIdle()
-	}
-}
-
 // newDestination validates a configuration and joins the clients of its origin. The caller must call deregister.
 func newDestination(c Config) (*destination, error) {
 	d, err := prepareDestination(c)
@@ -43,8 +36,8 @@ func newDestination(c Config) (*destination, error) {
 	for _, o := range d.config.Origins {
 		other, err := newDestination(d.config.forOrigin(o))
 		if err != nil {
-			d.closeFurtherOrigins()
-			return d, err
+			d.deregister()
+			return nil, err
 		}
 		if d.furtherOrigins == nil {
 			d.furtherOrigins = map[string]*destination{}
@@ -150,5 +143,8 @@ func (d *destination) deregister() {
 	d.logoff(unused)
 	d.sessions.Ended(len(unused))
 	d.config.Destinations.leave(d)
-	d.closeFurtherOrigins()
+	for _, other := range d.furtherOrigins {
+		other.deregister()
+		other.closeIdle()
+	}
 }

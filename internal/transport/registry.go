@@ -82,9 +82,7 @@ func (r *OriginRegistry) Divide(divide func(origin string) limits.Division) {
 func (r *OriginRegistry) leave(d *destination) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	isLast := d.limits.Leave()
-	// A refresh during Close lets d leave twice: then the state may belong to later clients.
-	if s := r.origins[d.address()]; isLast && s != nil && s.partner == d.partner {
+	if isLast := d.limits.Leave(); isLast {
 		delete(r.origins, d.address())
 	}
 }
