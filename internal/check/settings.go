@@ -244,7 +244,7 @@ func expectedEntry(c *resolved.Connector, name string) config.Entry {
 	}
 	group := name[:strings.LastIndexByte(name, '.')+1]
 	for _, entry := range c.Entries {
-		// Only a group with a number, such as sap.odata#00.
+		// A group with a number is one of several, whose settings belong together.
 		if strings.ContainsAny(group, "0123456789") && strings.HasPrefix(entry.Key, group) {
 			expected.Line = entry.Line
 			break

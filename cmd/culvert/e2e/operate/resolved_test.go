@@ -42,7 +42,7 @@ func TestConfigurationIsResolvedOnce(t *testing.T) {
 		limit    int
 	}{
 		{"tables of settings", "setting.NewTable", 8}, // of worker, Kafka clients and transforms; components keep theirs
-		{"comparisons with a template", "setting.template.matches", 2_000},
+		{"comparisons with a template", "setting.indexedTemplate.matches", 2_000},
 		{"settings by role", "resolved.NewRoles", 2}, // of the values before and after
 		{"look-ups of a class", "resolved.Find", 2},  // of the connector and of the transform
 		// A configuration with a problem that the plugin finds alone sends nothing to the service.
