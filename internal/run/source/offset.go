@@ -169,7 +169,7 @@ type digest uint64
 
 const (
 	emptyDigest digest = 14695981039346656037 // FNV's offset basis
-	fnvPrime           = 1099511628211
+	fnvPrime    uint64 = 1099511628211
 )
 
 // addRow adds the length and bytes of the key of a row, or of its value if it has no key.

@@ -61,10 +61,9 @@ func (l *LoopDetector) parse(s string) bool {
 // hash is an FNV-1a hash of texts with their lengths. Offsets store 48 bits of it.
 type hash uint64
 
-// Offset basis and prime of FNV-1a.
 const (
-	emptyHash  hash = 14695981039346656037
-	hashFactor      = 1099511628211
+	emptyHash  hash   = 14695981039346656037 // FNV-1a's offset basis
+	hashFactor uint64 = 1099511628211        // FNV-1a's prime
 )
 
 // add adds a text, after its length.
