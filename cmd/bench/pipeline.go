@@ -44,7 +44,7 @@ func spawn(ctx context.Context, name string, args ...string) (*process, error) {
 	for lines.Scan() {
 		for _, word := range strings.Fields(lines.Text()) {
 			if address := strings.TrimSuffix(strings.TrimPrefix(word, "http://"), "/"); isAddress(address) {
-				go func() { // the program would wait if nobody read its output
+				go func() { // a full pipe would block the program
 					for lines.Scan() {
 					}
 				}()

@@ -55,7 +55,7 @@ func NewWorker(file string, entries []Entry, environ []string, flags map[string]
 }
 
 func newWorker(doc *document, data []byte, environ []string, flags map[string]string) (*Worker, Problems) {
-	// The values as written. Entries of the environment and of flags are added by Load, those of the file precede them.
+	// The values as written. Load adds the entries of the environment and of flags after the entries of the file.
 	environ, links := withoutServiceLinks(environ)
 	merged := layers{Koanf: koanf.New(noDelimiter)}
 	err := errors.Join(merged.Load(defaults(doc.path), nil), merged.Load(rawbytes.Provider(data), doc),

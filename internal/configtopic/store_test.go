@@ -204,9 +204,15 @@ func TestRefreshDuringASnapshot(t *testing.T) {
 	l.CaughtUp()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
+	resolving := make(chan struct{})
 	go func() {
-		for ctx.Err() == nil {
-			l.Snapshot()
+		for {
+			select {
+			case resolving <- struct{}{}:
+				l.Snapshot()
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	refresh := func(value string) {
@@ -216,7 +222,7 @@ func TestRefreshDuringASnapshot(t *testing.T) {
 	}
 	for i := range 20 {
 		refresh("before")
-		time.Sleep(time.Millisecond) // the goroutine resolves some references
+		<-resolving
 		value := fmt.Sprint("v", i)
 		refresh(value)
 		for range 2 { // the second finds what the first or the goroutine has cached

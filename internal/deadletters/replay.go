@@ -143,7 +143,7 @@ func (c *connectorReplay) load(ctx context.Context) error {
 		}
 		for partition, p := range c.partitions {
 			slices.Sort(open[partition])
-			p.state.settled = nil // replaced by all offsets before the end except those of open letters
+			p.state.settled = nil // replaced by all offsets before the end, except open letters
 			next := int64(0)
 			for _, pos := range append(open[partition], p.end()) {
 				if pos > next {

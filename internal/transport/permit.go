@@ -62,8 +62,7 @@ func affinityOf(ctx context.Context) *Affinity {
 	return affinity
 }
 
-// acquire waits for a slot and a session, or shares those of parent, which releases them. A nil service means the
-// current one.
+// acquire waits for a slot and a session, or shares what parent has and releases. A nil service means the current one.
 func (c *Client) acquire(ctx context.Context, parent *permit, service *destination, e *exchange) (*permit, error) {
 	if parent != nil {
 		return &permit{service: parent.service, destination: parent.destination, session: parent.session,

@@ -92,9 +92,9 @@ func build(t testing.TB, pkg, variant, flag string) []byte {
 	unlock, err := Lock(name)
 	require.NoError(t, err)
 	defer unlock()
-	root, err := Root()
+	folder, err := testFolder()
 	require.NoError(t, err)
-	out := filepath.Join(root, "bin", "e2e", name+".wasm")
+	out := filepath.Join(folder, name+".wasm")
 	// Without the commit in the module, its compiled code serves the next commits, too.
 	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-tags=kernels", flag, "-o",
 		out, pkg)
@@ -114,7 +114,11 @@ var Kernels = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
-	stamp := filepath.Join(root, "bin", "e2e", "kernels")
+	folder, err := testFolder()
+	if err != nil {
+		return err
+	}
+	stamp := filepath.Join(folder, "kernels")
 	if last, err := os.ReadFile(stamp); err == nil && string(last) == digestOfKernels(root) {
 		return nil
 	}
@@ -123,8 +127,7 @@ var Kernels = sync.OnceValue(func() error {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("assembling the kernels: %w\n%s", err, output)
 	}
-	err = os.MkdirAll(filepath.Dir(stamp), 0o700)
-	return errors.Join(err, os.WriteFile(stamp, []byte(digestOfKernels(root)), 0o600))
+	return os.WriteFile(stamp, []byte(digestOfKernels(root)), 0o600)
 })
 
 // digestOfKernels returns a digest of the assembly and of all that it is generated from.
@@ -160,14 +163,20 @@ func Depend(folders ...string) error {
 	return nil
 }
 
-// Lock excludes the tests of other packages from what they share in bin, because `go test` runs packages in parallel.
-func Lock(name string) (unlock func(), err error) {
+// testFolder returns the folder in bin that the tests of all packages share, and creates it.
+var testFolder = sync.OnceValues(func() (string, error) {
 	root, err := Root()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	folder := filepath.Join(root, "bin", "e2e")
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	return folder, os.MkdirAll(folder, 0o700)
+})
+
+// Lock excludes the tests of other packages from what they share in bin, because `go test` runs packages in parallel.
+func Lock(name string) (unlock func(), err error) {
+	folder, err := testFolder()
+	if err != nil {
 		return nil, err
 	}
 	file, err := os.Create(filepath.Join(folder, name+".lock"))
@@ -193,9 +202,9 @@ var Root = sync.OnceValues(func() (string, error) {
 // guest takes seconds.
 func Code(t testing.TB) string {
 	t.Helper()
-	root, err := Root()
+	shared, err := testFolder()
 	require.NoError(t, err)
-	folder := filepath.Join(root, "bin", "e2e", "cache", "culvert", "plugins.cache")
+	folder := filepath.Join(shared, "cache", "culvert", "plugins.cache")
 	require.NoError(t, os.MkdirAll(folder, 0o700))
 	return folder
 }

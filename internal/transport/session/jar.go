@@ -88,7 +88,7 @@ func (j *jar) set(c cookie, now time.Time) {
 	}
 }
 
-// readCookie parses a line of Set-Cookie; path is that of the request. !ok means that it is invalid.
+// readCookie parses a line of Set-Cookie; path is the path of the request. !ok means that it is invalid.
 func readCookie(line, path string, now time.Time) (cookie, bool) {
 	pair, attributes, _ := strings.Cut(line, ";")
 	name, value, ok := strings.Cut(pair, "=")

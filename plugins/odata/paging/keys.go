@@ -191,14 +191,14 @@ func (k *Keys) property(i int) *edm.Property {
 }
 
 // eachPart calls visit for each part of an encoded key. text is the text of a literal.
-func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string, raw []byte)) error {
+func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string)) error {
 	for i := range k.schema.Keys {
 		property := k.property(i)
 		partText, size, err := value.Text(property.Type.Primitive, k.nodes, k.nodes[0].Fields[i].Node, key)
 		if err != nil {
 			return err
 		}
-		visit(property, partText, key[:size])
+		visit(property, partText)
 		key = key[size:]
 	}
 	return nil
@@ -207,7 +207,7 @@ func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string, raw
 // literalTexts returns the parts of an encoded key as texts of literals, or nil if it cannot be read.
 func (k *Keys) literalTexts(key []byte) (texts []string) {
 	if k == nil || len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
-		k.eachPart(key, func(_ *edm.Property, text string, _ []byte) { texts = append(texts, text) }) != nil {
+		k.eachPart(key, func(_ *edm.Property, text string) { texts = append(texts, text) }) != nil {
 		return nil
 	}
 	return texts
@@ -232,7 +232,7 @@ func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
 // Predicate returns the key predicate of an entity, from the encoded parts of its key.
 func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	var keys []uri.Key
-	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
+	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string) {
 		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
 	})
 	return string(uri.AppendPredicate(nil, keys)), err
@@ -241,7 +241,7 @@ func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 // FilterEqual returns the condition that selects an entity by the encoded parts of its key.
 func (k *Keys) FilterEqual(encoded [][]byte) string {
 	var parts []string
-	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string, _ []byte) {
+	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string) {
 		parts = append(parts, p.Name+" eq "+literal(p, text))
 	})
 	return strings.Join(parts, " and ")
@@ -299,7 +299,7 @@ func (k *Keys) filterBefore(key []byte) string { return k.comparison(key, "lt", 
 // comparison returns the condition that compares a key. lastOperator is the operator for equal first parts.
 func (k *Keys) comparison(key []byte, operator, lastOperator string) string {
 	var names, literals []string
-	_ = k.eachPart(key, func(p *edm.Property, text string, _ []byte) {
+	_ = k.eachPart(key, func(p *edm.Property, text string) {
 		names = append(names, p.Name)
 		literals = append(literals, literal(p, text))
 	})

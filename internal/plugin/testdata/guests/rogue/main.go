@@ -242,7 +242,7 @@ func apply(context, contextLen, schemas, schemasLen, topics, topicsLen, rows, ro
 		returnOneRow()
 		row.RowIndex = rowsLen
 	case "order":
-		(*wit.Row)(unsafe.Pointer(uintptr(rows))).RowIndex = 2 // higher than that of the next row
+		(*wit.Row)(unsafe.Pointer(uintptr(rows))).RowIndex = 2 // the next row has a lower index
 	case "headers":
 		returnOneRow()
 		row.Headers = wit.ValueSlice{Encoding: wit.Raw, Start: 0, Size: 2}
