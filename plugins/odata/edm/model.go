@@ -12,6 +12,7 @@ import (
 // Model is a parsed $metadata document. Type names are qualified, `Namespace.Type`, with aliases resolved. A document
 // may have thousands of types, so the content of a type is parsed when [Model.Structure] first returns it.
 type Model struct {
+	Dialect *Dialect // of the document; nil means [V2]
 	// Structures are complete only if [Model.Structure] returned them; others have the attributes of their tags.
 	Structures      []*StructuredType
 	Sets            []*Set
@@ -75,6 +76,13 @@ type Type struct {
 	Primitive  Primitive
 	Name       string // qualified: `Edm.String`, `NS.Address`
 	Collection bool
+	Enum       *EnumType // nil unless Primitive is [Enum]
+}
+
+// EnumType is an enumeration type.
+type EnumType struct {
+	Members []string // their names
+	Flags   bool     // a value may have several members
 }
 
 // Primitive is a primitive type of EDM.
@@ -97,10 +105,17 @@ const (
 	DateTime
 	DateTimeOffset
 	Time
+	// The following types are part of OData v4.
+	Date
+	TimeOfDay
+	Duration
+	Enum // named by [Type.Name]
+	Geo  // every geography and geometry, as GeoJSON
 )
 
 var primitives = [...]string{"", "Binary", "Boolean", "Byte", "SByte", "Int16", "Int32", "Int64", "Decimal", "Double",
-	"Single", "Guid", "String", "DateTime", "DateTimeOffset", "Time"}
+	"Single", "Guid", "String", "DateTime", "DateTimeOffset", "Time", "Date", "TimeOfDay", "Duration",
+	"Enum", "Geography"}
 
 func (p Primitive) String() string {
 	if p == NotPrimitive {
@@ -121,7 +136,7 @@ func parsePrimitive(name string) Primitive {
 	case "Float": // assumption: a double, as in SAP's test service API_TEST_SRV and in client libraries
 		return Double
 	}
-	for i := 1; i < len(primitives); i++ {
+	for i := 1; i <= int(Time); i++ { // the types of OData v2
 		if primitives[i] == bareName {
 			return Primitive(i)
 		}
