@@ -445,6 +445,7 @@ func pluginPages(t *testing.T) map[string]string {
 	transforms.WriteString("# Transforms and predicates\n\nSettings have the prefix `transforms.ALIAS.` " +
 		"and `predicates.ALIAS.`.\n")
 	pages := map[string]string{}
+	first := map[wit.ComponentKind][]wit.ConfigKey{} // the settings of the first class of a kind
 	for _, module := range m.Modules() {
 		require.NoError(t, module.Err)
 		for _, c := range module.Components {
@@ -453,6 +454,19 @@ func pluginPages(t *testing.T) map[string]string {
 			case wit.ComponentSource, wit.ComponentSink:
 				checkPositions(t, slices.Concat(config.CommonSettings(c.Kind), c.Settings))
 				var b strings.Builder
+				if first[c.Kind] != nil { // another class of the kind
+					b.WriteString(pages[c.Kind.String()])
+					fmt.Fprintf(&b, "\n## `connector.class=%s`, or %s\n\n%s\n\nIts settings are those above, but for "+
+						"these:\n\n", c.Name, code(strings.Join(c.Aliases, "`, `")), c.Documentation)
+					writeSettings(&b, "", slices.DeleteFunc(slices.Clone(c.Settings), func(s wit.ConfigKey) bool {
+						return slices.ContainsFunc(first[c.Kind], func(f wit.ConfigKey) bool {
+							return f.Name == s.Name && f.Documentation == s.Documentation
+						})
+					}))
+					pages[c.Kind.String()] = b.String()
+					continue
+				}
+				first[c.Kind] = c.Settings
 				fmt.Fprintf(&b, "# Settings of the OData %s\n\n`connector.class=%s`, or %s.\n%s\n\n", c.Kind, c.Name,
 					code(strings.Join(c.Aliases, "`, `")), c.Documentation)
 				b.WriteString("## Settings of all " + c.Kind.String() + "s\n\n")

@@ -50,10 +50,10 @@ var secretHeaders = map[string]bool{"Set-Cookie": true, "Set-Cookie2": true, "Co
 
 // verbatimHeaders, such as an ETag, are useless when redacted, and contain a secret only by chance.
 var verbatimHeaders = []string{"Etag", "Content-Type", "Content-Id", "Retry-After", "Preference-Applied",
-	"Dataserviceversion", "Repeatabilityresult", "Last-Modified"}
+	"Dataserviceversion", "Odata-Version", "Repeatabilityresult", "Last-Modified"}
 
 // addressHeaders locate entities. They may repeat credentials, but short cookie values match them by chance.
-var addressHeaders = []string{"Location", "Content-Location"}
+var addressHeaders = []string{"Location", "Content-Location", "Odata-Entityid"}
 
 // csrfRequired is the value of X-Csrf-Token in an answer that refuses the request's token.
 const csrfRequired = "required"

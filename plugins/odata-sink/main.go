@@ -75,7 +75,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	values := sinkconfig.Table.Values(settings)
 	entitySets := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(entitySets)
-	pending, err := document.MetadataRequests(services, config.Query(values), answers)
+	pending, err := document.MetadataRequests(edm.V2, services, config.Query(values), answers)
 	if pending != nil || err != nil {
 		if pending != nil {
 			pending.State = previous
@@ -86,7 +86,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	models := make([]*edm.Model, len(services))
 	sap := make([]bool, len(services))
 	for i := range services {
-		model, err := document.ReadMetadata(services[i], &answers[i])
+		model, err := document.ReadMetadata(edm.V2, services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
@@ -195,5 +195,5 @@ func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 		services = append(services, probe.Service{Path: configured.Service,
 			Setting: config.InGroup(configured.Number, sinkconfig.NameService), Writes: true, Sets: []probe.Set{set}})
 	}
-	return probe.Steps(services, config.Query(values), options, state, answers)
+	return probe.Steps(edm.V2, services, config.Query(values), options, state, answers)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -23,7 +24,7 @@ func (p *plugin) Validate(component string, settings []wit.Setting, online bool,
 
 // validateOnline checks settings against the service and recommends values.
 func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	session, err := probe.Restore(state, answers)
+	session, err := probe.Restore(edm.V2, state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}

@@ -29,7 +29,7 @@ func manySets(each ...string) (settings []string) {
 func TestValidationFitsHostLimit(t *testing.T) {
 	settings := manySets("track-changes=x", "exec-period=x", "page.size=x", "format=x", "filter#00.option=x",
 		"filter#01.option=x", "filter#02.option=x")
-	n := len(sourceconfig.Examine(configuration(settings...)))
+	n := len(sourceconfig.V2.Examine(configuration(settings...)))
 	assert.True(t, n >= 30_000 && n <= host.MaxExamined, "expected at most %d settings, found %d", host.MaxExamined, n)
 }
 
@@ -37,7 +37,7 @@ func TestValidationFitsHostLimit(t *testing.T) {
 func TestClaimsFitHostLimit(t *testing.T) {
 	settings := manySets("track-changes=1", "exec-period=60", "filter#00.property=P", "filter#00.option=eq",
 		"filter#00.low="+strings.Repeat("v", 600))
-	layout, err := plan(sourceconfig.Component, configuration(settings...), 1000)
+	layout, err := plan(sourceconfig.V2.Class, configuration(settings...), 1000)
 	require.NoError(t, err)
 	file := len(strings.Join(settings, "\n"))
 	claims := len(strings.Join(layout.Claims, ""))

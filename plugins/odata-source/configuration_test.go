@@ -20,9 +20,9 @@ func TestNoSecretIsRead(t *testing.T) {
 	settings := append(configuration(set("00", "Orders")...), wit.Setting{Name: "sap.odata.user.pwd", Value: "hush"})
 	s := odatatest.New(odatatest.Options{})
 	load := newLoad(t, s, set("00", "Orders")...)
-	result, err := load.p.Open(sourceconfig.Component, settings, nil, nil)
+	result, err := load.p.Open(sourceconfig.V2.Class, settings, nil, nil)
 	require.NoError(t, err)
-	opened, err := load.p.Open(sourceconfig.Component, settings, nil, load.exchangeAll(result.Pending))
+	opened, err := load.p.Open(sourceconfig.V2.Class, settings, nil, load.exchangeAll(result.Pending))
 	require.NoError(t, err)
 	assert.True(t, string(opened.Ready.Context) == string(load.opened.Context) &&
 		opened.Ready.Feeds[0].Fingerprint == load.opened.Feeds[0].Fingerprint,
@@ -31,7 +31,7 @@ func TestNoSecretIsRead(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, !strings.Contains(string(output), "hush"), "a result contains the password")
 	passwords := 0
-	for _, spec := range sourceconfig.Table.Keys() {
+	for _, spec := range sourceconfig.V2.Table.Keys() {
 		if spec.Kind == wit.KindPassword {
 			passwords++
 		}
@@ -43,11 +43,11 @@ func TestPlan(t *testing.T) {
 	settings := join(set("00", "Orders"), set("01", "Products"), set("2", "Customers"),
 		[]string{"sap.odata.format=atom"})
 	for maxTasks, expected := range map[uint32]string{1: "00 01 2", 2: "00 2|01", 9: "00|01|2"} {
-		layout, err := (&plugin{}).Plan(sourceconfig.Component, configuration(settings...), maxTasks)
+		layout, err := (&plugin{}).Plan(sourceconfig.V2.Class, configuration(settings...), maxTasks)
 		require.NoError(t, err)
 		var tasks []string
 		for _, task := range layout.Tasks {
-			values := sourceconfig.Table.Values(task)
+			values := sourceconfig.V2.Table.Values(task)
 			var numbers []string
 			for _, g := range config.Groups(values) {
 				numbers = append(numbers, g.Digits)
@@ -61,7 +61,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("expected exactly once, found %s", *layout.ExactlyOnce.Unsupported)
 		}
 	}
-	layout, err := (&plugin{}).Plan(sourceconfig.Component,
+	layout, err := (&plugin{}).Plan(sourceconfig.V2.Class,
 		configuration(append(settings, "sap.odata#01.exec-period=60")...), 1)
 	assert.True(t, err == nil && layout.ExactlyOnce.Unsupported != nil &&
 		strings.Contains(*layout.ExactlyOnce.Unsupported, "Products"),
@@ -217,9 +217,9 @@ func TestTools(t *testing.T) {
 // TestInvalidSettingsStartNoTask: no task starts with settings that the validation rejects.
 func TestInvalidSettingsStartNoTask(t *testing.T) {
 	wrong := configuration(append(set("00", "Orders"), "sap.odata#00.exec-period=0")...)
-	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, wrong, false, nil, nil)
+	inquiry, err := (&plugin{}).Validate(sourceconfig.V2.Class, wrong, false, nil, nil)
 	assert.True(t, err == nil && setting.FirstError(*inquiry.Done) != nil,
 		"expected validation errors, found none (%v)", err)
-	_, err = (&plugin{}).Open(sourceconfig.Component, wrong, nil, nil)
+	_, err = (&plugin{}).Open(sourceconfig.V2.Class, wrong, nil, nil)
 	assert.True(t, err != nil, "expected open to reject the settings")
 }

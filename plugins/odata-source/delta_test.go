@@ -18,6 +18,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
@@ -195,7 +196,7 @@ func TestRowAndTombstoneWithUnencodableKey(t *testing.T) {
 					`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`)
 				return
 			}
-			w.Header().Set("Preference-Applied", delta.TrackChanges)
+			w.Header().Set("Preference-Applied", edm.V2.TrackChanges)
 			fmt.Fprint(w, `<feed`+atomSpaces+`>`+changes+`<link rel="delta" href="X?!deltatoken='1'"/></feed>`)
 		}), deltaSetOf("/s", "X")...)
 		changes = entries
@@ -822,7 +823,7 @@ func TestDeltaLinkReturnsWholeSet(t *testing.T) {
 			complete := (&reader{service: service}).exchange(&wit.Request{Method: "GET", Target: path,
 				Headers: []wit.Header{
 					{Name: "Accept", Value: "application/atom+xml"},
-					{Name: "Prefer", Value: delta.TrackChanges},
+					{Name: "Prefer", Value: edm.V2.TrackChanges},
 				}})
 			r.Status = complete.Status
 			r.Body = complete.Body

@@ -11,7 +11,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
-	"github.com/culvert-project/culvert/plugins/odata/delta"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -58,7 +58,7 @@ func (s *guidService) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"d":%s}`, s.row(s.rows[pos], s.loaded))
 		return
 	}
-	w.Header().Set("Preference-Applied", delta.TrackChanges)
+	w.Header().Set("Preference-Applied", edm.V2.TrackChanges)
 	rows := s.rows
 	spell := s.loaded
 	deleted := []string(nil)

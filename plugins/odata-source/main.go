@@ -1,4 +1,4 @@
-// Command odata-source is the plugin that reads entity sets of OData v2 services.
+// Command odata-source is the plugin that reads entity sets of OData v2 and v4 services.
 package main
 
 import (
@@ -41,24 +41,28 @@ type plugin struct {
 }
 
 func (p *plugin) Describe() wit.Description {
-	return wit.Description{Name: "odata-source", Version: version,
-		Documentation: "Reads entity sets of OData v2 services.",
-		Components: []wit.Component{{Name: sourceconfig.Component, Kind: wit.ComponentSource,
-			Aliases:       []string{sourceconfig.Alias},
-			Documentation: "Reads entity sets of SAP and other OData v2 services into topics.",
-			Settings:      sourceconfig.Table.Keys(), Prefixes: config.Prefixes}}}
+	description := wit.Description{Name: "odata-source", Version: version,
+		Documentation: "Reads entity sets of OData v2 and v4 services."}
+	for _, c := range sourceconfig.Components {
+		description.Components = append(description.Components, wit.Component{Name: c.Class, Kind: wit.ComponentSource,
+			Aliases:       []string{c.Alias},
+			Documentation: "Reads entity sets of SAP and other OData " + c.Dialect.Version + " services into topics.",
+			Settings:      c.Table.Keys(), Prefixes: config.Prefixes})
+	}
+	return description
 }
 
 // Validate checks settings, with the service if online is true.
 func (p *plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
+	class, err := sourceconfig.FindComponent(component)
+	if err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
-		return validateWithService(settings, state, answers)
+		return validateWithService(class, settings, state, answers)
 	}
-	examined := sourceconfig.Examine(settings)
+	examined := class.Examine(settings)
 	return wit.ValidateResult{Done: &examined}, nil
 }
 
@@ -134,10 +138,11 @@ func (p *plugin) deltaFeed(context []byte, number uint32, offset []wit.OffsetEnt
 // Retire ends the delta queues and subscriptions of a deleted connector.
 func (p *plugin) Retire(component string, settings []wit.Setting, addresses []string, state []byte,
 	answers []wit.Response) (wit.CallResult, error) {
-	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
+	class, err := sourceconfig.FindComponent(component)
+	if err != nil {
 		return wit.CallResult{}, err
 	}
-	return retire(settings, addresses, state, answers)
+	return retire(class, settings, addresses, state, answers)
 }
 
 func (p *plugin) Commands() (commands []wit.Command) {
@@ -154,14 +159,16 @@ func (p *plugin) Run(command string, options, settings []wit.Setting, state []by
 	answers []wit.Response) (wit.CommandResult, error) {
 	switch command {
 	case probe.Doctor:
+		class := sourceconfig.ConfiguredComponent(settings)
+		values := class.Values(settings)
 		var services []probe.Service // one for each entity set
-		for _, cfg := range sourceconfig.EntitySets(sourceconfig.Table.Values(settings)) {
+		for _, cfg := range class.EntitySets(values) {
 			set := probe.Set{Name: cfg.Set, Setting: config.InGroup(cfg.Number, sourceconfig.NameEntitySet),
 				Atom: cfg.Atom, Find: cfg.Find}
 			services = append(services, probe.Service{Path: cfg.Service,
 				Setting: config.InGroup(cfg.Number, sourceconfig.NameService), Sets: []probe.Set{set}})
 		}
-		return probe.Steps(services, config.Query(sourceconfig.Table.Values(settings)), options, state, answers)
+		return probe.Steps(class.Dialect, services, config.Query(values), options, state, answers)
 	case retireCommand:
 		return runRetire(settings, state, answers)
 	}

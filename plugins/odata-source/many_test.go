@@ -26,11 +26,11 @@ func TestManySets(t *testing.T) {
 	load := newLoad(t, service, settings...)
 	assert.True(t, len(load.targets) == 1 && len(load.opened.Feeds) == 200,
 		"expected one request and 200 feeds, found %d and %d", len(load.targets), len(load.opened.Feeds))
-	layout, err := load.p.Plan(sourceconfig.Component, configuration(settings...), 7)
+	layout, err := load.p.Plan(sourceconfig.V2.Class, configuration(settings...), 7)
 	require.True(t, err == nil && len(layout.Tasks) == 7, "expected 7 tasks, found %d, %v", len(layout.Tasks), err)
 	sets := 0
 	for _, task := range layout.Tasks {
-		sets += len(sourceconfig.EntitySets(sourceconfig.Table.Values(task)))
+		sets += len(sourceconfig.V2.EntitySets(sourceconfig.V2.Table.Values(task)))
 	}
 	assert.Equal(t, 200, sets, "sets in all tasks")
 	_, err = load.run(199, nil)

@@ -13,22 +13,24 @@ import (
 
 // open implements [plugin.Open].
 func open(component string, settings []wit.Setting, answers []wit.Response) (wit.SourceOpenResult, error) {
-	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
+	class, err := sourceconfig.FindComponent(component)
+	if err != nil {
 		return wit.SourceOpenResult{}, err
 	}
-	if f := sourceconfig.FirstError(settings); f != nil {
+	if f := class.FirstError(settings); f != nil {
 		return wit.SourceOpenResult{}, f
 	}
-	values := sourceconfig.Table.Values(settings)
-	sourceContext, entitySets := feedreader.NewContext(settings)
+	values := class.Values(settings)
+	sourceContext, entitySets := feedreader.NewContext(class, settings)
 	services := sourceconfig.ServicePaths(entitySets)
-	if need, err := document.MetadataRequests(services, config.Query(values), answers); need != nil || err != nil {
+	need, err := document.MetadataRequests(class.Dialect, services, config.Query(values), answers)
+	if need != nil || err != nil {
 		return wit.SourceOpenResult{Pending: need}, err
 	}
 	// Compile each feed with the metadata of its service.
 	models := make([]*edm.Model, len(services))
 	for i := range services {
-		m, err := document.ReadMetadata(services[i], &answers[i])
+		m, err := document.ReadMetadata(class.Dialect, services[i], &answers[i])
 		if err != nil {
 			return wit.SourceOpenResult{}, err
 		}

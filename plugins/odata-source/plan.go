@@ -11,14 +11,14 @@ import (
 
 // plan distributes the entity sets: each belongs to one task, which keeps its offsets and order.
 func plan(component string, settings []wit.Setting, maxTasks uint32) (wit.PlanResult, error) {
-	if err := config.CheckComponent(component, sourceconfig.Component, sourceconfig.Alias); err != nil {
+	class, err := sourceconfig.FindComponent(component)
+	if err != nil {
 		return wit.PlanResult{}, err
 	}
-	if f := sourceconfig.FirstError(settings); f != nil {
+	if f := class.FirstError(settings); f != nil {
 		return wit.PlanResult{}, f
 	}
-	v := sourceconfig.Table.Values(settings)
-	entitySets := sourceconfig.EntitySets(v)
+	entitySets := class.EntitySets(class.Values(settings))
 	tasks := make([][]wit.Setting, min(len(entitySets), max(int(maxTasks), 1)))
 	for i := range tasks {
 		for _, s := range settings {

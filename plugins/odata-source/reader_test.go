@@ -161,7 +161,7 @@ func (r *reader) open(settings ...string) error {
 	var state []byte
 	var answers []wit.Response
 	for {
-		opening, err := r.p.Open(sourceconfig.Component, configuration(settings...), state, answers)
+		opening, err := r.p.Open(sourceconfig.V2.Class, configuration(settings...), state, answers)
 		if err != nil || opening.Ready != nil {
 			r.opened = opening.Ready
 			return err

@@ -22,12 +22,13 @@ const groupPrefix = "sap.odata#"
 const maxErrors = 50
 
 // validateWithService validates settings with the service's metadata and recommends values.
-func validateWithService(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	p, err := probe.Restore(state, answers)
+func validateWithService(class *sourceconfig.Component, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	p, err := probe.Restore(class.Dialect, state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	a := &adviser{p.Advise(sourceconfig.Table, settings, sourceconfig.Examine(settings))}
+	a := &adviser{p.Advise(class.Table, settings, class.Examine(settings)), class}
 	var names []string // the settings of a further condition for each entity set whose conditions are complete
 	for _, g := range config.Groups(a.Values) {
 		conditions := a.Values.Groups(config.InGroup(g.Digits, sourceconfig.FilterGroup), "")
@@ -41,7 +42,7 @@ func validateWithService(settings []wit.Setting, state []byte, answers []wit.Res
 	}
 	a.AddSuggested(settings, names...)
 	a.RecommendServices()
-	for _, cfg := range sourceconfig.EntitySets(a.Values) {
+	for _, cfg := range class.EntitySets(a.Values) {
 		a.checkEntitySet(&cfg)
 	}
 	a.RecommendAllowedValues()
@@ -55,7 +56,10 @@ func validateWithService(settings []wit.Setting, state []byte, answers []wit.Res
 }
 
 // adviser adds the settings of sources to [probe.Adviser].
-type adviser struct{ *probe.Adviser }
+type adviser struct {
+	*probe.Adviser
+	class *sourceconfig.Component
+}
 
 // checkEntitySet recommends values for the settings of an entity set, and reports their errors.
 func (a *adviser) checkEntitySet(cfg *sourceconfig.EntitySetConfig) {
@@ -193,7 +197,7 @@ func (a *adviser) applies(name string, subscribed bool) bool {
 	case !a.Applies(name):
 		return false
 	case name == sourceconfig.DeltaTakeover || name == sourceconfig.InitialRead:
-		return slices.ContainsFunc(sourceconfig.EntitySets(a.Values),
+		return slices.ContainsFunc(a.class.EntitySets(a.Values),
 			func(cfg sourceconfig.EntitySetConfig) bool { return cfg.Tracking.On })
 	case number == "" || shortName == sourceconfig.NameService || shortName == sourceconfig.NameEntitySet ||
 		shortName == sourceconfig.NameTopic:

@@ -23,7 +23,7 @@ func validateOnline(t *testing.T, s http.Handler, settings ...string) (map[strin
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := load.p.Validate(sourceconfig.Component, configuration(settings...), true, state, answers)
+		inquiry, err := load.p.Validate(sourceconfig.V2.Class, configuration(settings...), true, state, answers)
 		require.NoError(t, err)
 		if inquiry.Done != nil {
 			values := map[string]wit.ConfigValue{}
@@ -265,7 +265,7 @@ func TestNothingToRecommend(t *testing.T) {
 	}
 	// Without the service's address, no request is sent.
 	settings := []wit.Setting{{Name: "sap.odata#00.service", Value: sapNorthwind}}
-	inquiry, err := (&plugin{}).Validate(sourceconfig.Component, settings, true, nil, nil)
+	inquiry, err := (&plugin{}).Validate(sourceconfig.V2.Class, settings, true, nil, nil)
 	assert.True(t, err == nil && inquiry.Done != nil,
 		"expected a result without requests, found %v %+v", err, inquiry.Pending)
 }

@@ -52,12 +52,13 @@ type subscription struct {
 }
 
 // retire ends all queues and subscriptions of a deleted connector. The result is their number, as text.
-func retire(settings []wit.Setting, addresses []string, state []byte, answers []wit.Response) (wit.CallResult, error) {
-	r := newRetirer(settings, addresses)
+func retire(class *sourceconfig.Component, settings []wit.Setting, addresses []string, state []byte,
+	answers []wit.Response) (wit.CallResult, error) {
+	r := newRetirer(class, settings, addresses)
 	if len(r.entries) == 0 {
 		return wit.CallResult{Done: wit.Ptr("")}, nil
 	}
-	prober, err := probe.Restore(state, answers)
+	prober, err := probe.Restore(class.Dialect, state, answers)
 	if err != nil {
 		return wit.CallResult{}, err
 	}
@@ -79,12 +80,13 @@ func runRetire(settings []wit.Setting, state []byte, answers []wit.Response) (wi
 			name = s.Value
 		}
 	}
-	r := newRetirer(settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
+	class := sourceconfig.ConfiguredComponent(settings)
+	r := newRetirer(class, settings, []string{"/" + inspect.EscapedSegment(name) + "/"})
 	if len(r.entries) == 0 {
 		return wit.CommandResult{}, odataerror.ForSetting(sourceconfig.NameTrackChanges,
 			"no entity set of the connector is in delta mode or has a subscription: nothing to end")
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
+	return probe.Run(class.Dialect, state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
 		if err := r.run(p); err != nil {
 			return wit.CommandResult{}, err
 		}
@@ -92,9 +94,9 @@ func runRetire(settings []wit.Setting, state []byte, answers []wit.Response) (wi
 	})
 }
 
-func newRetirer(settings []wit.Setting, addresses []string) *retirer {
-	r := &retirer{values: sourceconfig.Table.Values(settings), addresses: addresses}
-	r.entries = slices.DeleteFunc(sourceconfig.EntitySets(r.values), func(e sourceconfig.EntitySetConfig) bool {
+func newRetirer(class *sourceconfig.Component, settings []wit.Setting, addresses []string) *retirer {
+	r := &retirer{values: class.Values(settings), addresses: addresses}
+	r.entries = slices.DeleteFunc(class.EntitySets(r.values), func(e sourceconfig.EntitySetConfig) bool {
 		return !e.Tracking.On && !e.Subscribing.On
 	})
 	return r
@@ -165,7 +167,7 @@ func (r *retirer) endQueue(prober *probe.Prober, cfg sourceconfig.EntitySetConfi
 	if ended.function == "" {
 		return nil
 	}
-	response, err := prober.Get(document.Get("queue of "+cfg.Service+"/"+cfg.Set,
+	response, err := prober.Get(document.Get(cfg.Dialect, "queue of "+cfg.Service+"/"+cfg.Set,
 		delta.Set{Feed: feed}.FunctionURL(ended.function),
 		"application/json"))
 	if err != nil {

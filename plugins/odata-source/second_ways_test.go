@@ -102,7 +102,7 @@ func TestClientInLinks(t *testing.T) {
 // Connectors whose names differ only in case have separate subscriptions. Host names and channels are case-insensitive.
 func TestSubscriptionsOfConnectorsByCase(t *testing.T) {
 	for _, to := range []string{"http://Listener:8301", "urn:sap-com:channel:DEST:"} {
-		values := sourceconfig.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
+		values := sourceconfig.V2.Table.Values(configuration(map[bool]string{true: "sap.odata.subscription.url=" + to,
 			false: "sap.odata.subscription.dest=DEST"}[strings.HasPrefix(to, "http")]))
 		for _, path := range []string{"/orders/", "/orders/Orders 00"} {
 			r := retirer{values: values, addresses: []string{path}}
@@ -177,7 +177,7 @@ func TestReloadEndsDespiteFailedPages(t *testing.T) {
 func TestClaimsPerTopicAndFilter(t *testing.T) {
 	claimOf := func(set string, more ...string) string {
 		t.Helper()
-		layout, err := plan(sourceconfig.Component, configuration(append(deltaSet(set), more...)...), 1)
+		layout, err := plan(sourceconfig.V2.Class, configuration(append(deltaSet(set), more...)...), 1)
 		require.True(t, err == nil && len(layout.Claims) == 1,
 			"%s: expected one claim, found %v, %v", set, layout.Claims, err)
 		return layout.Claims[0]
@@ -195,7 +195,7 @@ func TestClaimsPerTopicAndFilter(t *testing.T) {
 		assert.True(t, claim == claimOf(set) && claim != claimOf(set, topic) && claim != claimOf(set, filter...),
 			"%s: expected a claim for each topic and filter, found %s for all", set, claim)
 	}
-	layout, err := plan(sourceconfig.Component, configuration(setOf(sapNorthwind, "FactsOfSales")...), 1)
+	layout, err := plan(sourceconfig.V2.Class, configuration(setOf(sapNorthwind, "FactsOfSales")...), 1)
 	assert.True(t, err == nil && len(layout.Claims) == 0,
 		"expected no claims of a set in full mode, found %v, %v", layout.Claims, err)
 }

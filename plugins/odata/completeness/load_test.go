@@ -13,6 +13,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -58,7 +59,7 @@ func newReader(t testing.TB, d *description) *reader {
 	for i := range settings {
 		settings[i] = "sap.odata#00." + settings[i]
 	}
-	context, sets := feedreader.NewContext(configtest.Source(settings...))
+	context, sets := feedreader.NewContext(sourceconfig.V2, configtest.Source(settings...))
 	model, err := edm.Parse([]byte(d.metadata()))
 	require.NoError(t, err)
 	feed, err := feedreader.New(sets[0], model)

@@ -98,7 +98,7 @@ func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 	request := &fetch.Request
 	switch current := current.(type) {
 	case *loading:
-		preferTracking(request)
+		s.preferTracking(request)
 		if !current.continued {
 			request.FirstByteTimeoutMs = timeout
 		}
@@ -119,7 +119,7 @@ func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 		}
 		*request = s.Request("", s.Paging.FilteredURL(s.Keys.FilterEqual([][]byte{key})))
 	case *readingChanges:
-		preferTracking(request)
+		s.preferTracking(request)
 		fetch.Acknowledges = !current.continued
 	case *subscribing:
 		if current.step != stepExtract {
@@ -127,7 +127,7 @@ func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 			break
 		}
 		// The request starts a job in the service, so the offset is stored first (RATIONALE.md P13).
-		preferTracking(request)
+		s.preferTracking(request)
 		request.FirstByteTimeoutMs = timeout
 		request.Repeatable = false
 		fetch.Acknowledges = true
@@ -138,13 +138,13 @@ func (s Set) buildFetch(current phase) (fetch *wit.Fetch, err error) {
 }
 
 func (s Set) jsonRequest(url string) wit.Request {
-	return document.Get("", s.Query.AppendTo(url), "application/json")
+	return document.Get(s.Dialect, "", s.Query.AppendTo(url), "application/json")
 }
 
-func preferTracking(request *wit.Request) {
+func (s Set) preferTracking(request *wit.Request) {
 	for i := range request.Headers {
 		if request.Headers[i].Name == "Prefer" {
-			request.Headers[i].Value = TrackChanges + "," + request.Headers[i].Value
+			request.Headers[i].Value = s.Dialect.TrackChanges + "," + request.Headers[i].Value
 		}
 	}
 }

@@ -74,6 +74,9 @@ func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, feed *fee
 	return page
 }
 
+// trackChanges is the preference in a response, which may have the prefix odata.
+const trackChanges = "track-changes"
+
 // confirmsTracking reports whether a response confirms change tracking.
 func confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
@@ -81,7 +84,8 @@ func confirmsTracking(headers []wit.Header) bool {
 			continue
 		}
 		for part := range strings.SplitSeq(h.Value, ",") {
-			if strings.EqualFold(strings.TrimSpace(part), TrackChanges) {
+			name := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(part)), "odata.")
+			if name == trackChanges {
 				return true
 			}
 		}

@@ -9,9 +9,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// TrackChanges is the preference that requests change tracking.
-const TrackChanges = "odata.track-changes"
-
 // Set is an entity set in delta mode.
 type Set struct{ *feedreader.Feed }
 
@@ -43,11 +40,11 @@ func (s Set) rewriteSettings() string {
 
 // FunctionURL returns the URL of a function or set, in JSON.
 func (s Set) FunctionURL(name string) string {
-	return s.Query.AppendTo(s.Service + "/" + name + "?$format=json")
+	return s.Query.AppendTo(s.Service + "/" + name + "?" + s.Dialect.FormatOption)
 }
 
 func (s Set) tokenURL(token string) string {
-	return s.Query.AppendTo(s.Service + "/" + s.Address + "?!deltatoken='" +
+	return s.Query.AppendTo(s.Service + "/" + s.Address + "?" + s.Dialect.DeltaToken + "='" +
 		strings.ReplaceAll(strings.Trim(token, "'"), "'", "''") + "'")
 }
 
@@ -82,13 +79,13 @@ func TokenOf(link string) string {
 	return ""
 }
 
-// isDeltaLink reports whether a link requests changes, not a further page.
-func isDeltaLink(link string) bool {
+// isDeltaLink reports whether a next link requests changes, not a further page.
+func (s Set) isDeltaLink(link string) bool {
 	_, query, _ := strings.Cut(link, "?")
 	_, hasSkipToken := uri.Option(query, "$skiptoken")
 	_, hasSkip := uri.Option(query, "$skip")
-	_, hasDeltaToken := uri.Option(query, "!deltatoken")
-	return hasDeltaToken && !hasSkipToken && !hasSkip
+	_, hasDeltaToken := uri.Option(query, s.Dialect.DeltaToken)
+	return s.Dialect.DeltaInNext && hasDeltaToken && !hasSkipToken && !hasSkip
 }
 
 func initialReadTimeout(feed *feedreader.Feed) string {

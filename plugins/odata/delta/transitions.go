@@ -21,8 +21,8 @@ func (pg *Page) afterRows() (phase, error) {
 	page := &pg.Out.Page
 	nextLink := page.Next
 	deltaLink := page.Delta
-	if deltaLink.Href == "" && isDeltaLink(nextLink.Href) {
-		nextLink, deltaLink = deltaLink, nextLink // some services put the token into the last next link
+	if deltaLink.Href == "" && pg.set().isDeltaLink(nextLink.Href) {
+		nextLink, deltaLink = deltaLink, nextLink
 	}
 	var nextURL, deltaURL string
 	var err error
@@ -70,7 +70,7 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		if !load.applied && pg.Feed.DeclaresTracking { // fail early
 			return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 				Message: pg.Label() + ": $metadata announces change tracking, but the service does not confirm " +
-					TrackChanges + ": expected the header Preference-Applied; read the set with " +
+					pg.Feed.Dialect.TrackChanges + ": expected the header Preference-Applied; read the set with " +
 					pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 0 until the service is fixed"}
 		}
 		if nextURL == load.url || next.followed.Visit(nextURL) {
@@ -169,7 +169,7 @@ func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 	case subject == "changes":
 		message += ", found none: later changes cannot be requested"
 	case applied:
-		message += ", found none, although the service confirms " + TrackChanges
+		message += ", found none, although the service confirms " + pg.Feed.Dialect.TrackChanges
 	default:
 		message += ", found none: the service does not track changes of this set"
 	}
@@ -272,7 +272,7 @@ func (pg *Page) afterError() (phase, error) {
 	serviceError := odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body)
 	// Repeat a request without the option that the service rejects.
 	if url := pg.phase.target(); pg.RefusesFormat(url) {
-		url = feedreader.WithoutFormat(url)
+		url = pg.Feed.WithoutFormat(url)
 		if pg.firstExtraction { // no job was started
 			return &subscribing{common: *pg.phase.shared(), step: stepExtract, url: url}, nil
 		}

@@ -13,16 +13,17 @@ import (
 )
 
 // MetadataRequest requests $metadata. path has no trailing slash.
-func MetadataRequest(path string, query uri.Query) wit.Request {
-	return Get(path, query.AppendTo(path+"/$metadata"), "application/xml")
+func MetadataRequest(dialect *edm.Dialect, path string, query uri.Query) wit.Request {
+	return Get(dialect, path, query.AppendTo(path+"/$metadata"), "application/xml")
 }
 
 // MetadataRequests returns the requests for metadata, or nil once there are responses. Errors are *wit.Error.
-func MetadataRequests(services []string, query uri.Query, answers []wit.Response) (*wit.RequestBatch, error) {
+func MetadataRequests(dialect *edm.Dialect, services []string, query uri.Query,
+	answers []wit.Response) (*wit.RequestBatch, error) {
 	if len(answers) == 0 {
 		need := &wit.RequestBatch{}
 		for _, s := range services {
-			need.Requests = append(need.Requests, MetadataRequest(s, query))
+			need.Requests = append(need.Requests, MetadataRequest(dialect, s, query))
 		}
 		return need, nil
 	}
@@ -34,8 +35,8 @@ func MetadataRequests(services []string, query uri.Query, answers []wit.Response
 }
 
 // ServiceRequest requests the service document. path has no trailing slash.
-func ServiceRequest(path string, query uri.Query) wit.Request {
-	return Get("document "+path, query.AppendTo(path+"/"), documentTypes)
+func ServiceRequest(dialect *edm.Dialect, path string, query uri.Query) wit.Request {
+	return Get(dialect, "document "+path, query.AppendTo(path+"/"), documentTypes)
 }
 
 // ReadService returns the entity sets of a service document. Errors are *wit.Error.
@@ -54,13 +55,13 @@ func ReadService(path string, answer *wit.Response) ([]string, error) {
 const documentTypes = "application/json, application/atomsvc+xml;q=0.9, application/xml;q=0.8"
 
 // Get returns a repeatable GET request that accepts a media type.
-func Get(tag, target, accept string) wit.Request {
-	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true, Headers: []wit.Header{
-		{Name: "Accept", Value: accept}, {Name: "MaxDataServiceVersion", Value: "2.0"}}}
+func Get(dialect *edm.Dialect, tag, target, accept string) wit.Request {
+	return wit.Request{Tag: tag, Method: "GET", Target: target, Repeatable: true,
+		Headers: []wit.Header{{Name: "Accept", Value: accept}, dialect.MaxVersion}}
 }
 
 // ReadMetadata parses $metadata. Errors are *wit.Error. After a router's answer the service is not found.
-func ReadMetadata(path string, answer *wit.Response) (*edm.Model, error) {
+func ReadMetadata(dialect *edm.Dialect, path string, answer *wit.Response) (*edm.Model, error) {
 	subject := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
 		failure := odataerror.FromResponse(subject, answer, answer.Body)

@@ -40,7 +40,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	if err != nil {
 		return nil, err
 	}
-	feed.model = &edm.Model{Structures: compiled.Structures()}
+	feed.model = &edm.Model{Dialect: config.Dialect, Structures: compiled.Structures()}
 	feed.Subtypes = subtypes(model, compiled.View)
 	if !set.Addressable || (set.RequiresFilter && compiled.Filter("") == "") {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
@@ -143,7 +143,8 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	case f.Cron != "":
 		afterLoad = "the next load starts as scheduled"
 	}
-	f.Paging = paging.Set{Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address, Support: f.support,
+	f.Paging = paging.Set{Dialect: f.Dialect, Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address,
+		Support: f.support,
 		Count: f.Count, Paging: f.PagingMode, Query: f.Query,
 		LogEndings:  paging.LogEndings{AfterLoad: afterLoad, AfterRestart: "rows are delivered again"},
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}

@@ -13,32 +13,35 @@ import (
 )
 
 // contextVersion makes contexts of other versions of this plugin stale.
-const contextVersion = "odata-source 16"
+const contextVersion = "odata-source 17"
 
 // Context is the result of open: packed for the host and unpacked by each instance.
 type Context struct {
-	Settings []wit.Setting
-	Origin   uri.Origin
-	ReadAt   int64 // when the metadata were read, in milliseconds since 1970
+	Component *sourceconfig.Component
+	Settings  []wit.Setting
+	Origin    uri.Origin
+	ReadAt    int64 // when the metadata were read, in milliseconds since 1970
 	// Refresh is the maximal age of the metadata in milliseconds. Zero means no limit.
 	Refresh int
 	Feeds   []Feed
 }
 
 // NewContext returns a context without feeds, and the configured entity sets.
-func NewContext(settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
+func NewContext(class *sourceconfig.Component, settings []wit.Setting) (*Context, []sourceconfig.EntitySetConfig) {
 	settings = slices.DeleteFunc(slices.Clone(settings), func(s wit.Setting) bool { // also drops passwords
-		spec, isDeclared := sourceconfig.Table.Find(s.Name)
+		spec, isDeclared := class.Table.Find(s.Name)
 		return (!isDeclared && s.Name != sourceconfig.ExactlyOnce) || (isDeclared && spec.Kind == wit.KindPassword)
 	})
-	v := sourceconfig.Table.Values(settings)
-	return &Context{Settings: settings, Origin: sourceconfig.Origin(v), Refresh: v.Int(sourceconfig.MetadataRefresh)},
-		sourceconfig.EntitySets(v)
+	v := class.Values(settings)
+	return &Context{Component: class, Settings: settings, Origin: sourceconfig.Origin(v),
+			Refresh: v.Int(sourceconfig.MetadataRefresh)},
+		class.EntitySets(v)
 }
 
 // PackContext encodes a context.
 func PackContext(unpacked *Context) []byte {
-	b := pack.Settings(pack.String(nil, contextVersion), unpacked.Settings)
+	b := pack.String(pack.String(nil, contextVersion), unpacked.Component.Class)
+	b = pack.Settings(b, unpacked.Settings)
 	b = pack.Int(b, int(unpacked.ReadAt))
 	for i := range unpacked.Feeds {
 		feed := &unpacked.Feeds[i]
@@ -58,7 +61,11 @@ func UnpackContext(context []byte) (*Context, error) {
 	if reader.String() != contextVersion {
 		return nil, &wit.Error{Kind: wit.ErrorStale, Message: "the context is of another version of this plugin"}
 	}
-	unpacked, configs := NewContext(reader.Settings())
+	class, err := sourceconfig.FindComponent(reader.String())
+	if err != nil {
+		return nil, err
+	}
+	unpacked, configs := NewContext(class, reader.Settings())
 	unpacked.ReadAt = int64(reader.Int())
 	for _, cfg := range configs {
 		feed := Feed{EntitySetConfig: cfg, Name: reader.String()}
@@ -74,6 +81,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		feed.Derived = reader.Strings()
 		feed.Subtypes = reader.Strings()
 		feed.model = edm.Unpack(reader)
+		feed.model.Dialect = cfg.Dialect
 		if reader.Failed || len(feed.model.Structures) == 0 {
 			break
 		}
@@ -118,5 +126,5 @@ func Fingerprint(context *Context, feed *Feed, values setting.Values) string {
 	}
 	return "origin=" + origin + " client=" + values.String(config.Client) + " user=" + values.String(config.User) +
 		" set=" + feed.Service + "/" + feed.Address + " mode=" + mode + " format=" +
-		format + feed.RowQuery.Fingerprint() + cursor + extra
+		format + feed.RowQuery.Fingerprint() + cursor + extra + feed.Dialect.Identity
 }

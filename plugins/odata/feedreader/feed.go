@@ -104,11 +104,11 @@ func (f *Feed) LogStart(subject, state string, until int64, next string) {
 
 // Request returns a request for rows. The SAP client is added to links of the service, too.
 func (f *Feed) Request(tag, target string) wit.Request {
-	accept := "application/json"
+	accept := f.Dialect.JSON
 	if f.Atom {
 		accept = "application/atom+xml"
 	}
-	r := document.Get(tag, f.Query.AppendTo(target), accept)
+	r := document.Get(f.Dialect, tag, f.Query.AppendTo(target), accept)
 	r.Headers = append(r.Headers, wit.Header{Name: "Prefer", Value: "odata.maxpagesize=" + strconv.Itoa(f.PageSize)})
 	return r
 }
@@ -143,11 +143,9 @@ type absence struct {
 // Setting returns the full name of one of the set's settings.
 func (f *Feed) Setting(name string) string { return config.InGroup(f.Number, name) }
 
-const formatOption = "$format=json"
-
 // SetFormatRefused adds $format to the feed's requests unless the service refuses it.
 func (f *Feed) SetFormatRefused(refused bool) {
-	f.Paging.FormatOption = formatOption
+	f.Paging.FormatOption = f.Dialect.FormatOption
 	if f.Atom || refused {
 		f.Paging.FormatOption = ""
 	}

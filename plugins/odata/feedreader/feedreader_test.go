@@ -24,10 +24,10 @@ import (
 // newTestContext compiles the feeds of settings with metadata that were read at readAt. Without metadata, those of the
 // demo service are used.
 func newTestContext(settings []wit.Setting, readAt int64, metadata ...byte) (*Context, error) {
-	if failure := setting.FirstError(sourceconfig.Examine(settings)); failure != nil {
+	if failure := setting.FirstError(sourceconfig.V2.Examine(settings)); failure != nil {
 		return nil, failure
 	}
-	context, configs := NewContext(settings)
+	context, configs := NewContext(sourceconfig.V2, settings)
 	context.ReadAt = readAt
 	for _, config := range configs {
 		if len(metadata) == 0 {
@@ -36,7 +36,7 @@ func newTestContext(settings []wit.Setting, readAt int64, metadata ...byte) (*Co
 				httptest.NewRequest(http.MethodGet, "http://127.0.0.1:8080"+config.Service+"/$metadata", nil))
 			metadata = recorder.Body.Bytes()
 		}
-		service, err := odata.ReadMetadata(config.Service, &wit.Response{Status: 200, Body: metadata})
+		service, err := odata.ReadMetadata(edm.V2, config.Service, &wit.Response{Status: 200, Body: metadata})
 		if err != nil {
 			return nil, err
 		}
@@ -206,7 +206,7 @@ func fingerprint(t *testing.T, settings ...string) string {
 	t.Helper()
 	context, err := newOrdersContext(settings...)
 	require.NoError(t, err)
-	return Fingerprint(context, &context.Feeds[0], sourceconfig.Table.Values(context.Settings))
+	return Fingerprint(context, &context.Feeds[0], sourceconfig.V2.Table.Values(context.Settings))
 }
 
 // A set without settings for its rows keeps the fingerprint that installed offsets have.
@@ -273,9 +273,10 @@ func TestContextsAreCached(t *testing.T) {
 		}
 		for task := range tasks {
 			taskContext := &Context{
-				Settings: configtest.Source(settings...),
-				ReadAt:   int64(task),
-				Feeds:    slices.Repeat(context.Feeds, sets),
+				Component: context.Component,
+				Settings:  configtest.Source(settings...),
+				ReadAt:    int64(task),
+				Feeds:     slices.Repeat(context.Feeds, sets),
 			}
 			_, err := cache.Get(PackContext(taskContext))
 			require.NoError(t, err)

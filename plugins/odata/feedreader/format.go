@@ -28,7 +28,7 @@ func WithFormat(refused bool, fields *[]wit.OffsetEntry) *[]wit.OffsetEntry {
 
 // RefusesFormat reports whether the response refuses the $format of its request, and then logs and records it.
 func (r *Reader) RefusesFormat(target string) bool {
-	if r.Feed.Paging.FormatOption == "" || !strings.Contains(target, formatOption) ||
+	if option := r.Feed.Paging.FormatOption; option == "" || !strings.Contains(target, option) ||
 		!odataerror.RefusesFormat(&r.Response, r.Body) {
 		return false
 	}
@@ -40,9 +40,10 @@ func (r *Reader) RefusesFormat(target string) bool {
 }
 
 // WithoutFormat removes $format from a URL.
-func WithoutFormat(target string) string {
+func (f *Feed) WithoutFormat(target string) string {
 	path, query, _ := strings.Cut(target, "?")
-	options := slices.DeleteFunc(strings.Split(query, "&"), func(option string) bool { return option == formatOption })
+	isFormat := func(option string) bool { return option == f.Dialect.FormatOption }
+	options := slices.DeleteFunc(strings.Split(query, "&"), isFormat)
 	if len(options) == 0 {
 		return path
 	}

@@ -144,7 +144,7 @@ func (pg *PageReader) finish(result *wit.DecodeResult) error {
 
 func (pg *PageReader) afterError(result *wit.DecodeResult) error {
 	if position := pg.page.Position(); pg.RefusesFormat(pg.Feed.Paging.Target(position)) {
-		return pg.continueWith(result, position.WithURL(WithoutFormat(position.URL())), nil)
+		return pg.continueWith(result, position.WithURL(pg.Feed.WithoutFormat(position.URL())), nil)
 	}
 	next, err := pg.page.AfterError(paging.ErrorResponse{Status: int(pg.Response.Status),
 		ReceivedAt: pg.Response.ReceivedAt, Err: odataerror.FromResponse(pg.Label(), &pg.Response, pg.Body),

@@ -74,7 +74,7 @@ func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk C
 	if len(r.check.names) == 0 {
 		return false, nil
 	}
-	request := document.MetadataRequest(r.Feed.Service, r.Feed.Query)
+	request := document.MetadataRequest(r.Feed.Dialect, r.Feed.Service, r.Feed.Query)
 	request.Tag = chunk.TagPrefix + metadataTag
 	result.Linked = append(result.Linked, wit.LinkedRequest{Request: request, Tolerate: odataerror.RouterStatuses})
 	return true, nil
@@ -92,7 +92,7 @@ func (r *Reader) checkMetadata(chunk []byte, isLast bool) (waits bool, err error
 	if !isLast {
 		return true, nil
 	}
-	model, err := document.ReadMetadata(feed.Service, &wit.Response{Status: 200, Body: check.document})
+	model, err := document.ReadMetadata(feed.Dialect, feed.Service, &wit.Response{Status: 200, Body: check.document})
 	if err != nil {
 		return false, err
 	}

@@ -15,7 +15,7 @@ const maxServices = 10_000 // in the result
 
 // listServices returns the services whose name or path has the prefix.
 func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
-	v := sourceconfig.Table.Values(args.settings)
+	v := args.values()
 	query := config.Query(v)
 	origin := sourceconfig.Origin(v)
 	const options = "$format=json"

@@ -49,8 +49,12 @@ type arguments struct {
 	prefix   string
 	link     string // URL of a subscription
 	rows     int
+	class    *sourceconfig.Component
 	settings []wit.Setting // of the connector
 }
+
+// values returns a reader of the connector's settings.
+func (a *arguments) values() setting.Values { return a.class.Values(a.settings) }
 
 // Command is a command of the source that calls a service.
 type Command struct {
@@ -92,7 +96,7 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 			", expected ping, list-entitysets, extract-schema, peek, list-services, active-subscriptions, " +
 			"delete-subscription, retire or doctor"}
 	}
-	args := arguments{rows: 10, settings: settings}
+	args := arguments{rows: 10, class: sourceconfig.ConfiguredComponent(settings), settings: settings}
 	command := &Commands[index]
 	for i := range command.Options {
 		option := &command.Options[i]
@@ -127,12 +131,14 @@ func Run(name string, options, settings []wit.Setting, state []byte,
 			return wit.CommandResult{}, err
 		}
 	}
-	return probe.Run(state, answers, func(p *probe.Prober) (wit.CommandResult, error) { return command.run(p, args) })
+	return probe.Run(args.class.Dialect, state, answers, func(p *probe.Prober) (wit.CommandResult, error) {
+		return command.run(p, args)
+	})
 }
 
 // onlyService returns the service from which the connector reads the set of the command, or the only one that it reads.
 func (a *arguments) onlyService(command string) (string, error) {
-	sets := sourceconfig.EntitySets(sourceconfig.Table.Values(a.settings))
+	sets := a.class.EntitySets(a.values())
 	reads := sourceconfig.ServicePaths(sets)
 	same := sourceconfig.ServicePaths(slices.DeleteFunc(sets, func(s sourceconfig.EntitySetConfig) bool {
 		return s.Set != a.set
@@ -157,10 +163,10 @@ func valueOf(options []wit.Setting, names []string) string {
 
 // ping returns an object for a service, an array for several.
 func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
-	values := sourceconfig.Table.Values(args.settings)
+	values := args.values()
 	paths := []string{args.root}
 	if args.root == "" {
-		paths = sourceconfig.ServicePaths(sourceconfig.EntitySets(values))
+		paths = sourceconfig.ServicePaths(args.class.EntitySets(values))
 	}
 	list := jsontext.NewArray()
 	for _, path := range paths {
@@ -182,7 +188,7 @@ func ping(p *probe.Prober, args arguments) (wit.CommandResult, error) {
 
 func pingService(p *probe.Prober, root string, query uri.Query) (jsontext.Value, error) {
 	model, err := p.Metadata(root, query)
-	answer, missing := p.Get(document.ServiceRequest(root, query)) // in the same round
+	answer, missing := p.Get(document.ServiceRequest(p.Dialect, root, query)) // in the same round
 	if err = cmp.Or(err, missing); err != nil {
 		return jsontext.Value{}, err
 	}
@@ -216,7 +222,7 @@ func number[T int | int8 | int16 | int32 | int64](n T) jsontext.Value {
 func jsonNumber(text string) jsontext.Value { return jsontext.Value{Kind: jsontext.Number, Text: text} }
 
 func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	model, err := p.Metadata(a.root, config.Query(sourceconfig.Table.Values(a.settings)))
+	model, err := p.Metadata(a.root, config.Query(a.values()))
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
@@ -255,17 +261,17 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 
 // feedOf returns the feed of an entity set: as configured for the connector, or with default settings.
 func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
-	values := sourceconfig.Table.Values(args.settings)
+	values := args.values()
 	model, err := p.Metadata(args.root, config.Query(values))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range sourceconfig.EntitySets(values) {
+	for _, e := range args.class.EntitySets(values) {
 		if e.Service == args.root && e.Set == args.set {
 			return feedreader.New(e, model)
 		}
 	}
-	e := sourceconfig.EntitySetConfig{Query: config.Query(values),
+	e := sourceconfig.EntitySetConfig{Dialect: args.class.Dialect, Query: config.Query(values),
 		Identity:     sourceconfig.Identity{Number: "00", Service: args.root, Set: args.set},
 		PagingConfig: sourceconfig.PagingConfig{Count: true}}
 	e.Options.ScaleFallback = values.Int(sourceconfig.ScaleFallback)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -63,9 +64,9 @@ func TestSubscriptionsWithRepeatedLink(t *testing.T) {
 			calls := 0
 			endless := errors.New("endless")
 			for range manyRounds {
-				prober, err := probe.Restore(state, answers)
+				prober, err := probe.Restore(edm.V2, state, answers)
 				require.NoError(t, err)
-				err = VisitSubscriptions(prober, sourceconfig.Table.Values(settings), "/s", "Subs",
+				err = VisitSubscriptions(prober, sourceconfig.V2.Table.Values(settings), "/s", "Subs",
 					func(*notifications.Subscription, ResolveFunc) error {
 						calls++
 						if calls > 100 {

@@ -61,7 +61,7 @@ func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 			break
 		}
 		follow := reader.Out.NestedPages[0]
-		o := sourceconfig.Origin(sourceconfig.Table.Values(args.settings))
+		o := sourceconfig.Origin(args.values())
 		inside, wrong := feed.ResolveNested(&o, follow, target)
 		if wrong != nil {
 			return wit.CommandResult{}, wrong

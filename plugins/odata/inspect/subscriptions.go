@@ -59,7 +59,7 @@ func VisitSubscriptions(prober *probe.Prober, values setting.Values, root, colle
 }
 
 func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
-	values := sourceconfig.Table.Values(args.settings)
+	values := args.values()
 	m, err := prober.Metadata(args.root, config.Query(values))
 	if err != nil {
 		return wit.CommandResult{}, err
@@ -90,7 +90,7 @@ func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResul
 
 // deleteSubscription deletes a subscription by its URL. It rejects other URLs.
 func deleteSubscription(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
-	values := sourceconfig.Table.Values(args.settings)
+	values := args.values()
 	set, _, err := uri.ParsePredicate(args.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/document"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
@@ -56,7 +57,7 @@ func (s *Subscription) Delivers(collection, changeType, address string) bool {
 
 // ListRequest requests the user's subscriptions.
 func ListRequest(target string) wit.Request {
-	return document.Get("subscriptions", target, "application/atom+xml")
+	return document.Get(edm.V2, "subscriptions", target, "application/atom+xml")
 }
 
 // ReadSubscriptions reads a page of subscriptions and the next link.
@@ -207,7 +208,7 @@ var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // DeleteRequest deletes a subscription. target is its URL, and service the path of its service.
 func DeleteRequest(tag, target, service string, query uri.Query) wit.Request {
-	r := document.Get(tag, query.AppendTo(target), "application/atom+xml")
+	r := document.Get(edm.V2, tag, query.AppendTo(target), "application/atom+xml")
 	r.TokenPath = wit.Ptr(query.AppendTo(service + "/"))
 	r.Method = "DELETE"
 	return r

@@ -91,8 +91,8 @@ func (pg *Page) rejectionError(failure *wit.Error, isFromRouter bool) *wit.Error
 		return failure
 	}
 	failure.Message += "; the response is not one of the OData service itself. If a proxy or gateway rejects options " +
-		"of the request: " + pg.set.Setting("count") + " = none requests no $inlinecount, " + pg.set.Setting("paging") +
-		" = links no $orderby"
+		"of the request: " + pg.set.Setting("count") + " = none requests no " + pg.set.Dialect.CountName +
+		", " + pg.set.Setting("paging") + " = links no $orderby"
 	return failure
 }
 
@@ -128,7 +128,7 @@ func (t *transition) dropOption(r ErrorResponse) bool {
 	}
 	hasOrderBy := set.Ordered && !next.known.refusesOrderBy
 	hasCount := set.requestsCount(next.known)
-	namesCount := strings.Contains(r.Text, "inlinecount")
+	namesCount := strings.Contains(r.Text, t.set.Dialect.CountName[1:])
 	switch {
 	case hasOrderBy && hasCount:
 		next.known.refusesOrderBy = !namesCount

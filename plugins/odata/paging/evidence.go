@@ -3,7 +3,7 @@ package paging
 // known is what requests have shown about a service. It is kept for later loads.
 type known struct {
 	refusesOrderBy    bool   // rejects requests with $orderby
-	refusesCount      bool   // rejects requests with $inlinecount
+	refusesCount      bool   // rejects requests for the number of rows
 	refusesKeysAlone  bool   // rejects requests for keys alone
 	sortsByKey        bool   // sorts by key, and compares keys in $filter as it sorts them
 	ignoresKeyFilter  bool   // pages by key were wrong or rejected

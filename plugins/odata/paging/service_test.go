@@ -431,7 +431,7 @@ func (s *service) readPage(set *Set, page *Page, position *Position, loaded *res
 
 // setOf returns the set X as settings configure it.
 func setOf(paging string, top int) *Set {
-	return &Set{Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
+	return &Set{Dialect: edm.V2, Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
 		Support:    Support{Ordered: true, Countable: true, Pageable: true},
 		LogEndings: LogEndings{AfterLoad: "nothing more", AfterRestart: "rows are delivered again"},
 		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: integerKeys()}

@@ -6,17 +6,19 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
 // Set describes an entity set to read. A load does not change it.
 type Set struct {
+	Dialect *edm.Dialect
 	Name    string
 	Setting func(name string) string // returns the full name of one of the set's settings
 	Service string                   // path of the service
 	Address string                   // name of the set in URLs, after Service
 	Support
-	Count        bool   // requests include $inlinecount
+	Count        bool   // requests include the number of rows
 	FormatOption string // $format with its value; empty if a header requests the format
 	Paging       string // links, keys, auto or top
 	Top          int    // page size for $top; zero means no $top
@@ -48,7 +50,7 @@ type LogEndings struct {
 // Support is what the service supports for a set, according to its metadata.
 type Support struct {
 	Ordered   bool // all key properties are sortable
-	Countable bool // $inlinecount works
+	Countable bool // the number of rows can be requested
 	Pageable  bool // $skip and $top work
 	Partial   bool // the set does not have all rows
 }
@@ -173,7 +175,7 @@ func (s *Set) sortedURL(position *Position, condition, direction string, skip in
 		options = append(options, "$skip="+strconv.Itoa(skip))
 	}
 	if s.requestsCount(position.known) {
-		options = append(options, "$inlinecount=allpages")
+		options = append(options, s.Dialect.CountOption)
 	}
 	return s.buildURL(options)
 }

@@ -61,7 +61,7 @@ func (s *Set) linkHasKey(link, request string, keys []string, counts ...int) boo
 		switch {
 		case name == "$skip":
 			return false
-		case name == "$top", name == "$inlinecount": // these options select no position
+		case name == "$top", name == s.Dialect.CountName: // these options select no position
 		case name == "$skiptoken":
 			for _, decoded := range decodings(optionValue) {
 				numbers = append(numbers, numbersIn(decoded)...)

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // plainSet is a set without settings, which suffices to read links.
-var plainSet = &Set{}
+var plainSet = &Set{Dialect: edm.V2}
 
 // A link continues after a key if it contains the parts of the last key and does not count rows.
 func TestLinksThatCountRows(t *testing.T) {

@@ -190,7 +190,7 @@ func (a *Adviser) RecommendServices() {
 	// These services come first, so that they are checked even if the validation runs out of time.
 	for _, name := range names[:min(len(names), MaxServices)] {
 		if input := a.Values.String(name); input != "" {
-			_, _ = a.Get(document.MetadataRequest(document.ServicePath(input), config.Query(a.Values)))
+			_, _ = a.Get(document.MetadataRequest(a.Dialect, document.ServicePath(input), config.Query(a.Values)))
 		}
 	}
 	if len(a.missing) > 0 {
@@ -245,7 +245,7 @@ func (a *Adviser) searchServices(input, catalogue string) {
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
 		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
 		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
-		response, err := a.Get(catalogueRequest(config.Query(a.Values), catalogue,
+		response, err := a.Get(a.catalogueRequest(config.Query(a.Values), catalogue,
 			allServices+"&$filter="+string(filter)))
 		if err != nil {
 			continue
@@ -306,7 +306,7 @@ func (a *Adviser) RecommendEntitySets(number, path, set string, query uri.Query,
 	// The names of the sets are in metadata and service document. With functions, the names of function imports that
 	// return entities are added.
 	var listed []string
-	response, err := a.Get(document.ServiceRequest(path, config.Query(a.Values)))
+	response, err := a.Get(document.ServiceRequest(a.Dialect, path, config.Query(a.Values)))
 	if err == nil && isSuccess(response) {
 		listed, _ = document.Collections(response.Body)
 	}
@@ -364,11 +364,11 @@ func (a *Adviser) loadModel(number, path string, query uri.Query) *edm.Model {
 
 // requestModel requests the metadata of a service.
 func (a *Adviser) requestModel(path string, query uri.Query) (loaded serviceModel) {
-	response, err := a.Get(document.MetadataRequest(path, query))
+	response, err := a.Get(document.MetadataRequest(a.Dialect, path, query))
 	if err != nil {
 		return loaded
 	}
-	loaded.metadata, err = document.ReadMetadata(path, response)
+	loaded.metadata, err = document.ReadMetadata(a.Dialect, path, response)
 	var failure *wit.Error
 	switch {
 	case err == nil:

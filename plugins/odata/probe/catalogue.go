@@ -25,7 +25,7 @@ type CatalogueEntry struct {
 // are *wit.Error or [ErrMissing].
 func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEntry, index int, next string, err error) {
 	for index = range Catalogues {
-		response, err := p.Get(catalogueRequest(query, Catalogues[index], options))
+		response, err := p.Get(p.catalogueRequest(query, Catalogues[index], options))
 		if err != nil {
 			return nil, index, "", err
 		}
@@ -47,15 +47,15 @@ func (p *Prober) Catalogue(query uri.Query, options string) (rows []CatalogueEnt
 
 // CataloguePage returns the page at a next link of the catalogue, and the next link of that page.
 func (p *Prober) CataloguePage(target string) (rows []CatalogueEntry, next string, err error) {
-	response, err := p.Get(document.Get("catalogue "+target, target, "application/json"))
+	response, err := p.Get(document.Get(p.Dialect, "catalogue "+target, target, "application/json"))
 	if err != nil {
 		return nil, "", err
 	}
 	return readCatalogue(response)
 }
 
-func catalogueRequest(query uri.Query, root, options string) wit.Request {
-	return document.Get("catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
+func (p *Prober) catalogueRequest(query uri.Query, root, options string) wit.Request {
+	return document.Get(p.Dialect, "catalogue "+root+" "+options, query.AppendTo(root+"/ServiceCollection?"+options),
 		"application/json")
 }
 

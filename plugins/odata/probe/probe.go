@@ -17,6 +17,7 @@ import (
 
 // Prober holds the responses of all rounds so far, and the requests of the next round.
 type Prober struct {
+	Dialect   *edm.Dialect // of the services
 	responses []wit.Response
 	missing   []wit.Request
 }
@@ -25,8 +26,8 @@ type Prober struct {
 var ErrMissing = errors.New("a response is still missing")
 
 // Restore returns a Prober with the responses of the last round, and the earlier responses in the state.
-func Restore(state []byte, responses []wit.Response) (*Prober, error) {
-	prober := &Prober{}
+func Restore(dialect *edm.Dialect, state []byte, responses []wit.Response) (*Prober, error) {
+	prober := &Prober{Dialect: dialect}
 	nextField := func() []byte {
 		content, size := connectdata.LengthPrefixed(state)
 		state = state[max(size, 0):]
@@ -67,11 +68,11 @@ func (p *Prober) Get(r wit.Request) (*wit.Response, error) {
 
 // Metadata returns the metadata of a service.
 func (p *Prober) Metadata(root string, query uri.Query) (*edm.Model, error) {
-	response, err := p.Get(document.MetadataRequest(root, query))
+	response, err := p.Get(document.MetadataRequest(p.Dialect, root, query))
 	if err != nil {
 		return nil, err
 	}
-	return document.ReadMetadata(root, response)
+	return document.ReadMetadata(p.Dialect, root, response)
 }
 
 // MissingRequests returns the missing requests, with all responses so far as their state, or nil.
@@ -91,9 +92,9 @@ func (p *Prober) MissingRequests() *wit.RequestBatch {
 }
 
 // Run runs a command that requests documents. It returns the missing requests if the command returns [ErrMissing].
-func Run(state []byte, responses []wit.Response,
+func Run(dialect *edm.Dialect, state []byte, responses []wit.Response,
 	command func(*Prober) (wit.CommandResult, error)) (wit.CommandResult, error) {
-	prober, err := Restore(state, responses)
+	prober, err := Restore(dialect, state, responses)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}

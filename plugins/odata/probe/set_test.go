@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -50,9 +51,9 @@ func TestSets(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: "entityset /x/" + test.set}}
-			first, err := Steps(test.services, "sap-client=1", options, nil, nil)
+			first, err := Steps(edm.V2, test.services, "sap-client=1", options, nil, nil)
 			require.True(t, err == nil && first.Pending != nil, "%+v, %v", first, err)
-			reply, err := Steps(test.services, "sap-client=1", options, nil,
+			reply, err := Steps(edm.V2, test.services, "sap-client=1", options, nil,
 				[]wit.Response{{Tag: first.Pending.Requests[0].Tag, Status: 200, Body: []byte(metadata)}})
 			require.NoError(t, err)
 
@@ -61,7 +62,7 @@ func TestSets(t *testing.T) {
 				require.True(t, reply.Pending != nil && len(reply.Pending.Requests) == 1 &&
 					reply.Pending.Requests[0].Target == test.target,
 					"expected a request for %s, found %+v", test.target, reply.Pending)
-				if reply, err = Steps(test.services, "sap-client=1", options,
+				if reply, err = Steps(edm.V2, test.services, "sap-client=1", options,
 					reply.Pending.State, []wit.Response{{Tag: reply.Pending.Requests[0].Tag, Status: test.status,
 						Body: []byte(test.body)}}); err != nil {
 					t.Fatal(err)

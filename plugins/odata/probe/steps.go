@@ -33,6 +33,8 @@ type Service struct {
 	Setting string // the setting that names the service
 	Writes  bool   // the connector writes to it and needs a token
 	Sets    []Set
+
+	dialect *edm.Dialect
 }
 
 // Set is an entity set that a connector reads or writes.
@@ -53,16 +55,18 @@ func DoctorCommand() wit.Command {
 }
 
 // Steps runs the command [Doctor] for the services of a connector.
-func Steps(services []Service, query uri.Query, options []wit.Setting, state []byte,
+func Steps(dialect *edm.Dialect, services []Service, query uri.Query, options []wit.Setting, state []byte,
 	responses []wit.Response) (wit.CommandResult, error) {
 	var steps []step
 	for _, target := range mergeByPath(services) {
-		request := document.ServiceRequest(target.Path, query)
+		target.dialect = dialect
+		request := document.ServiceRequest(dialect, target.Path, query)
 		steps = append(steps,
 			step{name: "service " + target.Path, setting: target.Setting,
 				check: checkResponse(request, readService(target.Path))},
 			step{name: "metadata " + target.Path, setting: target.Setting,
-				check: checkResponse(document.MetadataRequest(target.Path, query), readMetadata(target.Path))})
+				check: checkResponse(document.MetadataRequest(dialect, target.Path, query),
+					readMetadata(dialect, target.Path))})
 		if target.Writes {
 			// The same request, with a token, is the step csrf.
 			request.TokenPath = wit.Ptr(request.Target)
@@ -73,7 +77,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 			steps = append(steps, entitySetStep(target, set, query))
 		}
 	}
-	request := catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
+	request := (&Prober{Dialect: dialect}).catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
 	check := checkResponse(request, func(response *wit.Response) (string, error) {
 		_, _, err := readCatalogue(response)
 		return "readable", err
@@ -96,7 +100,7 @@ func Steps(services []Service, query uri.Query, options []wit.Setting, state []b
 	if i < 0 {
 		return wit.CommandResult{}, odataerror.ForSetting(optionStep, "unknown step "+name)
 	}
-	return Run(state, responses, steps[i].run)
+	return Run(dialect, state, responses, steps[i].run)
 }
 
 type step struct {
@@ -191,9 +195,9 @@ func readService(path string) readFunc {
 	}
 }
 
-func readMetadata(path string) readFunc {
+func readMetadata(dialect *edm.Dialect, path string) readFunc {
 	return func(response *wit.Response) (string, error) {
-		m, err := document.ReadMetadata(path, response)
+		m, err := document.ReadMetadata(dialect, path, response)
 		if err != nil {
 			return "", err
 		}
@@ -212,11 +216,11 @@ func plural(n int, subject string) string {
 func entitySetStep(svc Service, set Set, query uri.Query) step {
 	return step{name: "entityset " + svc.Path + "/" + set.Name, setting: set.Setting,
 		check: func(get getFunc) (string, error) {
-			response, err := get(document.MetadataRequest(svc.Path, query))
+			response, err := get(document.MetadataRequest(svc.dialect, svc.Path, query))
 			if err != nil {
 				return "", err
 			}
-			m, err := document.ReadMetadata(svc.Path, response)
+			m, err := document.ReadMetadata(svc.dialect, svc.Path, response)
 			if err != nil {
 				return "", err
 			}
@@ -227,10 +231,12 @@ func entitySetStep(svc Service, set Set, query uri.Query) step {
 			target := svc.Path + "/" + address + "?" + options + "$top=1"
 			accept := "application/atom+xml"
 			if !set.Atom {
-				target += "&$format=json"
-				accept = "application/json"
+				accept = svc.dialect.JSON
+				if svc.dialect.FormatOption != "" {
+					target += "&" + svc.dialect.FormatOption
+				}
 			}
-			if response, err = get(document.Get("rows", query.AppendTo(target), accept)); err != nil {
+			if response, err = get(document.Get(svc.dialect, "rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
 			return readRows(svc, set, response)
@@ -273,7 +279,7 @@ func readRows(svc Service, set Set, response *wit.Response) (string, error) {
 		}
 		return "readable", nil
 	}
-	if v, err := jsontext.Parse(response.Body); err != nil || !v.Has("d") {
+	if v, err := jsontext.Parse(response.Body); err != nil || !v.Has(svc.dialect.Root) {
 		return "", odataerror.NotData(subject, "rows in JSON", response.Body)
 	}
 	return "readable", nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -23,7 +24,7 @@ var services = []Service{
 }
 
 func TestSteps(t *testing.T) {
-	reply, err := Steps(services, "", nil, nil, nil)
+	reply, err := Steps(edm.V2, services, "", nil, nil, nil)
 	require.NoError(t, err)
 	var got []string
 	require.NoError(t, json.Unmarshal([]byte(*reply.Document), &got))
@@ -42,7 +43,7 @@ func TestQueryOfSteps(t *testing.T) {
 		"entityset /sap/opu/odata/sap/A/S": "/sap/opu/odata/sap/A/$metadata?" + query,
 		"catalogue":                        Catalogues[0] + "/ServiceCollection?$top=1&$format=json&" + query,
 	} {
-		first, err := Steps(services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
+		first, err := Steps(edm.V2, services, query, []wit.Setting{{Name: "step", Value: name}}, nil, nil)
 		require.True(t, err == nil && first.Pending != nil, "%s: %+v, %v", name, first, err)
 		r := first.Pending.Requests[0]
 		assert.True(t, r.Target == want && (r.TokenPath == nil || *r.TokenPath == want),
@@ -112,14 +113,14 @@ func TestResponsesOfSteps(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			options := []wit.Setting{{Name: "step", Value: test.step}}
-			first, err := Steps(services, "", options, nil, nil)
+			first, err := Steps(edm.V2, services, "", options, nil, nil)
 			require.True(t, err == nil && first.Pending != nil && len(first.Pending.Requests) == 1,
 				"%+v, %v", first, err)
 			request := first.Pending.Requests[0]
 			assert.True(t, (request.TokenPath != nil) == strings.HasPrefix(test.step, "csrf") &&
 				request.Method == "GET", "unexpected request: %+v", request)
 			response := wit.Response{Tag: request.Tag, Status: test.status, Body: []byte(test.body)}
-			reply, err := Steps(services, "", options, nil, []wit.Response{response})
+			reply, err := Steps(edm.V2, services, "", options, nil, []wit.Response{response})
 			require.NoError(t, err)
 			var got stepResult
 			require.NoError(t, json.Unmarshal([]byte(*reply.Document), &got))

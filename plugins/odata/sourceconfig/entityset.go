@@ -16,12 +16,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Component is the connector's class, Alias its short name.
-const (
-	Component = "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector"
-	Alias     = "ODataSource"
-)
-
 // Settings of one entity set, without the prefix `sap.odata#NN.`.
 const (
 	NameService        = "service"
@@ -84,6 +78,7 @@ const (
 // EntitySetConfig is the configuration of one entity set.
 type EntitySetConfig struct {
 	Identity
+	Dialect *edm.Dialect
 	Schedule
 	KeyExtra
 	// TopicPartition is the partition for all rows; -1 means by key.
@@ -129,7 +124,7 @@ type KeyExtra struct {
 // PagingConfig specifies the pages in which a set is read.
 type PagingConfig struct {
 	PageSize   int    // most rows in a page
-	Count      bool   // requests include $inlinecount
+	Count      bool   // requests include the number of rows
 	PagingMode string // auto, links, keys or top
 	// ExactlyOnce fails a full load that would have to start over.
 	ExactlyOnce bool

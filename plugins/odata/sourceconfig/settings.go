@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
@@ -19,10 +18,8 @@ import (
 
 const maxPartition = 1<<31 - 1
 
-// Table declares the settings of the connector.
-var Table = declare()
-
-func declare() *setting.Table {
+// declareV2 declares the settings of the class for OData v2.
+func declareV2() *setting.Table {
 	t := &setting.Table{}
 	config.Declare(t)
 	t.Declare(setting.Define(config.LinkHosts, wit.KindList, wit.Medium, nil,
@@ -46,12 +43,19 @@ func declare() *setting.Table {
 			", which is read for rows of sets that are read whole or by a cursor, else created, "+
 			"changed, before or deleted.",
 		setting.Allowed(setting.BoolValues...), allSets, setting.Display("Headers")))
-	const guard = "sap.odata#{n}.cron.security.time.sec"
+	declareGuard(t)
+	return t
+}
+
+const nameGuard = "cron.security.time.sec"
+
+// declareGuard declares a setting of the original that has no use.
+func declareGuard(t *setting.Table) {
+	const guard = "sap.odata#{n}." + nameGuard
 	t.DeclareUnsupported(setting.Define(guard, wit.KindInt, wit.Low, nil,
 		"Guard interval of the cron expression, in seconds.", setting.InGroup("Entity set {n}")), "0")
 	t.SuggestInstead(guard, "extractions of a set never overlap anyway: times of "+NameCron+
 		" during an extraction are skipped")
-	return t
 }
 
 func declareSets(t *setting.Table) {
@@ -190,15 +194,16 @@ var roundings = []struct {
 }{{"half_even", edm.RoundHalfEven}, {"half_up", edm.RoundHalfUp}, {"half_down", edm.RoundHalfDown}, {"up", edm.RoundUp},
 	{"down", edm.RoundDown}, {"floor", edm.RoundFloor}, {"ceiling", edm.RoundCeiling}}
 
-// EntitySets returns the configured entity sets. Settings must be valid: see [Examine].
-func EntitySets(values setting.Values) []EntitySetConfig {
+// EntitySets returns the configured entity sets. Settings must be valid: see [Component.Examine].
+func (c *Component) EntitySets(values setting.Values) []EntitySetConfig {
 	var entitySets []EntitySetConfig
 	for _, group := range config.Groups(values) {
 		cfg := EntitySetConfig{Identity: Identity{Number: group.Digits,
 			Service: document.ServicePath(group.String(NameService)),
 			Set:     strings.Trim(group.String(NameEntitySet), "/"),
 			Topic:   group.String(NameTopic), ID: group.String(nameID)},
-			Cursor: group.String(NameCursor), Lookback: group.Int(NameLookback),
+			Dialect: c.Dialect,
+			Cursor:  group.String(NameCursor), Lookback: group.Int(NameLookback),
 			Query: config.Query(values), QueryOptions: readQueryOptions(values, group),
 			Schedule: Schedule{Period: group.Int(NameExecPeriod), Cron: group.String(NameCron),
 				CronSource: group.Source(NameCron)},
@@ -250,7 +255,7 @@ func (e *EntitySetConfig) readSchemaOptions(values setting.Values, group setting
 		PrimitiveDecimals: group.Lower(NameDecimalMapping) == "primitive", ScaleFallback: values.Int(ScaleFallback),
 		Lenient: group.Lower(NameNullable) == "lenient", Dates: group.Lower(nameDateMapping) == "date",
 		Micros: group.Lower(nameTimestamps) == "micros"}
-	if e.Options.Micros && !e.Formatted {
+	if e.Options.Micros && !e.Formatted && !e.Dialect.Micros {
 		e.Atom = true
 		e.Formatted = true
 	}
@@ -297,12 +302,12 @@ func Origin(v setting.Values) uri.Origin {
 }
 
 // Examine validates all settings.
-func Examine(settings []wit.Setting) []wit.ConfigValue {
-	examined := config.Examine(Table, settings)
-	values := Table.Values(settings)
-	entitySets := EntitySets(values)
+func (c *Component) Examine(settings []wit.Setting) []wit.ConfigValue {
+	examined := config.Examine(c.Table, settings)
+	values := c.Values(settings)
+	entitySets := c.EntitySets(values)
 	if len(entitySets) == 0 {
-		examined = Table.AddMissing(examined, config.InGroup("00", NameService),
+		examined = c.Table.AddMissing(examined, config.InGroup("00", NameService),
 			"No entity set is configured: expected "+config.InGroup("00", NameService)+", "+
 				config.InGroup("00", NameEntitySet)+" and "+config.InGroup("00", NameTopic))
 	}
@@ -322,7 +327,7 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 					"time zone if it isn't UTC, found "+strconv.Itoa(n)))
 		}
 		name := config.InGroup(cfg.Number, nameTimestamps)
-		if cfg.Options.Micros && !cfg.Atom {
+		if cfg.Options.Micros && !cfg.Atom && !c.Dialect.Micros {
 			setting.AddError(examined, name, setting.Invalid(name, "micros", "expected "+
 				config.InGroup(cfg.Number, NameFormat)+" = atom with it, since JSON has milliseconds only"))
 		}
@@ -366,21 +371,9 @@ func Examine(settings []wit.Setting) []wit.ConfigValue {
 			"expected at most "+maxBackoff+", "+values.String(maxBackoff)))
 	}
 	if setting.FirstError(examined) == nil {
-		lastValid.Store(new(slices.Clone(settings)))
+		c.lastValid.Store(new(slices.Clone(settings)))
 	}
 	return examined
-}
-
-// lastValid has the settings that Examine found valid last: validate and plan of a check receive the same settings, and
-// so do both calls of open.
-var lastValid atomic.Pointer[[]wit.Setting]
-
-// FirstError returns the first error that Examine finds, or nil.
-func FirstError(settings []wit.Setting) *wit.Error {
-	if valid := lastValid.Load(); valid != nil && slices.Equal(*valid, settings) {
-		return nil
-	}
-	return setting.FirstError(Examine(settings))
 }
 
 // MismatchPolicy returns the handling of an offset that belongs to another origin, user, set, query or format.

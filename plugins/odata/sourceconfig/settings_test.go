@@ -12,7 +12,7 @@ import (
 
 // Every setting of the original connector is supported, an alias, or rejected by name.
 func TestNamesOfTheOriginal(t *testing.T) {
-	configtest.CheckNames(t, Table, "source", "../../../testdata/overview-names.txt")
+	configtest.CheckNames(t, V2.Table, "source", "../../../testdata/overview-names.txt")
 }
 
 // With exactly-once a load with missing rows fails, unless incomplete.load allows that it is read again.
@@ -20,10 +20,10 @@ func TestIncompleteLoad(t *testing.T) {
 	for value, fails := range map[string]bool{"": true, "reload": false, "fail": true} {
 		config := configtest.Source(append(configtest.Set("00", "Orders"), "sap.odata#00.incomplete.load="+value,
 			ExactlyOnce+"=enabled")...)
-		sets := EntitySets(Table.Values(config))
+		sets := V2.EntitySets(V2.Table.Values(config))
 		assert.True(t, len(sets) == 1 && sets[0].ExactlyOnce == fails, "%q: found %+v", value, sets)
 	}
-	_, ok := Table.Find("sap.odata#00.unsound")
+	_, ok := V2.Table.Find("sap.odata#00.unsound")
 	assert.True(t, !ok, "expected no other name")
 }
 
@@ -39,7 +39,7 @@ func checkConfigurations(t *testing.T, configurations []configuration) {
 	for _, test := range configurations {
 		setting := ""
 		message := ""
-		for _, value := range Examine(configtest.Source(test.settings...)) {
+		for _, value := range V2.Examine(configtest.Source(test.settings...)) {
 			if len(value.Errors) > 0 && (setting == "" || value.Key.Name == test.setting) {
 				setting = value.Key.Name
 				message = value.Errors[0]
@@ -189,11 +189,11 @@ func TestSubscriptionsAreChecked(t *testing.T) {
 func TestFirstErrorAfterValidSettings(t *testing.T) {
 	settings := configtest.Source(configtest.Set("00", "Orders")...)
 	for range 2 {
-		failure := FirstError(settings)
+		failure := V2.FirstError(settings)
 		assert.True(t, failure == nil, "expected no error, found %v", failure)
 	}
 	settings[slices.IndexFunc(settings, func(s wit.Setting) bool { return strings.HasSuffix(s.Name, ".topic") })].Value = ""
-	if failure := FirstError(settings); failure == nil || !strings.HasSuffix(*failure.Setting, ".topic") {
+	if failure := V2.FirstError(settings); failure == nil || !strings.HasSuffix(*failure.Setting, ".topic") {
 		t.Errorf("expected an error of the topic, found %v", failure)
 	}
 }

@@ -21,6 +21,7 @@ type Table struct {
 	// supported has the supported values of settings that are not fully supported, by declared name.
 	supported    map[string][]string
 	alternatives map[string]string     // hints what to use instead of some of them, by declared name
+	reasons      map[string]string     // why other values are refused for good, by declared name
 	index        atomic.Pointer[index] // nil until it is first used
 }
 
@@ -101,6 +102,23 @@ func (t *Table) DeclareUnsupported(key wit.ConfigKey, harmless ...string) {
 	key.Documentation += " Not built yet."
 	t.Declare(key)
 	t.SupportOnly(key.Name, harmless...)
+}
+
+// DeclareRefused declares a setting of a similar component that this one does not have. Its default there is accepted,
+// without effect; other values are refused with the reason.
+func (t *Table) DeclareRefused(key wit.ConfigKey, reason string) {
+	harmless := ""
+	if key.DefaultValue != nil {
+		harmless = *key.DefaultValue
+	}
+	key.DefaultValue = nil
+	key.Documentation = "Not used: " + reason + "."
+	t.Declare(key)
+	t.SupportOnly(key.Name, harmless)
+	if t.reasons == nil {
+		t.reasons = map[string]string{}
+	}
+	t.reasons[key.Name] = reason
 }
 
 // SupportOnly marks all other values of a declared setting as not supported yet.

@@ -85,7 +85,7 @@ func (t *Table) validateOne(v Values, key wit.ConfigKey, declared *wit.ConfigKey
 	}
 	if isRestricted && isSet && why == "" && !slices.ContainsFunc(supported,
 		func(s string) bool { return strings.EqualFold(s, value) }) {
-		why = unsupportedMessage(&key, value, supported, t.alternatives[declared.Name])
+		why = unsupportedMessage(&key, value, supported, t.reasons[declared.Name], t.alternatives[declared.Name])
 	}
 	if why != "" {
 		e.Errors = []string{why}
@@ -93,12 +93,16 @@ func (t *Table) validateOne(v Values, key wit.ConfigKey, declared *wit.ConfigKey
 	return e
 }
 
-// unsupportedMessage returns the error for a value that is not supported yet.
-func unsupportedMessage(key *wit.ConfigKey, value string, supported []string, instead string) string {
+// unsupportedMessage returns the error for a value that is not supported yet, or for a reason never.
+func unsupportedMessage(key *wit.ConfigKey, value string, supported []string, reason, instead string) string {
 	if key.Kind == wit.KindPassword {
 		value = Hidden
 	}
-	message := "Value " + value + " for configuration " + key.Name + " is not built yet"
+	message := "Value " + value + " for configuration " + key.Name + " is not "
+	if reason != "" {
+		return message + "supported: " + reason + "; leave the setting out"
+	}
+	message += "built yet"
 	if instead != "" {
 		message += "; " + instead
 	}

@@ -191,9 +191,10 @@ typedef struct culvert_connect_types_request_t {
 // Header names are in lower case. Cookies and CSRF tokens are left out (`x-csrf-token: required` is no token and is kept), and
 // `[hidden]` replaces secrets of the request that the response repeats. Headers that a plugin acts on or sends back are complete,
 // since they could contain a secret only by chance and would be useless with a part redacted: etag, content-type, content-id,
-// retry-after, preference-applied, dataserviceversion, repeatabilityresult, last-modified. In location and content-location only
-// credentials and sessions are hidden. The host adds `culvert-session-lost` to a rejected page if the session of the page before
-// has ended, or was opened by an earlier run: tokens and cursors of links may belong to it.
+// retry-after, preference-applied, dataserviceversion, odata-version, repeatabilityresult, last-modified. In location,
+// content-location and odata-entityid only credentials and sessions are hidden. The host adds `culvert-session-lost` to a
+// rejected page if the session of the page before has ended, or was opened by an earlier run: tokens and cursors of links may
+// belong to it.
 // status 0 (only in `handle-response`): the request may have arrived, and no response came
 typedef struct culvert_connect_types_response_t {
   transform_plugin_string_t   tag;
@@ -337,7 +338,8 @@ typedef struct culvert_connect_types_row_t {
 } culvert_connect_types_row_t;
 
 // `row-index` is a position in the call's rows (sources: the row's number in its page); `stage` the index in the chain, else 0.
-// Sources: raw is the row as a document of its own (namespaces in force repeated; JSON `{"d":{…}}`), which `begin` and
+// Sources: raw is the row as a document of its own (namespaces in force repeated; JSON `{"d":{…}}`,
+// of OData v4 `{"value":[…]}`), which `begin` and
 // `decode` accept, so that it can be replayed.
 typedef struct culvert_connect_types_row_error_t {
   uint32_t   row_index;

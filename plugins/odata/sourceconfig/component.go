@@ -1,0 +1,119 @@
+package sourceconfig
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/sdk/go/setting"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// Component is a connector class of the source. Each class reads services of one dialect.
+type Component struct {
+	Class   string
+	Alias   string // short name of the class
+	Dialect *edm.Dialect
+	Table   *setting.Table // declares the settings
+	// lastValid has the settings that Examine found valid last: validate and plan of a check receive the same settings,
+	// and so do both calls of open.
+	lastValid atomic.Pointer[[]wit.Setting]
+}
+
+// V2 and V4 are the classes. The name of V4 follows the package of INIT's connector for OData v4, and is not confirmed.
+var (
+	V2 = &Component{
+		Class:   "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
+		Alias:   "ODataSource",
+		Dialect: edm.V2,
+		Table:   declareV2(),
+	}
+	V4 = &Component{
+		Class:   "org.init.ohja.kafka.connect.odatav4.source.OData4SourceConnector",
+		Alias:   "OData4Source",
+		Dialect: edm.V4,
+		Table:   declareV4(),
+	}
+)
+
+// Components are all classes.
+var Components = []*Component{V2, V4}
+
+// v2Only are the settings, or starts of settings, of what only OData v2 has, with the reason why v4 refuses them.
+var v2Only = []struct{ prefix, reason string }{
+	{"sap.odata.format", "rows of OData v4 are in JSON"},
+	{"sap.odata#{n}.format", "rows of OData v4 are in JSON"},
+	{"sap.odata.date.mapping", "OData v4 has a type for dates, Edm.Date"},
+	{"sap.odata#{n}.date.mapping", "OData v4 has a type for dates, Edm.Date"},
+	{"sap.odata.datetime.zone", "points in time of OData v4 have an offset"},
+	{"sap.odata#{n}.datetime.zone", "points in time of OData v4 have an offset"},
+	{"sap.odata.delta.takeover", "ODP services are of OData v2"},
+	{"sap.odata#{n}.before.images", "ODP services are of OData v2"},
+	{"sap.odata#{n}.delta.kind", "ODP services are of OData v2"},
+	{"sap.odata.subscription.", "SAP's subscriptions are of OData v2"},
+	{"sap.odata.notification.", "SAP's subscriptions are of OData v2"},
+	{"sap.odata#{n}.subscription.", "SAP's subscriptions are of OData v2"},
+}
+
+// declareV4 declares the settings of the class for OData v4: those of the class for v2, as far as v4 has their subject.
+func declareV4() *setting.Table {
+	t := &setting.Table{Prefixes: config.Prefixes}
+	for _, key := range declareV2().Keys() {
+		i := slices.IndexFunc(v2Only, func(only struct{ prefix, reason string }) bool {
+			return strings.HasPrefix(key.Name, only.prefix)
+		})
+		switch {
+		case i >= 0:
+			t.DeclareRefused(key, v2Only[i].reason)
+			continue
+		case strings.HasSuffix(key.Name, nameGuard):
+			declareGuard(t)
+			continue
+		case strings.HasSuffix(key.Name, nameTimestamps):
+			key.Documentation = "millis converts points in time to Connect's Timestamp and drops digits after " +
+				"milliseconds; micros converts them to int64 microseconds since 1970 (" + wit.NameMicroTimestamp + ")."
+		}
+		t.Declare(key)
+	}
+	return t
+}
+
+// FindComponent returns the class with this name or alias.
+func FindComponent(name string) (*Component, error) {
+	var classes []string
+	for _, c := range Components {
+		if name == c.Class || name == c.Alias {
+			return c, nil
+		}
+		classes = append(classes, c.Class)
+	}
+	return nil, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + name + ", expected " +
+		strings.Join(classes, " or ")}
+}
+
+// ConfiguredComponent returns the class of a connector's settings, for commands, which are not passed a component. It
+// is V2 unless connector.class names another one.
+func ConfiguredComponent(settings []wit.Setting) *Component {
+	for _, s := range settings {
+		if s.Name != "connector.class" {
+			continue
+		}
+		if c, err := FindComponent(s.Value); err == nil {
+			return c
+		}
+	}
+	return V2
+}
+
+// Values returns a reader of settings.
+func (c *Component) Values(settings []wit.Setting) setting.Values { return c.Table.Values(settings) }
+
+// FirstError returns the first error that Examine finds, or nil.
+func (c *Component) FirstError(settings []wit.Setting) *wit.Error {
+	if valid := c.lastValid.Load(); valid != nil && slices.Equal(*valid, settings) {
+		return nil
+	}
+	return setting.FirstError(c.Examine(settings))
+}
