@@ -36,9 +36,16 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 			entityType.QualifiedName()+" are read without the properties that these add: "+
 			strings.Join(feed.Derived, ", ")+"; "+feed.Setting(sourceconfig.NameDerived)+" = include reads them")
 	}
-	compiled, err := query.Compile(config.QueryOptions, model, entityType)
+	feed.selectActive(entityType)
+	compiled, err := query.Compile(feed.QueryOptions, model, entityType)
 	if err != nil {
 		return nil, err
+	}
+	if config.Tracking.On && compiled.Derives {
+		name := feed.Setting(query.Raw)
+		return nil, odataerror.ForSetting(name, setting.Invalid(name, config.QueryOptions.Raw, "expected no $apply, "+
+			"$search or $compute with "+feed.Setting(sourceconfig.NameTrackChanges)+" = 1: a service tracks the rows of "+
+			"the set itself"))
 	}
 	feed.model = &edm.Model{Dialect: config.Dialect, Structures: compiled.Structures()}
 	feed.Subtypes = subtypes(model, compiled.View)
@@ -49,7 +56,8 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	feed.support.Ordered = len(entityType.Key) > 0
 	for _, name := range entityType.Key {
 		property := entityType.Property(name)
-		feed.support.Ordered = feed.support.Ordered && property != nil && property.Sortable
+		isSortable := property != nil && property.Sortable
+		feed.support.Ordered = feed.support.Ordered && (isSortable || name == feed.constantKey())
 	}
 	feed.DeclaresTracking = set.ChangeTracking
 	if err := feed.DetectTracking(model, set); err != nil {
@@ -145,12 +153,13 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	}
 	f.Paging = paging.Set{Dialect: f.Dialect, Name: f.Set, Setting: f.Setting, Service: f.Service, Address: f.Address,
 		Support: f.support,
-		Count: f.Count, Paging: f.PagingMode, Query: f.Query,
+		Count:   f.Count, Paging: f.PagingMode, Query: f.Query,
 		LogEndings:  paging.LogEndings{AfterLoad: afterLoad, AfterRestart: "rows are delivered again"},
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
-	f.Paging.Ordered = f.support.Ordered && f.ODP == nil // rows of ODP are in the order of the queue
-	if key != nil {
-		f.Keys = paging.NewKeys(entityType, f.RowSchema, key)
+	// Rows of ODP are in the order of the queue, and derived rows are not those with the keys of the set.
+	f.Paging.Ordered = f.support.Ordered && f.ODP == nil && !f.RowQuery.Derives
+	if key != nil && !f.RowQuery.Derives {
+		f.Keys = paging.NewKeys(entityType, f.RowSchema, key, f.constantKey())
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {
@@ -185,7 +194,7 @@ func (f *Feed) keysWithout(settingName string) (*Feed, error) {
 		keys.QueryOptions = f.QueryOptions.WithSelect(f.EntityType().Key)
 		keys.QueryOptions.Conditions = slices.DeleteFunc(slices.Clone(f.QueryOptions.Conditions),
 			func(condition query.Condition) bool {
-				return f.RowQuery.AppliesToExpanded(&condition) || condition.Prefix+query.Option == settingName
+				return f.RowQuery.AppliesToExpanded(&condition) || condition.Setting() == settingName
 			})
 		keys.Completeness = "off"
 		if err := keys.compile(); err != nil {

@@ -85,6 +85,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		if reader.Failed || len(feed.model.Structures) == 0 {
 			break
 		}
+		feed.selectActive(feed.EntityType())
 		unpacked.Feeds = append(unpacked.Feeds, feed)
 	}
 	if !reader.Done() || len(unpacked.Feeds) != len(configs) {
@@ -126,5 +127,5 @@ func Fingerprint(context *Context, feed *Feed, values setting.Values) string {
 	}
 	return "origin=" + origin + " client=" + values.String(config.Client) + " user=" + values.String(config.User) +
 		" set=" + feed.Service + "/" + feed.Address + " mode=" + mode + " format=" +
-		format + feed.RowQuery.Fingerprint() + cursor + extra + feed.Dialect.Identity
+		format + feed.RowQuery.Fingerprint() + cursor + extra + feed.Dialect.Identity + feed.draftsIdentity()
 }

@@ -25,16 +25,19 @@ type Keys struct {
 	entityType *edm.StructuredType
 	schema     *decode.RowSchema
 	nodes      []wit.SchemaNode // the key's schema, without extra fields
+	// constant is the name of a key property that all rows have with the same value, or "". It takes part in no order.
+	constant string
 	// partKinds has one item for each part, or is nil if services do not compare such keys as they are written.
 	partKinds []partKind
 }
 
-// NewKeys returns the keys of an entity type, nil for a type without key. nodes is the schema of the key.
-func NewKeys(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode) *Keys {
+// NewKeys returns the keys of an entity type, nil for a type without key. nodes is the schema of the key, constant a
+// property with the same value in all rows, or "".
+func NewKeys(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode, constant string) *Keys {
 	if nodes == nil {
 		return nil
 	}
-	k := &Keys{entityType: typ, schema: layout, nodes: nodes}
+	k := &Keys{entityType: typ, schema: layout, nodes: nodes, constant: constant}
 	k.partKinds = k.findPartKinds()
 	return k
 }
@@ -48,8 +51,10 @@ func (k *Keys) isInteger() bool { return len(k.partKinds) == 1 && k.partKinds[0]
 // hasTexts reports whether a part of the key is a text, which services may sort and compare by different collations.
 func (k *Keys) hasTexts() bool { return k != nil && slices.Contains(k.partKinds, textPart) }
 
-// names returns the key properties.
-func (k *Keys) names() []string { return k.entityType.Key }
+// names returns the key properties by which rows are sorted.
+func (k *Keys) names() []string {
+	return slices.DeleteFunc(slices.Clone(k.entityType.Key), func(name string) bool { return name == k.constant })
+}
 
 type partKind uint8
 
@@ -204,10 +209,14 @@ func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string)) er
 	return nil
 }
 
-// literalTexts returns the parts of an encoded key as texts of literals, or nil if it cannot be read.
+// literalTexts returns the parts of an encoded key, but for the constant one, as texts of literals, or nil if it cannot be read.
 func (k *Keys) literalTexts(key []byte) (texts []string) {
 	if k == nil || len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
-		k.eachPart(key, func(_ *edm.Property, text string) { texts = append(texts, text) }) != nil {
+		k.eachPart(key, func(p *edm.Property, text string) {
+			if p.Name != k.constant {
+				texts = append(texts, text)
+			}
+		}) != nil {
 		return nil
 	}
 	return texts
@@ -300,6 +309,9 @@ func (k *Keys) filterBefore(key []byte) string { return k.comparison(key, "lt", 
 func (k *Keys) comparison(key []byte, operator, lastOperator string) string {
 	var names, literals []string
 	_ = k.eachPart(key, func(p *edm.Property, text string) {
+		if p.Name == k.constant {
+			return
+		}
 		names = append(names, p.Name)
 		literals = append(literals, literal(p, text))
 	})

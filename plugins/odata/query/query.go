@@ -1,11 +1,14 @@
 // Package query compiles the settings that select the rows of an entity set: conditions, projection and expansion,
 // checked against the service's metadata ([Compile]). It builds the query options of requests and checks the rows of
-// responses ([RowChecker]). OData v2 has no $filter inside of $expand, so conditions on expanded rows are applied here.
+// responses ([RowChecker]). OData v2 has no $filter inside of $expand, so conditions on expanded rows are applied here,
+// in every dialect.
 //
-// level.go is the tree of expansions, route.go the path to a condition's property, compare.go compares values.
+// level.go is the tree of expansions, expand.go $expand with options in it, route.go the path to a condition's property,
+// compare.go compares values.
 package query
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -19,6 +22,9 @@ import (
 type Query struct {
 	View   *edm.View // the part of each row that is read
 	Prefix string    // of the settings' names
+	// Derives means that the user's own options are applied to rows before $filter and $orderby, so that nothing follows
+	// from the key of a row.
+	Derives bool
 
 	selectOption string
 	expandOption string
@@ -37,7 +43,9 @@ type Query struct {
 // Compile checks settings against the metadata of a set with this entity type. Errors name the setting.
 func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType) (*Query, error) {
 	query := &Query{Prefix: settings.Prefix, zone: settings.Zone}
-	if err := query.parseOptions(&settings); err != nil {
+	dialect := cmp.Or(model.Dialect, edm.V2)
+	nested, err := query.parseOptions(dialect, &settings)
+	if err != nil {
 		return nil, err
 	}
 	root := &level{structure: structure}
@@ -57,17 +65,22 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 		root.hidden = append(root.hidden, settings.Cursor)
 	}
 	query.View = root.view()
-	if root.hasProjection() {
-		query.selectOption = strings.Join(root.selection(nil, ""), ",")
+	if dialect.ExpandOptions {
+		query.selectOption = strings.Join(root.ownSelection(), ",")
+		query.expandOption = root.expandTree(query, nested, nil)
+	} else {
+		if root.hasProjection() {
+			query.selectOption = strings.Join(root.selection(nil, ""), ",")
+		}
+		query.expandOption = strings.Join(root.expandPaths(nil, ""), ",")
 	}
-	query.expandOption = strings.Join(root.expandPaths(nil, ""), ",")
 	query.collectTypes(model, root)
 	return query, nil
 }
 
 // parseOptions parses the user's own query options into the query, and $select and $expand into settings. It rejects
-// options that the connector sets itself.
-func (q *Query) parseOptions(settings *Settings) error {
+// options that the connector sets itself. nested are the other options in $expand.
+func (q *Query) parseOptions(dialect *edm.Dialect, settings *Settings) (nested nestedOptions, err error) {
 	isSet := map[string]bool{} // by name, of ownOptions
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
@@ -78,7 +91,7 @@ func (q *Query) parseOptions(settings *Settings) error {
 		name = optionName(name)
 		if option := strings.ToLower(name); slices.Contains(ownOptions, option) {
 			if isSet[option] {
-				return invalid(settings.Prefix+Raw, settings.Raw, "expected one "+option+", found two")
+				return nil, invalid(settings.Prefix+Raw, settings.Raw, "expected one "+option+", found two")
 			}
 			isSet[option] = true
 		}
@@ -87,29 +100,41 @@ func (q *Query) parseOptions(settings *Settings) error {
 			q.userFilter = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
 			if len(settings.Select) > 0 {
-				return invalid(settings.Prefix+Raw, settings.Raw,
+				return nil, invalid(settings.Prefix+Raw, settings.Raw,
 					"expected $select in "+settings.Prefix+Select+" or here, found both")
 			}
 			settings.Select = parseList()
 		case strings.EqualFold(name, "$expand"):
 			if len(settings.Expand) > 0 {
-				return invalid(settings.Prefix+Raw, settings.Raw,
+				return nil, invalid(settings.Prefix+Raw, settings.Raw,
 					"expected $expand in "+settings.Prefix+Expand+" or here, found both")
 			}
-			settings.Expand = parseList()
+			if !dialect.ExpandOptions {
+				settings.Expand = parseList()
+				break
+			}
+			settings.Select = slices.Clip(settings.Select)
+			nested = nestedOptions{}
+			if err := nested.parse(settings, uri.Unescape(value), ""); err != nil {
+				return nil, err
+			}
 		case slices.ContainsFunc(reservedOptions, func(option string) bool { return strings.EqualFold(option, name) }):
-			return invalid(settings.Prefix+Raw, settings.Raw,
+			return nil, invalid(settings.Prefix+Raw, settings.Raw,
 				"it holds "+name+", which the connector sets by itself: see format, count, paging and page.size")
 		case strings.EqualFold(name, "sap-client"), strings.EqualFold(name, "sap-language"):
-			return invalid(settings.Prefix+Raw, settings.Raw,
+			return nil, invalid(settings.Prefix+Raw, settings.Raw,
 				"it holds "+name+", which does not reach all requests from here: see "+
 					"sap.odata.sap.client and sap.odata.sap.language")
 		default:
 			q.otherOptions = append(q.otherOptions, uri.EncodeQuery(part))
+			q.Derives = q.Derives || slices.Contains(derivingOptions, strings.ToLower(name))
 		}
 	}
-	return nil
+	return nested, nil
 }
+
+// derivingOptions make rows that are no longer those of the set: a condition on the key may apply before or after them.
+var derivingOptions = []string{"$apply", "$search", "$compute"}
 
 // ownOptions are the query options that parseOptions itself reads. Each may occur once.
 var ownOptions = []string{"$filter", "$select", "$expand"}
@@ -153,10 +178,11 @@ func (q *Query) Options() []string {
 	return append(options, q.otherOptions...)
 }
 
-// escapeList percent-encodes names but not the commas and slashes between them.
+// escapeList percent-encodes names but not the commas and slashes between them, nor what surrounds options in $expand.
+// It encodes the semicolon there, because proxies written in Go drop queries with one.
 func escapeList(list string) string {
 	escaped := string(uri.AppendEscaped(nil, list))
-	return strings.NewReplacer("%2C", ",", "%2F", "/").Replace(escaped)
+	return strings.NewReplacer("%2C", ",", "%2F", "/", "%28", "(", "%29", ")", "%24", "$", "%3D", "=").Replace(escaped)
 }
 
 // Fingerprint identifies the query in offsets, which cannot be continued with another one (RATIONALE.md P7).
@@ -213,7 +239,7 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 	if err != nil {
 		return err
 	}
-	compiled := condition{setting: spec.Prefix + Option, operator: spec.Option, property: property,
+	compiled := condition{setting: spec.Setting(), operator: spec.Option, property: property,
 		isKey: target.structure.IsKey(target.steps[len(target.steps)-1])}
 	compiled.setRowFormat(edm.Options{Zone: q.zone})
 	if err := compiled.parseOperands(spec); err != nil {
@@ -235,7 +261,7 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 
 // AppliesToExpanded reports whether a condition selects expanded rows, not rows of the set.
 func (q *Query) AppliesToExpanded(spec *Condition) bool {
-	return slices.ContainsFunc(q.expandedConditions, func(c condition) bool { return c.setting == spec.Prefix+Option })
+	return slices.ContainsFunc(q.expandedConditions, func(c condition) bool { return c.setting == spec.Setting() })
 }
 
 // addCondition adds a condition to $filter, or to the conditions on expanded rows, which OData v2 cannot express. Rows

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -36,11 +37,15 @@ type Settings struct {
 // Condition is a condition on rows. All conditions must hold.
 type Condition struct {
 	Prefix   string // of the settings' names: `sap.odata#00.filter#00.`
+	Source   string // the setting that the condition follows from, if it is not one of the user's conditions
 	Property string // may be a path through complex and navigation properties
 	Option   string // one of [Operators], in lower case
 	Low      string // the operand, the lower bound, or a list for in
 	High     string // the upper bound of bt and nb
 }
+
+// Setting returns the name of the setting that a row contradicts if it does not meet the condition.
+func (c *Condition) Setting() string { return cmp.Or(c.Source, c.Prefix+Option) }
 
 // Operators of conditions.
 var Operators = []string{"eq", "ne", "le", "lt", "ge", "gt", "bt", "nb", "in"}

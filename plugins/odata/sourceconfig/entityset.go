@@ -40,6 +40,7 @@ const (
 	NameCompleteness   = "completeness"
 	namePartition      = "topic.partition"
 	NameDerived        = "derived"
+	NameDrafts         = "drafts"
 
 	MetadataRefresh = "sap.odata.metadata.refresh.ms"
 
@@ -53,6 +54,9 @@ const ExactlyOnce = "exactly.once.source.support"
 
 // PagingTop is the paging mode with $top.
 const PagingTop = "top"
+
+// DraftsActive reads no drafts of entities.
+const DraftsActive = "active"
 
 const maxSeconds = 4_294_967 // the host's intervals are in milliseconds of 32 bits
 
@@ -85,6 +89,7 @@ type EntitySetConfig struct {
 	TopicPartition int
 	Headers        bool   // records get headers with their origin
 	DerivedTypes   bool   // properties of derived types become fields
+	Drafts         string // [DraftsActive], all, or "" in a class without drafts
 	Cursor         string // property that grows with each change of a row
 	Lookback       int    // how far below the cursor's highest value a load starts
 	PagingConfig

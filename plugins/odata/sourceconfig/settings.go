@@ -213,6 +213,7 @@ func (c *Component) EntitySets(values setting.Values) []EntitySetConfig {
 			Format: Format{Atom: group.Lower(NameFormat) == "atom"}}
 		cfg.Extra, _ = parseKeyExtra(cfg.ExtraText)
 		cfg.TopicPartition = group.Int(namePartition)
+		cfg.Drafts = group.Lower(NameDrafts)
 		cfg.DerivedTypes = group.Lower(NameDerived) == "include"
 		cfg.ExactlyOnce = group.Lower(NameIncompleteLoad) == "fail" || (group.Lower(NameIncompleteLoad) == "" &&
 			values.Lower(ExactlyOnce) == "enabled")
