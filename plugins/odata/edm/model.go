@@ -201,6 +201,7 @@ type Set struct {
 	Partial        bool // sap:isPartial: the set does not have all rows
 	Topable        bool
 	Addressable    bool
+	Singleton      bool // one entity, addressed by the name
 	Creatable      bool
 	Updatable      bool
 	Deletable      bool

@@ -86,7 +86,7 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 	set = path[strings.LastIndexByte(path[:start], '/')+1 : start]
 	for remaining := path[start+1 : len(path)-1]; remaining != ""; {
 		var item string
-		item, remaining = cutItem(remaining)
+		item, remaining = cutOutside(remaining, ',')
 		key := Key{}
 		if i := strings.IndexAny(item, "='"); i > 0 && item[i] == '=' {
 			key.Name = strings.TrimSpace(item[:i])
@@ -127,14 +127,24 @@ func predicateStart(path string) int {
 	return start
 }
 
-// cutItem cuts text at the first comma outside quotes.
-func cutItem(text string) (item, remaining string) {
+// SplitPath splits a path at slashes outside quotes.
+func SplitPath(path string) (segments []string) {
+	for path != "" {
+		var segment string
+		segment, path = cutOutside(path, '/')
+		segments = append(segments, segment)
+	}
+	return segments
+}
+
+// cutOutside cuts text at the first separator outside quotes.
+func cutOutside(text string, separator byte) (item, remaining string) {
 	isQuoted := false
 	for i := 0; i < len(text); i++ {
 		switch {
 		case text[i] == '\'':
 			isQuoted = !isQuoted
-		case text[i] == ',' && !isQuoted:
+		case text[i] == separator && !isQuoted:
 			return text[:i], text[i+1:]
 		}
 	}
