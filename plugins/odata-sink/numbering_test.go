@@ -524,14 +524,14 @@ func TestSpellingsOfOneKey(t *testing.T) {
 	} {
 		var spellings [2]string
 		for i, predicate := range []string{test.first, test.second} {
-			_, keys, err := uri.ParsePredicate("Es" + predicate)
+			_, keys, err := uri.ParsePredicate(edm.V2, "Es"+predicate)
 			require.NoError(t, err)
 			var values []encode.KeyValue
 			for _, k := range keys {
 				values = append(values, encode.KeyValue{Property: &edm.Property{Name: k.Name},
 					Value: value.Converted{Type: k.Literal.Type, Text: k.Literal.Text}})
 			}
-			spellings[i] = encode.CanonicalPredicate(values, predicate)
+			spellings[i] = encode.CanonicalPredicate(edm.V2, values, predicate)
 		}
 		assert.True(t, (spellings[0] == spellings[1]) == test.isSame,
 			"%s and %s: expected the same key %t, found %s and %s", test.first, test.second, test.isSame, spellings[0],

@@ -44,7 +44,7 @@ func read(t *testing.T, service *odatatest.Service) (*decode.Output, []wit.Schem
 		service.ServeHTTP(recorder, httptest.NewRequest("GET", gateway+"/"+target, nil))
 		return recorder.Body.Bytes()
 	}
-	model, err := edm.Parse(get("$metadata"))
+	model, err := edm.Parse(get("$metadata"), edm.V2)
 	require.NoError(t, err)
 	typ := model.Structure(model.Set("AllTypes").Type)
 	layout, err := decode.NewRowSchema(model, edm.WholeView(typ), edm.Options{})

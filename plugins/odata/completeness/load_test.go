@@ -60,7 +60,7 @@ func newReader(t testing.TB, d *description) *reader {
 		settings[i] = "sap.odata#00." + settings[i]
 	}
 	context, sets := feedreader.NewContext(sourceconfig.V2, configtest.Source(settings...))
-	model, err := edm.Parse([]byte(d.metadata()))
+	model, err := edm.Parse([]byte(d.metadata()), edm.V2)
 	require.NoError(t, err)
 	feed, err := feedreader.New(sets[0], model)
 	require.NoError(t, err)

@@ -654,7 +654,7 @@ func TestPagesOfMetadataEqualReference(t *testing.T) {
 	for _, file := range files {
 		document, err := os.ReadFile(file)
 		require.NoError(t, err)
-		model, err := edm.Parse(document)
+		model, err := edm.Parse(document, edm.V2)
 		if err != nil {
 			continue // annotations alone
 		}

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 
@@ -60,7 +61,7 @@ func Get(dialect *edm.Dialect, tag, target, accept string) wit.Request {
 		Headers: []wit.Header{{Name: "Accept", Value: accept}, dialect.MaxVersion}}
 }
 
-// ReadMetadata parses $metadata. Errors are *wit.Error. After a router's answer the service is not found.
+// ReadMetadata parses $metadata of a dialect. Errors are *wit.Error. After a router's answer the service is not found.
 func ReadMetadata(dialect *edm.Dialect, path string, answer *wit.Response) (*edm.Model, error) {
 	subject := "$metadata of " + path
 	if answer.Status < 200 || answer.Status > 299 {
@@ -73,10 +74,14 @@ func ReadMetadata(dialect *edm.Dialect, path string, answer *wit.Response) (*edm
 	if len(answer.Body) == 0 || odataerror.IsHTML(answer.Body) {
 		return nil, odataerror.NotData(subject, "a $metadata document", answer.Body)
 	}
-	model, err := edm.Parse(answer.Body)
+	model, err := edm.Parse(answer.Body, dialect)
 	if err != nil {
 		f := odataerror.NotData(subject, "a $metadata document", answer.Body)
 		f.Message = subject + ": " + err.Error()
+		var otherVersion *edm.VersionError
+		if errors.As(err, &otherVersion) {
+			f.Message += "; use the connector class of OData " + otherVersion.Found
+		}
 		return nil, f
 	}
 	return model, nil

@@ -1,6 +1,10 @@
 package edm
 
-import "github.com/culvert-project/culvert/wit"
+import (
+	"slices"
+
+	"github.com/culvert-project/culvert/wit"
+)
 
 // Dialect is what differs between the versions of OData where services are requested and responses are read, as data:
 // other packages use the fields and do not compare versions. A connector's class chooses it.
@@ -25,6 +29,45 @@ type Dialect struct {
 	Micros bool
 	// Identity is the end of the fingerprint of a set's rows, which starts with a blank unless it is empty.
 	Identity string
+	// Literals are the forms of values in URLs, by type. Types after the last one are not part of the version.
+	Literals []LiteralForm
+	without  []Primitive // types before the last one that are not part of the version
+	// oasis means that $metadata are in the namespaces of OASIS, with the elements of CSDL 4.
+	oasis bool
+}
+
+// LiteralForm is the form of a type's values in URLs. The zero form is the value alone.
+type LiteralForm struct {
+	Quoted bool
+	Prefix string // before the opening quote, in the case that is written
+	Suffix string // after numbers, except for NaN and the infinities; without quotes
+	// Hex and Base64URL are encodings of bytes, which are quoted.
+	Hex       bool
+	Base64URL bool
+}
+
+// Form returns the form of a type's literals. A nil dialect means [V2].
+func (d *Dialect) Form(p Primitive) LiteralForm {
+	if d = d.orV2(); int(p) < len(d.Literals) {
+		return d.Literals[p]
+	}
+	return LiteralForm{}
+}
+
+// Declares reports whether a type is part of the version. A nil dialect means [V2].
+func (d *Dialect) Declares(p Primitive) bool {
+	d = d.orV2()
+	return int(p) < len(d.Literals) && !slices.Contains(d.without, p)
+}
+
+// Name returns the version as in messages. A nil dialect means [V2].
+func (d *Dialect) Name() string { return d.orV2().Version }
+
+func (d *Dialect) orV2() *Dialect {
+	if d == nil {
+		return V2
+	}
+	return d
 }
 
 // V2 and V4 are the dialects.
@@ -40,6 +83,18 @@ var (
 		DeltaToken:   "!deltatoken",
 		TrackChanges: "odata.track-changes",
 		DeltaInNext:  true,
+		Literals: []LiteralForm{
+			Binary:         {Quoted: true, Prefix: "X", Hex: true},
+			Int64:          {Suffix: "L"},
+			Decimal:        {Suffix: "M"},
+			Double:         {Suffix: "D"},
+			Single:         {Suffix: "F"},
+			Guid:           {Quoted: true, Prefix: "guid"},
+			String:         {Quoted: true},
+			DateTime:       {Quoted: true, Prefix: "datetime"},
+			DateTimeOffset: {Quoted: true, Prefix: "datetimeoffset"},
+			Time:           {Quoted: true, Prefix: "time"},
+		},
 	}
 	V4 = &Dialect{
 		Version:       "v4",
@@ -53,5 +108,14 @@ var (
 		ExpandOptions: true,
 		Micros:        true,
 		Identity:      " dialect=v4",
+		Literals: []LiteralForm{
+			Binary:   {Quoted: true, Prefix: "binary", Base64URL: true},
+			String:   {Quoted: true},
+			Duration: {Quoted: true, Prefix: "duration"},
+			Enum:     {Quoted: true}, // the prefix is the name of the type
+			Geo:      {},
+		},
+		without: []Primitive{DateTime, Time},
+		oasis:   true,
 	}
 )

@@ -19,10 +19,11 @@ type Model struct {
 	Functions       []*Function
 	associations    []*association
 	associationSets []*association
-	aliases         [][2]string                // alias and namespace
+	aliases         map[string]string          // namespaces by alias
 	byName          map[string]*StructuredType // by qualified name; find builds it
 	byBareName      map[string]*StructuredType // by unqualified name; built with byName
 	byAssociation   map[string]*association    // by qualified name
+	declarations
 }
 
 // StructuredType is an entity type or a complex type. Its lists start with what it inherits from base types.
@@ -33,9 +34,11 @@ type StructuredType struct {
 	Complex     bool
 	Abstract    bool
 	Stream      bool // a media link entry (m:HasStream)
+	Open        bool // entities may have properties that are not declared
 	Key         []string
 	Properties  []Property
 	Navigations []Navigation
+	LeftOut     []string // properties that are never read: streams
 
 	size         int              // number of elements in the type's element
 	unparsed     *markup.Reader   // the content of the type's element, nil once parsed
@@ -125,20 +128,22 @@ func (p Primitive) String() string {
 }
 
 // parsePrimitive returns the type with a name such as Edm.String, or NotPrimitive.
-func parsePrimitive(name string) Primitive {
+func (d *Dialect) parsePrimitive(name string) Primitive {
 	bareName, ok := strings.CutPrefix(name, "Edm.")
-	if !ok {
+	isGeo := strings.HasPrefix(bareName, "Geography") || strings.HasPrefix(bareName, "Geometry")
+	switch isOASIS := d.orV2().oasis; {
+	case !ok:
 		return NotPrimitive
-	}
-	switch bareName {
-	case "Bit", "Uint7": // of old Olingo services
+	case !isOASIS && (bareName == "Bit" || bareName == "Uint7"): // of old Olingo services
 		return SByte
-	case "Float": // assumption: a double, as in SAP's test service API_TEST_SRV and in client libraries
-		return Double
+	case !isOASIS && bareName == "Float":
+		return Double // assumption, as in SAP's test service API_TEST_SRV and in client libraries
+	case isOASIS && isGeo:
+		return Geo
 	}
-	for i := 1; i <= int(Time); i++ { // the types of OData v2
-		if primitives[i] == bareName {
-			return Primitive(i)
+	for i := Binary; int(i) < len(primitives); i++ {
+		if primitives[i] == bareName && i != Enum && d.Declares(i) {
+			return i
 		}
 	}
 	return NotPrimitive
@@ -185,7 +190,8 @@ type Navigation struct {
 	Target string // qualified name of the entity type, empty if the association is incomplete
 	Many   bool   // the property may have several targets
 
-	relationship string // qualified name of the association, which may use an alias
+	contained    bool   // the targets are part of the entity and of no set
+	relationship string // qualified name of the association, which may use an alias; the name itself in v4
 	targetRole   string // role of the targets in the association
 }
 
@@ -195,20 +201,25 @@ type Set struct {
 	Container string // name of its entity container
 	Default   bool   // the set is addressed without the container's name
 	Type      string // qualified name of the entity type
+	Singleton bool   // a single entity instead of a set
 	// Annotations of SAP, with their defaults.
-	Countable      bool
-	Pageable       bool
-	Partial        bool // sap:isPartial: the set does not have all rows
-	Topable        bool
-	Addressable    bool
-	Singleton      bool // one entity, addressed by the name
-	Creatable      bool
-	Updatable      bool
-	Deletable      bool
+	Countable   bool
+	Pageable    bool
+	Partial     bool // sap:isPartial: the set does not have all rows
+	Topable     bool
+	Addressable bool
+	Permissions
 	ChangeTracking bool
 	RequiresFilter bool
 	Subscription   bool
 	Label          string
+}
+
+// Permissions are the writes that a set accepts.
+type Permissions struct {
+	Creatable bool
+	Updatable bool
+	Deletable bool
 }
 
 // Function is a function import.
@@ -288,12 +299,11 @@ func (m *Model) Structure(name string) *StructuredType {
 					return content.Skip()
 				})
 			case "Property":
-				property, err := content.parseProperty()
+				property, err := content.parseProperty(s.QualifiedName())
 				s.Properties = append(s.Properties, property)
 				return err
 			case "NavigationProperty":
-				s.Navigations = append(s.Navigations, Navigation{Name: content.attribute("Name"),
-					relationship: content.attribute("Relationship"), targetRole: content.attribute("ToRole")})
+				s.Navigations = append(s.Navigations, content.parseNavigation())
 			}
 			return content.Skip()
 		})
@@ -303,8 +313,9 @@ func (m *Model) Structure(name string) *StructuredType {
 			}
 		}
 		for i := range s.Properties {
-			s.Properties[i].Type = m.resolveType(s.Properties[i].Type)
+			m.resolveProperty(&s.Properties[i])
 		}
+		s.leaveOutStreams()
 		for i := range s.Navigations {
 			m.resolveNavigation(&s.Navigations[i])
 		}
@@ -313,7 +324,10 @@ func (m *Model) Structure(name string) *StructuredType {
 			s.Properties = slices.Concat(base.Properties, s.Properties)
 			s.Navigations = slices.Concat(base.Navigations, s.Navigations)
 			s.Stream = s.Stream || base.Stream
+			s.Open = s.Open || base.Open
+			s.LeftOut = slices.Concat(base.LeftOut, s.LeftOut)
 		}
+		m.annotate(s)
 	}
 	return s
 }
@@ -358,6 +372,9 @@ func (m *Model) NavigationTarget(source *Set, n *Navigation) *Set {
 				return m.Set(targetEnd.typ)
 			}
 		}
+	}
+	if n.contained {
+		return nil
 	}
 	var target *Set
 	for _, s := range m.Sets {

@@ -20,11 +20,19 @@ type Error struct{ Text string }
 
 func (e *Error) Error() string { return e.Text }
 
-// Parse reads a $metadata document, which must not be changed later because types are parsed on demand. It matches
-// local names, because every EDM namespace from 2006/04 on is in use, and skips unknown elements. Missing types and
-// incomplete associations are errors only if they are used.
-func Parse(document []byte) (*Model, error) {
-	reader := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{}}
+// VersionError reports a document of another version of OData, such as "v4".
+type VersionError struct{ Expected, Found string }
+
+func (e *VersionError) Error() string {
+	return "expected $metadata of OData " + e.Expected + ", found metadata of a " + e.Found + " service"
+}
+
+// Parse reads a $metadata document of a dialect, nil meaning [V2]. The document must not be changed later because types
+// are parsed on demand. Parse matches local names, because every EDM namespace from 2006/04 on is in use, and skips
+// unknown elements. Missing types and incomplete associations are errors only if they are used.
+func Parse(document []byte, dialect *Dialect) (*Model, error) {
+	reader := parser{Reader: markup.NewReaderNoCopy(document), model: &Model{Dialect: dialect},
+		isOASIS: dialect.orV2().oasis}
 	kind, err := reader.Next()
 	if err != nil {
 		return nil, err
@@ -36,15 +44,14 @@ func Parse(document []byte) (*Model, error) {
 		err = reader.parseSchema()
 	} else {
 		err = reader.visitChildren(func() error {
-			if reader.Local != "DataServices" {
+			switch {
+			case reader.Local == "Reference" && reader.isOASIS:
+				return reader.parseReference()
+			case reader.Local != "DataServices":
 				return reader.Skip()
 			}
 			return reader.visitChildren(func() error {
 				if reader.Local != "Schema" {
-					return reader.Skip()
-				}
-				if strings.Contains(reader.Namespace, namespaceOASIS) {
-					reader.isV4 = true
 					return reader.Skip()
 				}
 				return reader.parseSchema()
@@ -55,8 +62,12 @@ func Parse(document []byte) (*Model, error) {
 		return nil, err
 	}
 	if reader.schemas == 0 {
-		if reader.isV4 {
-			return nil, &Error{"expected $metadata of OData v2, found metadata of a v4 service"}
+		if reader.hasOther {
+			other := V2
+			if !reader.isOASIS {
+				other = V4
+			}
+			return nil, &VersionError{Expected: dialect.Name(), Found: other.Version}
 		}
 		return nil, &Error{"expected a Schema in $metadata, found none"}
 	}
@@ -71,8 +82,9 @@ type parser struct {
 	*markup.Reader
 	model     *Model
 	namespace string // of the current Schema
-	schemas   int    // number of Schema elements of v2
-	isV4      bool   // a Schema of OData v4 was skipped
+	schemas   int    // number of Schema elements of the dialect
+	isOASIS   bool   // the dialect's schemas are in the namespace of OASIS
+	hasOther  bool   // a Schema of another version of OData was skipped
 }
 
 // visitChildren calls visit at the start of each child of the current element. visit must read up to the child's end.
@@ -94,24 +106,30 @@ func (p *parser) visitChildren(visit func() error) error {
 }
 
 func (p *parser) parseSchema() error {
+	if strings.Contains(p.Namespace, namespaceOASIS) != p.isOASIS {
+		p.hasOther = true
+		return p.Skip()
+	}
 	p.schemas++
 	p.namespace = p.attribute("Namespace")
-	if alias := p.attribute("Alias"); alias != "" {
-		p.model.aliases = append(p.model.aliases, [2]string{alias, p.namespace})
-	}
+	p.addAlias()
 	return p.visitChildren(func() error {
-		if strings.Contains(p.Namespace, namespaceOASIS) {
+		if strings.Contains(p.Namespace, namespaceOASIS) != p.isOASIS {
 			return p.Skip()
 		}
 		switch p.Local {
 		case "Using":
-			p.model.aliases = append(p.model.aliases, [2]string{p.attribute("Alias"), p.attribute("Namespace")})
+			p.addAlias()
 		case "EntityType", "ComplexType":
 			structType := &StructuredType{Namespace: p.namespace, Name: p.attribute("Name"), Base: p.attribute("BaseType"),
 				Complex: p.Local == "ComplexType", Abstract: p.attribute("Abstract") == "true"}
 			stream, _ := p.AttributeIn(namespaceData, "HasStream")
 			structType.Stream = stream == "true"
 			structType.feedMappings = p.feedMappings()
+			if p.isOASIS {
+				structType.Stream = p.attribute("HasStream") == "true"
+				structType.Open = p.attribute("OpenType") == "true"
+			}
 			p.model.Structures = append(p.model.Structures, structType)
 			structType.unparsed = p.Fork()
 			return p.visitChildren(func() error {
@@ -130,9 +148,25 @@ func (p *parser) parseSchema() error {
 			})
 		case "EntityContainer":
 			return p.parseContainer()
+		case "EnumType", "TypeDefinition", "Annotations":
+			if p.isOASIS {
+				return p.parseDeclaration()
+			}
 		}
 		return p.Skip()
 	})
+}
+
+// addAlias adds the alias of the current element's namespace. The first one of equal aliases counts.
+func (p *parser) addAlias() {
+	alias := p.attribute("Alias")
+	if _, ok := p.model.aliases[alias]; ok || alias == "" {
+		return
+	}
+	if p.model.aliases == nil {
+		p.model.aliases = map[string]string{}
+	}
+	p.model.aliases[alias] = p.attribute("Namespace")
 }
 
 // attribute returns an attribute of the current element, "" if it is missing.
@@ -173,7 +207,8 @@ func (p *parser) feedMappings() []sourcedMapping {
 	return mappings
 }
 
-func (p *parser) parseProperty() (Property, error) {
+// parseProperty reads a property of the type owner, which is empty for parameters.
+func (p *parser) parseProperty(owner string) (Property, error) {
 	name := p.attribute("Type")
 	result := Property{
 		Name:          p.attribute("Name"),
@@ -198,7 +233,21 @@ func (p *parser) parseProperty() (Property, error) {
 	if mappings := p.feedMappings(); len(mappings) > 0 {
 		result.FeedMapping = &mappings[0].FeedMapping
 	}
-	return result, p.Skip()
+	if scale == "floating" && p.isOASIS {
+		result.Scale = floatingScale
+	}
+	return result, p.parseAnnotations(owner + "/" + result.Name)
+}
+
+// parseNavigation reads the attributes of a navigation property.
+func (p *parser) parseNavigation() Navigation {
+	n := Navigation{Name: p.attribute("Name"), relationship: p.attribute("Relationship"),
+		targetRole: p.attribute("ToRole")}
+	if p.isOASIS {
+		p.model.resolveTarget(&n, p.attribute("Type"))
+		n.contained = p.attribute("ContainsTarget") == "true"
+	}
+	return n
 }
 
 // facet reads a number, -1 if it is missing or unlimited (MaxLength="Max").
@@ -211,24 +260,26 @@ func (p *parser) facet(local string) int {
 }
 
 func (p *parser) parseContainer() error {
+	if p.isOASIS {
+		return p.parseContainer4()
+	}
 	name := p.attribute("Name")
 	isDefault, hasDefault := p.AttributeIn(namespaceData, "IsDefaultEntityContainer")
 	return p.visitChildren(func() error {
 		switch p.Local {
 		case "EntitySet":
 			p.model.Sets = append(p.model.Sets, &Set{
-				Name:           p.attribute("Name"),
-				Container:      name,
-				Default:        !hasDefault || isDefault == "1" || strings.EqualFold(isDefault, "true"),
-				Type:           p.attribute("EntityType"),
-				Countable:      p.sapFlag("countable"),
-				Pageable:       p.sapFlag("pageable"),
-				Partial:        p.sapAttribute("isPartial") == "true",
-				Topable:        p.sapFlag("topable"),
-				Addressable:    p.sapFlag("addressable"),
-				Creatable:      p.sapFlag("creatable"),
-				Updatable:      p.sapFlag("updatable"),
-				Deletable:      p.sapFlag("deletable"),
+				Name:        p.attribute("Name"),
+				Container:   name,
+				Default:     !hasDefault || isDefault == "1" || strings.EqualFold(isDefault, "true"),
+				Type:        p.attribute("EntityType"),
+				Countable:   p.sapFlag("countable"),
+				Pageable:    p.sapFlag("pageable"),
+				Partial:     p.sapAttribute("isPartial") == "true",
+				Topable:     p.sapFlag("topable"),
+				Addressable: p.sapFlag("addressable"),
+				Permissions: Permissions{Creatable: p.sapFlag("creatable"), Updatable: p.sapFlag("updatable"),
+					Deletable: p.sapFlag("deletable")},
 				ChangeTracking: p.sapAttribute("change-tracking") == "true",
 				RequiresFilter: p.sapAttribute("requires-filter") == "true",
 				Subscription:   p.sapAttribute("semantics") == "subscriptions",
@@ -252,7 +303,7 @@ func (p *parser) parseContainer() error {
 				if p.Local != "Parameter" {
 					return p.Skip()
 				}
-				parameter, err := p.parseProperty()
+				parameter, err := p.parseProperty("")
 				f.Parameters = append(f.Parameters, parameter)
 				return err
 			})
@@ -281,6 +332,7 @@ func (m *Model) resolve() error {
 	for _, set := range m.associationSets {
 		set.name = m.resolveAlias(set.name)
 	}
+	m.resolveAnnotations()
 	return m.checkBases()
 }
 
@@ -346,11 +398,11 @@ func (m *Model) resolveType(t Type) Type {
 		t.Name = strings.TrimSuffix(inner, ")")
 	}
 	// Documents of v1 may omit the namespace of a primitive type.
-	if !strings.Contains(t.Name, ".") && parsePrimitive("Edm."+t.Name) != NotPrimitive {
+	if !strings.Contains(t.Name, ".") && m.Dialect.parsePrimitive("Edm."+t.Name) != NotPrimitive {
 		t.Name = "Edm." + t.Name
 	}
 	t.Name = m.resolveAlias(t.Name)
-	t.Primitive = parsePrimitive(t.Name)
+	t.Primitive = m.Dialect.parsePrimitive(t.Name)
 	return t
 }
 
@@ -360,10 +412,8 @@ func (m *Model) resolveAlias(name string) string {
 	if i < 0 {
 		return name
 	}
-	for _, a := range m.aliases {
-		if a[0] == name[:i] {
-			return a[1] + name[i:]
-		}
+	if namespace, ok := m.aliases[name[:i]]; ok {
+		return namespace + name[i:]
 	}
 	return name
 }

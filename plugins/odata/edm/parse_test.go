@@ -39,7 +39,7 @@ const odd = `<?xml version="1.0"?>
 
 // Inherited keys, aliases, documentation, dangling associations and foreign annotations are read or skipped.
 func TestOddDocument(t *testing.T) {
-	model, err := edm.Parse([]byte("\ufeff" + odd))
+	model, err := edm.Parse([]byte("\ufeff"+odd), edm.V2)
 	require.NoError(t, err)
 	thing := model.Structure(model.Set("Things").Type)
 	require.True(t, thing != nil, "the set's type is missing")
@@ -70,7 +70,7 @@ func TestRejectedDocuments(t *testing.T) {
 		{"circular base types", circular, "form a circle"},
 		{"document type", "<!DOCTYPE x [<!ENTITY a 'b'>]><x/>", "no document type"},
 	} {
-		_, err := edm.Parse([]byte(test.document))
+		_, err := edm.Parse([]byte(test.document), edm.V2)
 		assert.Error(t, err, test.message, test.name)
 	}
 }
@@ -90,7 +90,7 @@ func TestDecimals(t *testing.T) {
 	} {
 		document := `<Schema Namespace="N" xmlns:sap="http://www.sap.com/Protocols/SAPData"><ComplexType Name="T">` +
 			`<Property Name="P" Type="Edm.Decimal" ` + test.facets + `/></ComplexType></Schema>`
-		model, err := edm.Parse([]byte(document))
+		model, err := edm.Parse([]byte(document), edm.V2)
 		require.NoError(t, err)
 		decimal := model.Structure("N.T").Property("P")
 		found := (edm.Options{ScaleFallback: 6}).DecimalScale(decimal)
@@ -115,13 +115,13 @@ func TestPackKeepsUsedFields(t *testing.T) {
 		}}
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	r := pack.NewReader(packed)
-	structures := edm.Unpack(r).Structures
+	structures := edm.Unpack(r, edm.V2).Structures
 	require.True(t, r.Done() && len(structures) == 1, "expected one structure, found %d", len(structures))
 	diff := cmp.Diff(structure, structures[0], cmpopts.IgnoreUnexported(edm.StructuredType{}))
 	assert.True(t, diff == "", "(-packed +unpacked)\n%s", diff)
 	for n := range packed {
 		r := pack.NewReader(packed[:n])
-		require.True(t, edm.Unpack(r) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n, len(packed))
+		require.True(t, edm.Unpack(r, edm.V2) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n, len(packed))
 	}
 }
 
@@ -129,7 +129,7 @@ func TestPackKeepsUsedFields(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(odd))
 	f.Fuzz(func(t *testing.T, document []byte) {
-		model, err := edm.Parse(document)
+		model, err := edm.Parse(document, edm.V2)
 		if err != nil {
 			return
 		}
@@ -154,7 +154,7 @@ func TestDefaultContainer(t *testing.T) {
 		document := `<Schema Namespace="N" xmlns:m="http://schemas.microsoft.com/ado/2007/08/dataservices/metadata">` +
 			`<EntityType Name="T"/><EntityContainer Name="C" m:IsDefaultEntityContainer="` + text + `">` +
 			`<EntitySet Name="X" EntityType="N.T"/></EntityContainer></Schema>`
-		model, err := edm.Parse([]byte(document))
+		model, err := edm.Parse([]byte(document), edm.V2)
 		assert.True(t, err == nil && len(model.Sets) == 1 && model.Sets[0].Default == isDefault,
 			"%s: expected a default container %t, found %+v, %v", text, isDefault, model, err)
 	}
@@ -193,7 +193,7 @@ func TestInheritedPropertiesAreBounded(t *testing.T) {
 		{name: "a longer chain", derived: 447, base: ofPrevious, isRejected: true},
 		{name: "a chain without end", derived: 50_000, base: ofPrevious, isRejected: true},
 	} {
-		model, err := edm.Parse(document(test.properties, test.derived, test.base))
+		model, err := edm.Parse(document(test.properties, test.derived, test.base), edm.V2)
 		if (err != nil) != test.isRejected {
 			t.Errorf("%s: expected a rejection %t, found %v", test.name, test.isRejected, err)
 			continue

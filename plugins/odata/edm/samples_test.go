@@ -46,7 +46,7 @@ func TestSamples(t *testing.T) {
 // describe returns a document's sets as text. Each type is packed and unpacked first, as in a plugin's context.
 func describe(document []byte) string {
 	var b strings.Builder
-	model, err := edm.Parse(document)
+	model, err := edm.Parse(document, edm.V2)
 	if err != nil {
 		return "refused: " + err.Error() + "\n"
 	}
@@ -99,7 +99,7 @@ func flags(set *edm.Set) string {
 func describeType(b *strings.Builder, model *edm.Model, structure *edm.StructuredType) {
 	packed := edm.Pack(nil, model.Closure(structure, true))
 	r := pack.NewReader(packed)
-	model = edm.Unpack(r)
+	model = edm.Unpack(r, edm.V2)
 	if !r.Done() {
 		b.WriteString("  packing lost something\n")
 	}

@@ -2,6 +2,7 @@ package edm
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/wit"
@@ -41,6 +42,9 @@ type Options struct {
 // IsOptional reports whether a property is optional in schemas.
 func (o Options) IsOptional(s *StructuredType, p *Property) bool {
 	isKey := s.IsKey(p.Name)
+	if p.Type.Collection {
+		return false // the array is required; its items are optional if the property is nullable
+	}
 	return p.Nullable || (o.Lenient && !isKey) || (o.Delta && !s.Complex && (!isKey || p.IsControl()))
 }
 
@@ -96,6 +100,12 @@ func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNod
 	}
 	b := schemaBuilder{model: m, options: o}
 	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
+	for _, name := range structure.Key {
+		if strings.Contains(name, "/") {
+			return nil, &Error{"the key of " + structure.QualifiedName() + " contains " + name +
+				", a part of a complex property; expected properties of the type itself"}
+		}
+	}
 	for _, property := range keys {
 		n, err := b.addProperty(structure, property, false, 1)
 		if err != nil {
@@ -117,17 +127,25 @@ func (m *Model) RowKey(s *StructuredType) []*Property {
 	return keys
 }
 
-// ComplexType returns the complex type of a property.
+// ComplexType returns the complex type of a property, or of the items of a collection.
 func (m *Model) ComplexType(structure *StructuredType, property *Property) (*StructuredType, error) {
-	if inner := m.Structure(property.Type.Name); inner != nil && !property.Type.Collection {
+	inner := m.Structure(property.Type.Name)
+	_, isDefinition := m.definitions[property.Type.Name]
+	problem := ""
+	switch {
+	case property.Type.Collection && !m.Dialect.orV2().oasis:
+		problem = "collections as properties are not part of OData v2"
+	case inner == nil && isDefinition:
+		problem = "its type " + property.Type.Name + " is defined by itself"
+	case inner == nil:
+		problem = "its type " + property.Type.Name + " is neither a type of OData " + m.Dialect.Name() +
+			" nor declared in $metadata"
+	case inner.Open:
+		problem = "its type " + property.Type.Name + " is open: values may have properties that $metadata do not declare"
+	default:
 		return inner, nil
 	}
-	if property.Type.Collection {
-		return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() +
-			": collections as properties are not part of OData v2"}
-	}
-	return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() + ": its type " +
-		property.Type.Name + " is neither a type of OData v2 nor declared in $metadata"}
+	return nil, &Error{"property " + property.Name + " of " + structure.QualifiedName() + ": " + problem}
 }
 
 // MaxDepth limits nested complex types; EDM forbids cycles.
@@ -153,7 +171,11 @@ const maxNodes = 20_000
 func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, optional bool,
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))
-	if prop.Type.Primitive != NotPrimitive && !prop.Type.Collection {
+	if prop.Type.Collection && b.model.Dialect.orV2().oasis {
+		optional = prop.Nullable
+		b.addNode(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
+	}
+	if prop.Type.Primitive != NotPrimitive && (!prop.Type.Collection || b.model.Dialect.orV2().oasis) {
 		b.addNode(b.primitiveNode(prop, optional))
 		return index, nil
 	}
@@ -199,7 +221,9 @@ func (b *schemaBuilder) primitiveNode(property *Property, optional bool) wit.Sch
 			name = wit.NameMicroTimestamp
 		}
 		setLogical(wit.Int64, name)
-	case Time:
+	case Date:
+		setLogical(wit.Int32, wit.NameDate)
+	case Time, TimeOfDay:
 		setLogical(wit.Int32, wit.NameTime)
 	case Decimal:
 		b.setDecimal(&n, property, setLogical)

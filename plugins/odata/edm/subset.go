@@ -36,15 +36,18 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	dst = pack.Int(dst, len(structures))
 	for _, structure := range structures {
 		dst = pack.String(pack.String(dst, structure.Namespace), structure.Name)
-		dst = pack.Bool(pack.Bool(dst, structure.Complex), structure.Stream)
-		dst = pack.Strings(dst, structure.Key)
+		dst = pack.Bool(pack.Bool(pack.Bool(dst, structure.Complex), structure.Stream), structure.Open)
+		dst = pack.Strings(pack.Strings(dst, structure.Key), structure.LeftOut)
 		dst = pack.Int(dst, len(structure.Properties))
 		for i := range structure.Properties {
 			property := &structure.Properties[i]
 			dst = pack.String(dst, property.Name)
 			dst = pack.Int(dst, int(property.Type.Primitive))
-			if property.Type.Primitive == NotPrimitive {
+			if property.Type.Primitive == NotPrimitive || property.Type.Primitive == Enum {
 				dst = pack.String(dst, property.Type.Name)
+			}
+			if enum := property.Type.Enum; property.Type.Primitive == Enum {
+				dst = pack.Bool(pack.Strings(dst, enum.Members), enum.Flags)
 			}
 			dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
 			dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
@@ -69,19 +72,22 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 	return dst
 }
 
-// Unpack reads types written by [Pack] into a model. The caller checks r for errors.
-func Unpack(r *pack.Reader) *Model {
-	model := &Model{}
+// Unpack reads types written by [Pack] into a model of the dialect. The caller checks r for errors.
+func Unpack(r *pack.Reader, dialect *Dialect) *Model {
+	model := &Model{Dialect: dialect}
 	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		structure := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
-			Key: r.Strings()}
+			Open: r.Bool(), Key: r.Strings(), LeftOut: r.Strings()}
 		for i := r.Count(); i > 0; i-- {
 			property := Property{Name: r.String()}
 			property.Type.Primitive = Primitive(r.Int())
-			if property.Type.Primitive == NotPrimitive {
+			if property.Type.Primitive == NotPrimitive || property.Type.Primitive == Enum {
 				property.Type.Name = r.String()
 			} else if int(property.Type.Primitive) < len(primitives) {
 				property.Type.Name = property.Type.Primitive.String()
+			}
+			if property.Type.Primitive == Enum {
+				property.Type.Enum = &EnumType{Members: r.Strings(), Flags: r.Bool()}
 			}
 			property.Type.Collection = r.Bool()
 			property.Nullable = r.Bool()

@@ -13,6 +13,7 @@ type View struct {
 	Hidden    []string    // properties that are read for conditions but are not part of rows
 	Omitted   []string    // properties that are not read
 	Expanded  []Expansion // in metadata order
+	Projected bool        // requests name the properties that are read
 }
 
 // Expansion is an expanded navigation property with the view of its entities.
@@ -74,6 +75,10 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 	}
 	if len(b.nodes) > maxNodes {
 		return &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
+	}
+	if structure.Open && !current.Projected {
+		return &Error{structure.QualifiedName() + " is an open type: its rows may have properties that $metadata do not " +
+			"declare, so it is read only with a selection of properties"}
 	}
 	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())})
 	addField := func(name string, node uint32) {

@@ -81,19 +81,21 @@ func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *
 }
 
 // Predicate returns the key predicate of an entity, "" without keys.
-func Predicate(keys []KeyValue) string { return string(AppendPredicate(nil, keys)) }
+func Predicate(dialect *edm.Dialect, keys []KeyValue) string {
+	return string(AppendPredicate(nil, dialect, keys))
+}
 
 // AppendPredicate appends the result of [Predicate].
-func AppendPredicate(dst []byte, keys []KeyValue) []byte {
+func AppendPredicate(dst []byte, dialect *edm.Dialect, keys []KeyValue) []byte {
 	for i := range keys {
-		literal := uri.Literal{Type: keys[i].Value.Type, Text: keys[i].Value.Text}
-		dst = uri.AppendKey(dst, i, len(keys), keys[i].Property.Name, literal)
+		literal := uri.Literal{Type: keys[i].Value.Type, TypeName: keys[i].Property.Type.Name, Text: keys[i].Value.Text}
+		dst = uri.AppendKey(dst, dialect, i, len(keys), keys[i].Property.Name, literal)
 	}
 	return dst
 }
 
 // CanonicalPredicate returns the same text for all keys that a service may treat as the same.
-func CanonicalPredicate(keys []KeyValue, predicate string) string {
+func CanonicalPredicate(dialect *edm.Dialect, keys []KeyValue, predicate string) string {
 	hasOtherSpellings := false
 	for i := range keys {
 		hasOtherSpellings = hasOtherSpellings || keys[i].hasOtherSpellings()
@@ -106,7 +108,7 @@ func CanonicalPredicate(keys []KeyValue, predicate string) string {
 		key.Value.Text = canonicalLiteral(key.Value.Type, key.Value.Text)
 		canonical[i] = key
 	}
-	return Predicate(canonical)
+	return Predicate(dialect, canonical)
 }
 
 // canonicalLiteral returns the same text for all literals that a service may treat as the same: GUIDs of either case,

@@ -67,7 +67,7 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 			" cannot be written: $metadata has "+reason)
 	}
 	target := &EntitySet{EntitySet: configured, Path: configured.Service + "/" + document.SetAddress(set),
-		Model: &edm.Model{Structures: model.Closure(entityType, true)}}
+		Model: &edm.Model{Dialect: model.Dialect, Structures: model.Closure(entityType, true)}}
 	if sinkConfig.NestedUpdates {
 		target.links = linksFrom(model, set, configured.Service)
 	}
@@ -112,7 +112,7 @@ func (e *EntitySet) Pack(b []byte) []byte {
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
-	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader)}
+	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader, edm.V2)}
 	count := reader.Count()
 	for range count {
 		target.links = append(target.links, &LinkedSet{Targets: map[string]*LinkedSet{}})
@@ -150,7 +150,7 @@ func mixHash(hash uint32, text string) uint32 {
 // KeyLiterals returns the literals of a predicate in the order of the key properties. ok is false if the predicate has
 // other properties.
 func (e *EntitySet) KeyLiterals(predicate string) (values []uri.Literal, ok bool) {
-	_, keys, err := uri.ParsePredicate(predicate)
+	_, keys, err := uri.ParsePredicate(e.Model.Dialect, predicate)
 	if err != nil || len(keys) != len(e.Type.Key) {
 		return nil, false
 	}

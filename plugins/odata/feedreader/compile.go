@@ -159,7 +159,7 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 	// Rows of ODP are in the order of the queue, and derived rows are not those with the keys of the set.
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil && !f.RowQuery.Derives
 	if key != nil && !f.RowQuery.Derives {
-		f.Keys = paging.NewKeys(entityType, f.RowSchema, key, f.constantKey())
+		f.Keys = paging.NewKeys(f.Dialect, entityType, f.RowSchema, key, f.constantKey())
 		f.Paging.Keys = f.Keys
 	}
 	if f.PagingMode == sourceconfig.PagingTop {

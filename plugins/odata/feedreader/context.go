@@ -80,8 +80,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		}
 		feed.Derived = reader.Strings()
 		feed.Subtypes = reader.Strings()
-		feed.model = edm.Unpack(reader)
-		feed.model.Dialect = cfg.Dialect
+		feed.model = edm.Unpack(reader, feed.Dialect)
 		if reader.Failed || len(feed.model.Structures) == 0 {
 			break
 		}

@@ -73,17 +73,30 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 		Compare:          func(a, b string) (int, bool) { return value.Compare(primitive, a, b) },
 		SubtractLookback: func(text string) string { return subtractLookback(primitive, int64(f.Lookback), text) },
 		Condition: func(from string) string {
-			return property.Name + " ge " + string(uri.AppendLiteral(nil, uri.Literal{Type: primitive, Text: from}))
+			return property.Name + " ge " +
+				string(uri.AppendLiteral(nil, f.Dialect, uri.Literal{Type: primitive, Text: from}))
 		}}
 	return nil
 }
 
-// subtractLookback subtracts seconds from a point in time, or units from a number. It returns other texts unchanged.
+const secondsOfDay = 86_400
+
+// subtractLookback subtracts seconds from a point in time, as many days from a date as contain them, or units from a
+// number. It returns other texts unchanged.
 func subtractLookback(primitive edm.Primitive, lookback int64, text string) string {
 	if lookback == 0 {
 		return text
 	}
 	switch primitive {
+	case edm.Date:
+		day, err := time.Parse(time.DateOnly, text)
+		if err != nil {
+			return text
+		}
+		if day = day.AddDate(0, 0, -int((lookback+secondsOfDay-1)/secondsOfDay)); day.Year() < 1 {
+			return "0001-01-01"
+		}
+		return day.Format(time.DateOnly)
 	case edm.DateTime, edm.DateTimeOffset:
 		instant, err := time.Parse("2006-01-02T15:04:05", strings.TrimSuffix(text, "Z"))
 		if err != nil {
@@ -129,8 +142,8 @@ func CursorProperties(entityType *edm.StructuredType) (names []string) {
 
 func canBeCursor(property *edm.Property) bool {
 	switch property.Type.Primitive {
-	case edm.DateTime, edm.DateTimeOffset, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
-		return property.Filterable
+	case edm.DateTime, edm.DateTimeOffset, edm.Date, edm.Byte, edm.Int16, edm.Int32, edm.Int64, edm.Decimal, edm.String:
+		return property.Filterable && !property.Type.Collection
 	}
 	return false
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/notifications"
@@ -91,7 +92,7 @@ func activeSubscriptions(prober *probe.Prober, args arguments) (wit.CommandResul
 // deleteSubscription deletes a subscription by its URL. It rejects other URLs.
 func deleteSubscription(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
 	values := args.values()
-	set, _, err := uri.ParsePredicate(args.link)
+	set, _, err := uri.ParsePredicate(edm.V2, args.link)
 	if err != nil || !strings.Contains(set, "Subscription") {
 		return wit.CommandResult{}, odataerror.ForSetting(optionURL,
 			"expected the URL of a subscription, such as /sap/opu/odata/sap/X_SRV/"+feedreader.DefaultSubscriptionSet+

@@ -10,6 +10,7 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	"github.com/culvert-project/culvert/plugins/odata/value"
 	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 )
@@ -218,7 +219,7 @@ func (se Set) tokens(n *notificationEntry) (tokens []string, err error) {
 
 // keysOf returns the parts of an entity's key, from its address or else from its properties.
 func (se Set) keysOf(n *notificationEntry) ([][]byte, error) {
-	set, _, err := uri.ParsePredicate(n.address)
+	set, _, err := uri.ParsePredicate(se.Dialect, n.address)
 	if err == nil && set != se.Set && set != se.Address && !strings.HasSuffix(se.Address, "."+set) {
 		return nil, errors.New("expected an entity of " + se.Set + ", found one of " +
 			strconv.Quote(feedreader.Clip(set)))
@@ -233,7 +234,7 @@ func (se Set) keysOf(n *notificationEntry) ([][]byte, error) {
 			return nil, errors.New("expected the property " + name + " or an address with a key, found neither")
 		}
 		p := se.EntityType().Property(name)
-		keys = append(keys, uri.Key{Name: name, Literal: uri.Literal{Type: p.Type.Primitive, Text: property}})
+		keys = append(keys, uri.Key{Name: name, Literal: value.LiteralOf(p, property)})
 	}
-	return se.Keys.ParseAddress(string(uri.AppendPredicate([]byte(se.Address), keys)))
+	return se.Keys.ParseAddress(string(uri.AppendPredicate([]byte(se.Address), se.Dialect, keys)))
 }

@@ -22,6 +22,7 @@ import (
 // $filter, in URLs of entities and in offsets. Services sort by bytes or case-insensitively, so comparisons return both
 // orders.
 type Keys struct {
+	dialect    *edm.Dialect // nil means [edm.V2]
 	entityType *edm.StructuredType
 	schema     *decode.RowSchema
 	nodes      []wit.SchemaNode // the key's schema, without extra fields
@@ -33,11 +34,12 @@ type Keys struct {
 
 // NewKeys returns the keys of an entity type, nil for a type without key. nodes is the schema of the key, constant a
 // property with the same value in all rows, or "".
-func NewKeys(typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode, constant string) *Keys {
+func NewKeys(dialect *edm.Dialect, typ *edm.StructuredType, layout *decode.RowSchema, nodes []wit.SchemaNode,
+	constant string) *Keys {
 	if nodes == nil {
 		return nil
 	}
-	k := &Keys{entityType: typ, schema: layout, nodes: nodes, constant: constant}
+	k := &Keys{dialect: dialect, entityType: typ, schema: layout, nodes: nodes, constant: constant}
 	k.partKinds = k.findPartKinds()
 	return k
 }
@@ -74,8 +76,9 @@ func (k *Keys) findPartKinds() []partKind {
 	var parts []partKind
 	for i, m := range k.nodes[0].Fields {
 		n := &k.nodes[m.Node]
-		mapping := k.schema.Columns[k.schema.Keys[i]].Mapping
-		isConverted := mapping == decode.Float64Mapping || mapping == decode.DateMapping
+		column := &k.schema.Columns[k.schema.Keys[i]]
+		isConverted := column.Mapping == decode.Float64Mapping ||
+			(column.Mapping == decode.DateMapping && column.Type == edm.DateTime)
 		switch {
 		case n.Optional, isConverted, !isComparable(k.property(i)):
 			return nil
@@ -85,7 +88,7 @@ func (k *Keys) findPartKinds() []partKind {
 			parts = append(parts, integerPart)
 		case n.Kind == wit.Bytes:
 			parts = append(parts, decimalPart)
-		case n.Kind == wit.String && k.schema.Columns[k.schema.Keys[i]].Type == edm.Guid:
+		case n.Kind == wit.String && column.Type == edm.Guid:
 			parts = append(parts, guidPart)
 		case n.Kind == wit.String:
 			parts = append(parts, textPart)
@@ -242,23 +245,23 @@ func (k *Keys) EncodedParts(key []byte) (encoded [][]byte) {
 func (k *Keys) Predicate(encoded [][]byte) (string, error) {
 	var keys []uri.Key
 	err := k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string) {
-		keys = append(keys, uri.Key{Name: p.Name, Literal: uri.Literal{Type: p.Type.Primitive, Text: text}})
+		keys = append(keys, uri.Key{Name: p.Name, Literal: value.LiteralOf(p, text)})
 	})
-	return string(uri.AppendPredicate(nil, keys)), err
+	return string(uri.AppendPredicate(nil, k.dialect, keys)), err
 }
 
 // FilterEqual returns the condition that selects an entity by the encoded parts of its key.
 func (k *Keys) FilterEqual(encoded [][]byte) string {
 	var parts []string
 	_ = k.eachPart(slices.Concat(encoded...), func(p *edm.Property, text string) {
-		parts = append(parts, p.Name+" eq "+literal(p, text))
+		parts = append(parts, p.Name+" eq "+k.literal(p, text))
 	})
 	return strings.Join(parts, " and ")
 }
 
 // ParseAddress returns the encoded parts of the key in an entity's URL.
 func (k *Keys) ParseAddress(address string) ([][]byte, error) {
-	_, keys, err := uri.ParsePredicate(address)
+	_, keys, err := uri.ParsePredicate(k.dialect, address)
 	if err != nil {
 		return nil, err
 	}
@@ -280,17 +283,18 @@ func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	return encoded, nil
 }
 
-func literal(p *edm.Property, text string) string {
-	return string(uri.AppendLiteral(nil, uri.Literal{Type: p.Type.Primitive, Text: text}))
+func (k *Keys) literal(p *edm.Property, text string) string {
+	return string(uri.AppendLiteral(nil, k.dialect, value.LiteralOf(p, text)))
 }
 
-// isComparable reports whether a service compares values of a property exactly as they are written.
+// isComparable reports whether a service compares values of a property exactly as they are written. It compares members
+// of enumerations by their numbers, and durations by their lengths.
 func isComparable(p *edm.Property) bool {
 	if p == nil || !p.Filterable {
 		return false
 	}
 	switch p.Type.Primitive {
-	case edm.Binary, edm.Single, edm.Double, edm.NotPrimitive:
+	case edm.Binary, edm.Single, edm.Double, edm.Duration, edm.Enum, edm.Geo, edm.NotPrimitive:
 		return false
 	}
 	return true
@@ -313,7 +317,7 @@ func (k *Keys) comparison(key []byte, operator, lastOperator string) string {
 			return
 		}
 		names = append(names, p.Name)
-		literals = append(literals, literal(p, text))
+		literals = append(literals, k.literal(p, text))
 	})
 	var out strings.Builder
 	for i := range names {

@@ -615,7 +615,7 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 
 // integerKeys returns keys that are one integer, K.
 func integerKeys() *Keys {
-	return NewKeys(&edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
+	return NewKeys(edm.V2, &edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
 		&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
 		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}}, "")

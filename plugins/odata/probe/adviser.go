@@ -243,7 +243,7 @@ func (a *Adviser) searchServices(input, catalogue string) {
 		return
 	}
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
-		literal := uri.AppendLiteral(nil, uri.Literal{Type: edm.String, Text: prefix})
+		literal := uri.AppendLiteral(nil, edm.V2, uri.Literal{Type: edm.String, Text: prefix})
 		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
 		response, err := a.Get(a.catalogueRequest(config.Query(a.Values), catalogue,
 			allServices+"&$filter="+string(filter)))

@@ -16,6 +16,7 @@ type condition struct {
 	setting  string
 	text     string
 	operator string // one of [Operators]
+	dialect  *edm.Dialect
 	property *edm.Property
 	dayOnly  bool // rows contain only the date
 	isKey    bool // the property belongs to the key
@@ -50,7 +51,7 @@ func (c *condition) parseOperands(spec *Condition) error {
 			c.operands = append(c.operands, uri.Literal{})
 			continue
 		}
-		literal, err := value.Literal(c.property, operand)
+		literal, err := value.Literal(c.dialect, c.property, operand)
 		if err != nil {
 			return invalid(name, operand, spec.Property+": "+err.Error())
 		}
@@ -109,7 +110,7 @@ func (c *condition) expression(path string) string {
 		if c.operands[i].Type == edm.NotPrimitive {
 			return "null"
 		}
-		return string(uri.AppendLiteral(nil, c.operands[i]))
+		return string(uri.AppendLiteral(nil, c.dialect, c.operands[i]))
 	}
 	switch c.operator {
 	case "bt":

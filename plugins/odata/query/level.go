@@ -192,7 +192,7 @@ func (l *level) expandPaths(dst []string, prefix string) []string {
 
 // view returns the part of each row that is read.
 func (l *level) view() *edm.View {
-	result := &edm.View{Structure: l.structure}
+	result := &edm.View{Structure: l.structure, Projected: l.isProjected}
 	for i := range l.structure.Properties {
 		switch name := l.structure.Properties[i].Name; {
 		case l.isInRows(name):

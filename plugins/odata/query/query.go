@@ -239,7 +239,7 @@ func (q *Query) compileCondition(model *edm.Model, root *level, spec *Condition,
 	if err != nil {
 		return err
 	}
-	compiled := condition{setting: spec.Setting(), operator: spec.Option, property: property,
+	compiled := condition{setting: spec.Setting(), operator: spec.Option, dialect: model.Dialect, property: property,
 		isKey: target.structure.IsKey(target.steps[len(target.steps)-1])}
 	compiled.setRowFormat(edm.Options{Zone: q.zone})
 	if err := compiled.parseOperands(spec); err != nil {

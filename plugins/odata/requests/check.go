@@ -78,7 +78,7 @@ func (e *rowEncoder) checkFilter() (string, error) {
 		if err != nil {
 			return "", odataerror.DataError(placeholder.Name + ": " + err.Error())
 		}
-		out = uri.AppendLiteral(out, uri.Literal{Type: converted.Type, Text: converted.Text})
+		out = uri.AppendLiteral(out, e.set.Model.Dialect, value.LiteralOf(property, converted.Text))
 	}
 	return string(out), nil
 }

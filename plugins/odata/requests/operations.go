@@ -241,9 +241,9 @@ func (e *rowEncoder) addNestedUpdate(req *request, content *encode.NestedContent
 	var nestedContent []encode.NestedContent
 	writer := encode.Writer{Config: &e.state.Config, Update: true, Nested: &nestedContent,
 		NeedsMetadata: e.writer.NeedsMetadata}
-	predicate := encode.Predicate(keys)
+	predicate := encode.Predicate(e.set.Model.Dialect, keys)
 	update := nestedUpdate{path: targetSet.Path + predicate,
-		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(keys, predicate))}
+		entityHash: targetSet.EntityHash(encode.CanonicalPredicate(e.set.Model.Dialect, keys, predicate))}
 	if update.body, err = writer.AppendEntity(nil, content.Type, entity, content.Path); err != nil {
 		return err
 	}

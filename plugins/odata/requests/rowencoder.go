@@ -144,7 +144,7 @@ func (e *rowEncoder) newRequest(operation Operation) *request {
 	var key string
 	switch {
 	case e.keyErr == nil && len(e.keys) > 0:
-		key = encode.CanonicalPredicate(e.keys, req.Predicate)
+		key = encode.CanonicalPredicate(e.set.Model.Dialect, e.keys, req.Predicate)
 	case e.hasKey:
 		key = string(e.data[e.row.Key.Start : e.row.Key.Start+e.row.Key.Size])
 	default:
@@ -162,7 +162,7 @@ const (
 // predicate returns the predicate of the keys. Its memory is never written again.
 func (e *rowEncoder) predicate() string {
 	start := len(e.predicates)
-	e.predicates = encode.AppendPredicate(e.predicates, e.keys)
+	e.predicates = encode.AppendPredicate(e.predicates, e.set.Model.Dialect, e.keys)
 	predicate := e.predicates[start:]
 	if cap(e.predicates)-len(e.predicates) < len(predicate) {
 		// A new block, before append would copy the old predicates.

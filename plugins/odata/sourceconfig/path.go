@@ -118,7 +118,7 @@ func (p *resourcePath) navigate(name string) error {
 // selectEntity continues with the entity that has the key in a segment. The key is written in the order and the form of
 // the metadata.
 func (p *resourcePath) selectEntity(segment string) error {
-	_, arguments, err := uri.ParsePredicate(segment)
+	_, arguments, err := uri.ParsePredicate(p.config.Dialect, segment)
 	if err != nil {
 		return p.reject(err.Error())
 	}
@@ -135,9 +135,9 @@ func (p *resourcePath) selectEntity(segment string) error {
 		argument := arguments[index].Literal.Text
 		// A literal of these types has a prefix or quotes, as in datetime'…', which value.Literal checks.
 		if t := arguments[index].Literal.Type; t >= edm.Guid || t == edm.Binary {
-			argument = string(uri.AppendLiteral(nil, arguments[index].Literal))
+			argument = string(uri.AppendLiteral(nil, p.config.Dialect, arguments[index].Literal))
 		}
-		literal, err := value.Literal(property, argument)
+		literal, err := value.Literal(p.config.Dialect, property, argument)
 		if err != nil {
 			return p.reject(key + ": " + err.Error())
 		}
@@ -146,7 +146,7 @@ func (p *resourcePath) selectEntity(segment string) error {
 			separator = '('
 		}
 		p.address = append(uri.AppendEscaped(append(p.address, separator), key), '=')
-		p.address = uri.AppendEscaped(p.address, string(uri.AppendLiteral(nil, literal)))
+		p.address = uri.AppendEscaped(p.address, string(uri.AppendLiteral(nil, p.config.Dialect, literal)))
 	}
 	p.address = append(p.address, ')')
 	p.isEntity = true

@@ -1,4 +1,4 @@
-// Package uri reads and writes OData v2 literals, key predicates and links.
+// Package uri reads and writes literals and key predicates of OData, and links.
 package uri
 
 import (
@@ -7,128 +7,154 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 // Literal is a value of a primitive type. Text is in Atom's form: digits, true, ISO dates, base64, plain text.
 type Literal struct {
-	Type edm.Primitive
-	Text string
+	Type     edm.Primitive
+	TypeName string // of an enumeration type; not used for other types
+	Text     string
 }
 
-// AppendLiteral appends a literal for keys, filters and parameters, before percent-encoding.
-func AppendLiteral(dst []byte, literal Literal) []byte {
-	switch literal.Type {
-	case edm.String:
-		return appendQuoted(dst, "", literal.Text)
-	case edm.Guid:
-		return appendQuoted(dst, "guid", literal.Text)
-	case edm.DateTime:
-		return appendQuoted(dst, "datetime", literal.Text)
-	case edm.DateTimeOffset:
-		return appendQuoted(dst, "datetimeoffset", literal.Text)
-	case edm.Time:
-		return appendQuoted(dst, "time", literal.Text)
-	case edm.Binary:
-		dst = append(dst, 'X', '\'')
-		raw, _ := base64.StdEncoding.DecodeString(literal.Text) // a Literal has valid base64
-		for _, c := range raw {
-			dst = append(dst, upperHex[c>>4], upperHex[c&15])
+// AppendLiteral appends a literal for keys, filters and parameters, before percent-encoding. A nil dialect means
+// [edm.V2].
+func AppendLiteral(dst []byte, dialect *edm.Dialect, literal Literal) []byte {
+	form := dialect.Form(literal.Type)
+	if !form.Quoted {
+		dst = append(dst, literal.Text...)
+		switch literal.Text {
+		case "NaN", "INF", "-INF":
+			return dst
+		}
+		return append(dst, form.Suffix...)
+	}
+	if literal.Type == edm.Enum {
+		dst = append(dst, literal.TypeName...)
+	}
+	dst = append(append(dst, form.Prefix...), '\'')
+	if !form.Hex && !form.Base64URL {
+		for i := range len(literal.Text) {
+			if literal.Text[i] == '\'' {
+				dst = append(dst, '\'')
+			}
+			dst = append(dst, literal.Text[i])
 		}
 		return append(dst, '\'')
-	case edm.Int64:
-		return append(append(dst, literal.Text...), 'L')
-	case edm.Decimal:
-		return append(append(dst, literal.Text...), 'M')
-	case edm.Double:
-		return appendSuffixed(dst, literal.Text, 'D')
-	case edm.Single:
-		return appendSuffixed(dst, literal.Text, 'F')
 	}
-	return append(dst, literal.Text...)
-}
-
-func appendQuoted(dst []byte, prefix, text string) []byte {
-	dst = append(append(dst, prefix...), '\'')
-	for i := 0; i < len(text); i++ {
-		if text[i] == '\'' {
-			dst = append(dst, '\'')
-		}
-		dst = append(dst, text[i])
+	raw, _ := base64.StdEncoding.DecodeString(literal.Text) // a Literal has valid base64
+	if form.Base64URL {
+		return append(base64.URLEncoding.AppendEncode(dst, raw), '\'')
+	}
+	for _, c := range raw {
+		dst = append(dst, upperHex[c>>4], upperHex[c&15])
 	}
 	return append(dst, '\'')
 }
 
-// appendSuffixed adds the suffix, which NaN and the infinities do not have.
-func appendSuffixed(dst []byte, text string, suffix byte) []byte {
-	dst = append(dst, text...)
-	switch text {
-	case "NaN", "INF", "-INF":
-		return dst
-	}
-	return append(dst, suffix)
-}
-
 // ParseLiteral reads a percent-decoded literal. Integers are Int32 or, if they do not fit, Int64; numbers with a
-// fraction and without suffix are Double.
-func ParseLiteral(text string) (Literal, error) {
+// fraction and without suffix are Double, or Decimal if the dialect has no suffixes. A nil dialect means [edm.V2].
+func ParseLiteral(dialect *edm.Dialect, text string) (Literal, error) {
 	if i := strings.IndexByte(text, '\''); i >= 0 {
 		content, remaining, ok := unquote(text[i:])
 		if !ok || remaining != "" {
 			return Literal{}, invalidError("literal", text, "expected a closing quote at its end")
 		}
-		switch prefix := strings.ToLower(text[:i]); prefix {
-		case "":
-			return Literal{edm.String, content}, nil
-		case "guid":
-			return Literal{edm.Guid, content}, nil
-		case "datetime":
-			return Literal{edm.DateTime, content}, nil
-		case "datetimeoffset":
-			return Literal{edm.DateTimeOffset, content}, nil
-		case "time":
-			return Literal{edm.Time, content}, nil
-		case "x", "binary":
-			raw, ok := unhex(content)
-			if !ok {
-				return Literal{}, invalidError("literal", text, "expected pairs of hexadecimal digits")
-			}
-			return Literal{edm.Binary, base64.StdEncoding.EncodeToString(raw)}, nil
-		}
-		return Literal{}, invalidError("literal", text, "unknown prefix "+text[:i])
+		return parseQuoted(dialect, text, text[:i], content)
 	}
 	switch text {
 	case "true", "false":
-		return Literal{edm.Boolean, text}, nil
+		return Literal{Type: edm.Boolean, Text: text}, nil
 	case "NaN", "INF", "-INF":
-		return Literal{edm.Double, text}, nil
+		return Literal{Type: edm.Double, Text: text}, nil
 	case "":
 		return Literal{}, invalidError("literal", text, "it is empty")
 	}
-	return parseNumber(text)
+	if typ := bareType(dialect, text); typ != edm.NotPrimitive {
+		return Literal{Type: typ, Text: text}, nil
+	}
+	return parseNumber(dialect, text)
+}
+
+// parseQuoted reads the content of the quotes in a literal.
+func parseQuoted(dialect *edm.Dialect, text, prefix, content string) (Literal, error) {
+	typ := edm.NotPrimitive
+	for i := edm.Binary; i <= edm.Geo; i++ {
+		if form := dialect.Form(i); form.Quoted && i != edm.Enum && strings.EqualFold(form.Prefix, prefix) {
+			typ = i
+		}
+	}
+	switch {
+	case strings.EqualFold(prefix, "binary"):
+		typ = edm.Binary
+	case typ == edm.NotPrimitive && dialect.Declares(edm.Enum) && strings.Contains(prefix, "."):
+		return Literal{Type: edm.Enum, TypeName: prefix, Text: content}, nil
+	case typ == edm.NotPrimitive:
+		return Literal{}, invalidError("literal", text, "unknown prefix "+prefix)
+	}
+	form := dialect.Form(typ)
+	if form.Hex {
+		raw, ok := unhex(content)
+		if !ok {
+			return Literal{}, invalidError("literal", text, "expected pairs of hexadecimal digits")
+		}
+		content = base64.StdEncoding.EncodeToString(raw)
+	}
+	if form.Base64URL {
+		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(content, "="))
+		if err != nil {
+			return Literal{}, invalidError("literal", text, "expected base64url")
+		}
+		content = base64.StdEncoding.EncodeToString(raw)
+	}
+	return Literal{Type: typ, Text: content}, nil
+}
+
+// bareType returns the type of a GUID, a date or a time that the dialect writes without quotes, or NotPrimitive.
+func bareType(dialect *edm.Dialect, text string) edm.Primitive {
+	typ := edm.NotPrimitive
+	var parsed datetime.DateTime
+	switch {
+	case edm.IsGUID(text):
+		typ = edm.Guid
+	case parsed.Parse([]byte(text)):
+		typ = edm.DateTimeOffset
+		if len(text) == len("2006-01-02") {
+			typ = edm.Date
+		}
+	case parsed.Parse([]byte("1970-01-01T"+text)) && !parsed.Zoned:
+		typ = edm.TimeOfDay
+	}
+	if !dialect.Declares(typ) || dialect.Form(typ).Quoted {
+		return edm.NotPrimitive
+	}
+	return typ
 }
 
 // parseNumber reads a number, with the suffix of its type if it has one.
-func parseNumber(text string) (Literal, error) {
-	body := text[:len(text)-1]
-	suffix := text[len(text)-1] | 0x20
-	typ := edm.Double
-	switch suffix {
-	case 'l':
-		typ = edm.Int64
-	case 'm':
-		typ = edm.Decimal
-	case 'd':
-		// typ is Double already
-	case 'f':
-		typ = edm.Single
-	default:
-		body = text
+func parseNumber(dialect *edm.Dialect, text string) (Literal, error) {
+	body := text
+	typ := edm.NotPrimitive
+	for _, number := range []edm.Primitive{edm.Int64, edm.Decimal, edm.Double, edm.Single} {
+		suffix := dialect.Form(number).Suffix
+		if end := len(text) - len(suffix); suffix != "" && strings.EqualFold(text[end:], suffix) {
+			body = text[:end]
+			typ = number
+		}
+	}
+	if typ == edm.NotPrimitive {
+		typ = edm.Double
+		isDecimal := dialect.Form(edm.Decimal).Suffix == "" && strings.Trim(text, "+-.0123456789") == ""
 		if strings.Trim(text, "-0123456789") == "" {
 			typ = edm.Int32
 			if _, err := strconv.ParseInt(text, 10, 32); err != nil {
 				typ = edm.Int64
 			}
+			isDecimal = isDecimal && len(text) > len("-9223372036854775808")
+		}
+		if isDecimal {
+			typ = edm.Decimal
 		}
 	}
 	var err error
@@ -146,9 +172,9 @@ func parseNumber(text string) (Literal, error) {
 		}
 	}
 	if err != nil {
-		return Literal{}, invalidError("literal", text, "expected a literal of OData v2")
+		return Literal{}, invalidError("literal", text, "expected a literal of OData "+dialect.Name())
 	}
-	return Literal{typ, body}, nil
+	return Literal{Type: typ, Text: body}, nil
 }
 
 // unquote reads the quoted text at the start of quoted, in which two quotes stand for one. ok is false without a

@@ -1,6 +1,10 @@
 package uri
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+)
 
 // Key is a part of a key predicate. Name may be empty in a key of one property.
 type Key struct {
@@ -8,19 +12,20 @@ type Key struct {
 	Literal Literal
 }
 
-// AppendPredicate appends a percent-encoded key predicate, `(1)` or `(A='x',B=2)`. A single key has no name.
-func AppendPredicate(dst []byte, keys []Key) []byte {
+// AppendPredicate appends a percent-encoded key predicate, `(1)` or `(A='x',B=2)`. A single key has no name. A nil
+// dialect means [edm.V2].
+func AppendPredicate(dst []byte, dialect *edm.Dialect, keys []Key) []byte {
 	if len(keys) == 0 {
 		return append(dst, "()"...)
 	}
 	for i := range keys {
-		dst = AppendKey(dst, i, len(keys), keys[i].Name, keys[i].Literal)
+		dst = AppendKey(dst, dialect, i, len(keys), keys[i].Name, keys[i].Literal)
 	}
 	return dst
 }
 
 // AppendKey appends one of several keys to a predicate, with the parentheses around the first and the last one.
-func AppendKey(dst []byte, index, count int, name string, key Literal) []byte {
+func AppendKey(dst []byte, dialect *edm.Dialect, index, count int, name string, key Literal) []byte {
 	if index == 0 {
 		dst = append(dst, '(')
 	} else {
@@ -30,7 +35,7 @@ func AppendKey(dst []byte, index, count int, name string, key Literal) []byte {
 		dst = append(AppendEscaped(dst, name), '=')
 	}
 	var memory [64]byte
-	dst = appendEscaped(dst, AppendLiteral(memory[:0], key))
+	dst = appendEscaped(dst, AppendLiteral(memory[:0], dialect, key))
 	if index == count-1 {
 		dst = append(dst, ')')
 	}
@@ -72,8 +77,9 @@ func Unescape(text string) string {
 	return string(out)
 }
 
-// ParsePredicate returns the entity set and the key of an entity's URL, `…/Set(A='x',B=2)`.
-func ParsePredicate(address string) (set string, keys []Key, err error) {
+// ParsePredicate returns the entity set and the key of an entity's URL, `…/Set(A='x',B=2)`. A nil dialect means
+// [edm.V2].
+func ParsePredicate(dialect *edm.Dialect, address string) (set string, keys []Key, err error) {
 	path := address
 	if i := strings.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
@@ -92,7 +98,7 @@ func ParsePredicate(address string) (set string, keys []Key, err error) {
 			key.Name = strings.TrimSpace(item[:i])
 			item = item[i+1:]
 		}
-		key.Literal, err = ParseLiteral(strings.TrimSpace(item))
+		key.Literal, err = ParseLiteral(dialect, strings.TrimSpace(item))
 		if err != nil {
 			return "", nil, invalidError("address", address, err.Error())
 		}

@@ -19,40 +19,40 @@ func TestLiterals(t *testing.T) {
 		literal Literal
 		text    string
 	}{
-		{Literal{edm.String, "O'Neil"}, "'O''Neil'"},
-		{Literal{edm.String, ""}, "''"},
-		{Literal{edm.Boolean, "true"}, "true"},
-		{Literal{edm.Int32, "-5"}, "-5"},
-		{Literal{edm.Int64, "123"}, "123L"},
-		{Literal{edm.Decimal, "2.345"}, "2.345M"},
-		{Literal{edm.Double, "1.5"}, "1.5D"},
-		{Literal{edm.Double, "1E+10"}, "1E+10D"},
-		{Literal{edm.Double, "-INF"}, "-INF"},
-		{Literal{edm.Single, "1.5"}, "1.5F"},
-		{Literal{edm.Guid, "00000001-0000-0000-0000-000000000000"}, "guid'00000001-0000-0000-0000-000000000000'"},
-		{Literal{edm.DateTime, "2016-07-08T12:34:56"}, "datetime'2016-07-08T12:34:56'"},
-		{Literal{edm.DateTimeOffset, "2016-07-08T12:34:56Z"}, "datetimeoffset'2016-07-08T12:34:56Z'"},
-		{Literal{edm.Time, "PT12H34M56S"}, "time'PT12H34M56S'"},
-		{Literal{edm.Binary, "I6s="}, "X'23AB'"},
+		{Literal{Type: edm.String, Text: "O'Neil"}, "'O''Neil'"},
+		{Literal{Type: edm.String, Text: ""}, "''"},
+		{Literal{Type: edm.Boolean, Text: "true"}, "true"},
+		{Literal{Type: edm.Int32, Text: "-5"}, "-5"},
+		{Literal{Type: edm.Int64, Text: "123"}, "123L"},
+		{Literal{Type: edm.Decimal, Text: "2.345"}, "2.345M"},
+		{Literal{Type: edm.Double, Text: "1.5"}, "1.5D"},
+		{Literal{Type: edm.Double, Text: "1E+10"}, "1E+10D"},
+		{Literal{Type: edm.Double, Text: "-INF"}, "-INF"},
+		{Literal{Type: edm.Single, Text: "1.5"}, "1.5F"},
+		{Literal{Type: edm.Guid, Text: "00000001-0000-0000-0000-000000000000"}, "guid'00000001-0000-0000-0000-000000000000'"},
+		{Literal{Type: edm.DateTime, Text: "2016-07-08T12:34:56"}, "datetime'2016-07-08T12:34:56'"},
+		{Literal{Type: edm.DateTimeOffset, Text: "2016-07-08T12:34:56Z"}, "datetimeoffset'2016-07-08T12:34:56Z'"},
+		{Literal{Type: edm.Time, Text: "PT12H34M56S"}, "time'PT12H34M56S'"},
+		{Literal{Type: edm.Binary, Text: "I6s="}, "X'23AB'"},
 	} {
-		assert.Equal(t, test.text, string(AppendLiteral(nil, test.literal)), test.literal)
-		parsed, err := ParseLiteral(test.text)
+		assert.Equal(t, test.text, string(AppendLiteral(nil, edm.V2, test.literal)), test.literal)
+		parsed, err := ParseLiteral(edm.V2, test.text)
 		assert.True(t, err == nil && parsed == test.literal,
 			"%s: expected %v, found %v (%v)", test.text, test.literal, parsed, err)
 	}
 	for text, expected := range map[string]Literal{
-		"binary'23ab'":                      {edm.Binary, "I6s="},
-		"12l":                               {edm.Int64, "12"},
-		"9000000000":                        {edm.Int64, "9000000000"},
-		"1.5":                               {edm.Double, "1.5"},
-		"1m":                                {edm.Decimal, "1"},
-		"123456789012345678901234567890.5m": {edm.Decimal, "123456789012345678901234567890.5"},
+		"binary'23ab'":                      {Type: edm.Binary, Text: "I6s="},
+		"12l":                               {Type: edm.Int64, Text: "12"},
+		"9000000000":                        {Type: edm.Int64, Text: "9000000000"},
+		"1.5":                               {Type: edm.Double, Text: "1.5"},
+		"1m":                                {Type: edm.Decimal, Text: "1"},
+		"123456789012345678901234567890.5m": {Type: edm.Decimal, Text: "123456789012345678901234567890.5"},
 	} {
-		found, err := ParseLiteral(text)
+		found, err := ParseLiteral(edm.V2, text)
 		assert.True(t, err == nil && found == expected, "%s: expected %v, found %v (%v)", text, expected, found, err)
 	}
 	for _, text := range []string{"", "'a", "'a'b", "foo'a'", "X'2'", "X'zz'", "1x", "--1", "L", "1.5L", "null"} {
-		found, err := ParseLiteral(text)
+		found, err := ParseLiteral(edm.V2, text)
 		assert.True(t, err != nil, "%q: expected an error, found %v", text, found)
 	}
 }
@@ -63,24 +63,24 @@ func TestPredicates(t *testing.T) {
 		text string
 		keys []Key
 	}{
-		{"Products", "(1)", []Key{{"", Literal{edm.Int32, "1"}}}},
-		{"Set", "('a%2Fb''c%28%29%2C')", []Key{{"", Literal{edm.String, "a/b'c(),"}}}},
-		{"Set", "('%C3%BC%20%25')", []Key{{"", Literal{edm.String, "ü %"}}}},
-		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{edm.String, "x=1"}},
-			{"B", Literal{edm.DateTime, "2015-01-01T00:00:00"}}}},
+		{"Products", "(1)", []Key{{"", Literal{Type: edm.Int32, Text: "1"}}}},
+		{"Set", "('a%2Fb''c%28%29%2C')", []Key{{"", Literal{Type: edm.String, Text: "a/b'c(),"}}}},
+		{"Set", "('%C3%BC%20%25')", []Key{{"", Literal{Type: edm.String, Text: "ü %"}}}},
+		{"Set", "(A='x%3D1',B=datetime'2015-01-01T00%3A00%3A00')", []Key{{"A", Literal{Type: edm.String, Text: "x=1"}},
+			{"B", Literal{Type: edm.DateTime, Text: "2015-01-01T00:00:00"}}}},
 	} {
-		assert.Equal(t, test.text, string(AppendPredicate(nil, test.keys)))
+		assert.Equal(t, test.text, string(AppendPredicate(nil, edm.V2, test.keys)))
 		for _, root := range []string{"", "/s/", "https://h:1/s(1)/", "https://h/S('x')/"} {
-			set, keys, err := ParsePredicate(root + test.set + test.text)
+			set, keys, err := ParsePredicate(edm.V2, root+test.set+test.text)
 			assert.True(t, err == nil && set == test.set && cmp.Equal(keys, test.keys),
 				"%s: expected %s %v, found %s %v (%v)", root+test.set+test.text, test.set, test.keys, set, keys, err)
 		}
 	}
-	set, keys, err := ParsePredicate("Set(ID = 'x')")
+	set, keys, err := ParsePredicate(edm.V2, "Set(ID = 'x')")
 	assert.True(t, err == nil && set == "Set" && keys[0].Name == "ID" && keys[0].Literal.Text == "x",
 		"a named single key: found %s %v (%v)", set, keys, err)
 	for _, address := range []string{"", "Set", "Set()", "Set(1", "Set(1)/Items", "Set('a)", "Set(a b)"} {
-		_, keys, err := ParsePredicate(address)
+		_, keys, err := ParsePredicate(edm.V2, address)
 		assert.True(t, err != nil, "%q: expected an error, found %v", address, keys)
 	}
 }
@@ -159,7 +159,7 @@ func FuzzResolve(f *testing.F) {
 		}
 		target, err := origin.Resolve(link, base, request)
 		assert.True(t, err != nil || !strings.ContainsAny(target, " \r\n\t"), "%q is not a valid target", target)
-		ParsePredicate(link)
+		ParsePredicate(edm.V2, link)
 	})
 }
 
@@ -170,13 +170,13 @@ func FuzzPredicate(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, address string) {
-		set, keys, err := ParsePredicate(address)
+		set, keys, err := ParsePredicate(edm.V2, address)
 		unnamed := func(k Key) bool { return k.Name == "" }
 		if err != nil || (len(keys) == 1 && keys[0].Name != "") || (len(keys) > 1 && slices.ContainsFunc(keys, unnamed)) {
 			return // a single key is written without its name, several with them
 		}
-		encoded := string(AppendPredicate(AppendEscaped(nil, set), keys))
-		decodedSet, decoded, err := ParsePredicate(encoded)
+		encoded := string(AppendPredicate(AppendEscaped(nil, set), edm.V2, keys))
+		decodedSet, decoded, err := ParsePredicate(edm.V2, encoded)
 		require.True(t, err == nil && decodedSet == set && len(decoded) == len(keys),
 			"%q: %s: %q %v, %v", address, encoded, decodedSet, decoded, err)
 		for i := range keys {

@@ -15,24 +15,33 @@ import (
 
 // Literal parses a value that a user wrote in a setting, plain or as in a URL: `2024-01-31`,
 // `datetime'2024-01-31T00:00:00'`, `12.5`, `12.5M`, `Germany`, `'Germany'`. The error is a *[ConversionError] that
-// names the accepted forms.
-func Literal(property *edm.Property, text string) (uri.Literal, error) {
+// names the accepted forms. A nil dialect means [edm.V2].
+func Literal(dialect *edm.Dialect, property *edm.Property, text string) (uri.Literal, error) {
 	primitive := property.Type.Primitive
-	problem := &ConversionError{Expected: AcceptedForms(primitive), Found: strconv.Quote(shorten(text))}
-	if primitive == edm.NotPrimitive {
+	if primitive == edm.NotPrimitive || primitive == edm.Geo || property.Type.Collection {
 		return uri.Literal{}, &ConversionError{Expected: "a property of a primitive type", Found: property.Type.Name}
 	}
 	plain := text
-	if content, ok := unquote(primitive, text); ok {
+	if content, ok := unquote(dialect, primitive, text); ok {
 		plain = content
 	} else if primitive != edm.String {
 		plain = strings.TrimSpace(text)
 	}
-	normalized, ok := normalize(primitive, plain)
+	normalized, ok := normalize(&property.Type, plain)
 	if !ok {
-		return uri.Literal{}, problem
+		return uri.Literal{}, &ConversionError{Expected: AcceptedForms(&property.Type),
+			Found: strconv.Quote(shorten(text))}
 	}
-	return uri.Literal{Type: primitive, Text: normalized}, nil
+	return LiteralOf(property, normalized), nil
+}
+
+// LiteralOf returns the literal of a property's value in Atom's form.
+func LiteralOf(property *edm.Property, text string) uri.Literal {
+	literal := uri.Literal{Type: property.Type.Primitive, Text: text}
+	if literal.Type == edm.Enum {
+		literal.TypeName = property.Type.Name
+	}
+	return literal
 }
 
 // maxDigits exceeds all real decimals, and limits the cost of comparing.
@@ -49,28 +58,23 @@ func shorten(text string) string {
 }
 
 // unquote returns the text of a URL literal. ok is false if the literal has another type.
-func unquote(primitive edm.Primitive, text string) (plain string, ok bool) {
+func unquote(dialect *edm.Dialect, primitive edm.Primitive, text string) (plain string, ok bool) {
 	trimmed := strings.TrimSpace(text)
 	if strings.HasSuffix(trimmed, "'") {
-		literal, err := uri.ParseLiteral(trimmed)
+		literal, err := uri.ParseLiteral(dialect, trimmed)
 		return literal.Text, err == nil && literal.Type == primitive
 	}
-	if n := len(trimmed) - 1; n > 0 {
-		switch suffix := trimmed[n] | 0x20; { // in lower case
-		case primitive == edm.Int64 && suffix == 'l', primitive == edm.Decimal && suffix == 'm',
-			primitive == edm.Double && suffix == 'd', primitive == edm.Single && suffix == 'f':
-			// The F of -INF is no suffix.
-			if (trimmed[n-1] >= '0' && trimmed[n-1] <= '9') || trimmed[n-1] == '.' {
-				return trimmed[:n], true
-			}
-		}
+	suffix := dialect.Form(primitive).Suffix
+	if n := len(trimmed) - 1; n > 0 && suffix != "" && strings.EqualFold(trimmed[n:], suffix) {
+		// The F of -INF is no suffix.
+		return trimmed[:n], (trimmed[n-1] >= '0' && trimmed[n-1] <= '9') || trimmed[n-1] == '.'
 	}
 	return "", false
 }
 
 // AcceptedForms describes the texts that [Literal] accepts for a type.
-func AcceptedForms(primitive edm.Primitive) string {
-	switch primitive {
+func AcceptedForms(typ *edm.Type) string {
+	switch primitive := typ.Primitive; primitive {
 	case edm.Boolean:
 		return "true or false (Edm.Boolean)"
 	case edm.Byte:
@@ -97,13 +101,21 @@ func AcceptedForms(primitive edm.Primitive) string {
 		return "a time of day such as 12:30:00 or PT12H30M00S (Edm.Time)"
 	case edm.Binary:
 		return "pairs of hexadecimal digits as X'23AB', or base64 (Edm.Binary)"
+	case edm.Date:
+		return "a date such as 2024-01-31 (Edm.Date)"
+	case edm.TimeOfDay:
+		return "a time of day such as 12:30:00 or 12:30:00.123 (Edm.TimeOfDay)"
+	case edm.Duration:
+		return "a duration such as P1DT12H or PT30M0.5S (Edm.Duration)"
+	case edm.Enum:
+		return enumForms(typ)
 	}
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
 
 // normalize returns a value in Atom's form. ok is false if the text is invalid.
-func normalize(primitive edm.Primitive, text string) (normalized string, ok bool) {
-	switch primitive {
+func normalize(typ *edm.Type, text string) (normalized string, ok bool) {
+	switch primitive := typ.Primitive; primitive {
 	case edm.Boolean:
 		switch strings.ToLower(text) {
 		case "true", "1":
@@ -137,9 +149,20 @@ func normalize(primitive edm.Primitive, text string) (normalized string, ok bool
 	case edm.Binary:
 		_, err := base64.StdEncoding.DecodeString(text)
 		return text, err == nil
+	case edm.Date:
+		return date(text, nil)
+	case edm.TimeOfDay:
+		return clock(normalizeTimeOfDay(text))
+	case edm.Duration:
+		_, ok := parseDuration(text)
+		return text, ok
+	case edm.Enum:
+		return enumMembers(typ.Enum, text)
 	}
 	return text, true
 }
+
+const clockDate = "1970-01-01T" // makes a time of day a point in time
 
 // normalizeTimeOfDay formats a time such as 12:30 as a duration, and keeps a duration such as PT12H.
 func normalizeTimeOfDay(text string) (string, bool) {
@@ -148,7 +171,7 @@ func normalizeTimeOfDay(text string) (string, bool) {
 		return text, ok
 	}
 	var t datetime.DateTime
-	ok := t.Parse([]byte("1970-01-01T"+text)) && !t.Rounded && !t.Zoned
+	ok := t.Parse([]byte(clockDate+text)) && !t.Rounded && !t.Zoned
 	return formatDuration(t.Wall*datetime.TicksPerMilli + t.Ticks), ok
 }
 
@@ -160,8 +183,8 @@ func durationTicks(text string) (int64, bool) {
 	return ticks, ok && !rounded && !strings.Contains(text, ",") && len(fraction) <= len("1234567S")
 }
 
-// Compare orders two values in Atom's form: texts by bytes, Guids without case, dates as points in time. ok is false if
-// one is invalid.
+// Compare orders two values in Atom's form: texts and members of enumerations by bytes, Guids without case, dates as
+// points in time. ok is false if one is invalid.
 func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 	switch primitive {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:
@@ -179,7 +202,7 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 		x, errX := strconv.ParseFloat(left, 64)
 		y, errY := strconv.ParseFloat(right, 64)
 		return cmp.Compare(x, y), errX == nil && errY == nil && !math.IsNaN(x) && !math.IsNaN(y)
-	case edm.DateTime, edm.DateTimeOffset:
+	case edm.DateTime, edm.DateTimeOffset, edm.Date:
 		x, ticksX, okX := parseInstant(left)
 		y, ticksY, okY := parseInstant(right)
 		return cmp.Or(cmp.Compare(x, y), cmp.Compare(ticksX, ticksY)), okX && okY
@@ -187,6 +210,12 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 		x, okX := durationTicks(left)
 		y, okY := durationTicks(right)
 		return cmp.Compare(x, y), okX && okY
+	case edm.TimeOfDay:
+		return Compare(edm.DateTime, clockDate+left, clockDate+right)
+	case edm.Duration:
+		x, okX := parseDuration(left)
+		y, okY := parseDuration(right)
+		return x.compare(y), okX && okY
 	case edm.Guid:
 		return strings.Compare(strings.ToLower(left), strings.ToLower(right)), true
 	case edm.Binary:

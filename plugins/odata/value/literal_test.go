@@ -102,10 +102,10 @@ var literalCases = []struct {
 func TestLiteral(t *testing.T) {
 	for _, test := range literalCases {
 
-		literal, err := Literal(property(test.typ), test.text)
+		literal, err := Literal(edm.V2, property(test.typ), test.text)
 		found := ""
 		if err == nil {
-			found = string(uri.AppendLiteral(nil, literal))
+			found = string(uri.AppendLiteral(nil, edm.V2, literal))
 		}
 		assert.Equal(t, test.want, found, test.typ, test.text, err)
 	}
@@ -150,14 +150,14 @@ func FuzzLiteral(f *testing.F) {
 		if primitive > edm.Time {
 			return
 		}
-		literal, err := Literal(property(primitive), text)
+		literal, err := Literal(edm.V2, property(primitive), text)
 		if err != nil {
-			assert.True(t, primitive == edm.NotPrimitive || strings.Contains(err.Error(), AcceptedForms(primitive)),
+			assert.True(t, primitive == edm.NotPrimitive || strings.Contains(err.Error(), AcceptedForms(&property(primitive).Type)),
 				"%v %q: %v", primitive, text, err)
 			return
 		}
-		encoded := string(uri.AppendLiteral(nil, literal))
-		decoded, err := uri.ParseLiteral(encoded)
+		encoded := string(uri.AppendLiteral(nil, edm.V2, literal))
+		decoded, err := uri.ParseLiteral(edm.V2, encoded)
 		require.NoError(t, err, primitive, text, encoded)
 		isSame := decoded.Text == literal.Text
 		if order, ok := Compare(primitive, literal.Text, decoded.Text); ok {
@@ -165,9 +165,9 @@ func FuzzLiteral(f *testing.F) {
 		}
 		assert.True(t, isSame,
 			"%v %q: %s is parsed as %q, was %q", primitive, text, encoded, decoded.Text, literal.Text)
-		predicate := string(uri.AppendPredicate([]byte("/s/Set"), []uri.Key{{Name: "A", Literal: literal},
+		predicate := string(uri.AppendPredicate([]byte("/s/Set"), edm.V2, []uri.Key{{Name: "A", Literal: literal},
 			{Name: "B", Literal: uri.Literal{Type: edm.Int32, Text: "1"}}}))
-		set, keys, err := uri.ParsePredicate(predicate)
+		set, keys, err := uri.ParsePredicate(edm.V2, predicate)
 		assert.True(t, err == nil && set == "Set" && len(keys) == 2 && keys[0].Name == "A" &&
 			keys[0].Literal.Text == decoded.Text, "%v %q: %s: %s %v, %v", primitive, text, predicate, set, keys, err)
 	})

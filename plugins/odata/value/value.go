@@ -1,4 +1,4 @@
-// Package value converts Kafka Connect values to OData v2 values for key predicates, filters and bodies. Its input is
+// Package value converts Kafka Connect values to OData values for key predicates, filters and bodies. Its input is
 // values of package connectdata, with or without schema.
 package value
 
@@ -67,25 +67,34 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 		converted.Text, ok = timeOfDayText(value, node)
 	case edm.Binary:
 		converted.Text, ok = binary(value)
+	case edm.Date:
+		converted.Text, ok = date(value, node)
+	case edm.TimeOfDay:
+		converted.Text, ok = clock(timeOfDayText(value, node))
+	case edm.Duration, edm.Enum:
+		if converted.Text, ok = value.(string); ok {
+			converted.Text, ok = normalize(&property.Type, converted.Text)
+		}
 	default:
 		if converted.Text, ok = value.(string); !ok && converted.Type == edm.String {
 			converted.Text, ok = wholeDecimal(value, node)
 		}
 	}
 	if !ok {
-		return converted, &ConversionError{expectedForm(converted.Type, value), describe(value, node)}
+		return converted, &ConversionError{expectedForm(&property.Type, value), describe(value, node)}
 	}
 	return converted, nil
 }
 
 // expectedForm describes a type in an error, with the form of texts if the value is similar.
-func expectedForm(primitive edm.Primitive, value any) string {
+func expectedForm(typ *edm.Type, value any) string {
+	primitive := typ.Primitive
 	text, ok := value.(string)
 	switch {
 	case ok && strings.HasPrefix(text, "/Date(") && (primitive == edm.DateTime || primitive == edm.DateTimeOffset):
 		return primitive.String() + " (milliseconds in UTC, as /Date(0)/ or /Date(0+0000)/; no other offset is read)"
-	case ok && primitive == edm.Time:
-		return AcceptedForms(primitive)
+	case ok && (primitive == edm.Time || primitive >= edm.Date):
+		return AcceptedForms(typ)
 	}
 	return primitive.String()
 }

@@ -1,0 +1,123 @@
+package value
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/culvert-project/culvert/plugins/odata/datetime"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
+	"github.com/culvert-project/culvert/wit"
+)
+
+// date returns the text of an Edm.Date. ok is false for a value with a time of day other than midnight.
+func date(value any, node *wit.SchemaNode) (text string, ok bool) {
+	millis, ticks, ok := instant(value, node)
+	if !ok || ticks != 0 || millis%datetime.MsPerDay != 0 {
+		return "", false
+	}
+	text, ok = formatISO(millis, 0, false)
+	return strings.TrimSuffix(text, "T00:00:00"), ok
+}
+
+// clock returns a duration such as PT12H30M as an Edm.TimeOfDay. ok is false for a duration that is not valid.
+func clock(duration string, isValid bool) (text string, ok bool) {
+	ticks, isTime := durationTicks(duration)
+	if !isValid || !isTime {
+		return "", false
+	}
+	iso := appendISO(nil, ticks/datetime.TicksPerMilli, ticks%datetime.TicksPerMilli, false)
+	return string(iso[len(clockDate):]), true
+}
+
+// duration is the length of an Edm.Duration.
+type duration struct {
+	sign     int    // -1, 0 or 1
+	seconds  int64  // without the sign
+	fraction string // digits of a second, without zeros at the end
+}
+
+// compare orders durations by their length.
+func (d duration) compare(other duration) int {
+	if order := cmp.Compare(d.sign, other.sign); order != 0 {
+		return order
+	}
+	return d.sign * cmp.Or(cmp.Compare(d.seconds, other.seconds), strings.Compare(d.fraction, other.fraction))
+}
+
+// parseDuration reads days, hours, minutes and seconds, as in -P1DT12H30M0.5S.
+func parseDuration(text string) (d duration, ok bool) {
+	unsigned, isNegative := strings.CutPrefix(text, "-")
+	unsigned, ok = strings.CutPrefix(unsigned, "P")
+	days, clock, hasClock := strings.Cut(unsigned, "T")
+	if !ok || (days == "" && !hasClock) || (hasClock && clock == "") {
+		return d, false
+	}
+	for _, unit := range []struct {
+		name    string
+		seconds int64
+		text    *string // a part of the duration; the number and the unit are cut off
+	}{{"D", 86_400, &days}, {"H", 3600, &clock}, {"M", 60, &clock}, {"S", 1, &clock}} {
+		number, remaining, hasUnit := strings.Cut(*unit.text, unit.name)
+		if !hasUnit {
+			continue
+		}
+		*unit.text = remaining
+		if unit.name == "S" {
+			var hasFraction bool
+			number, d.fraction, hasFraction = strings.Cut(number, ".")
+			if hasFraction && (d.fraction == "" || strings.Trim(d.fraction, "0123456789") != "") {
+				return d, false
+			}
+			d.fraction = strings.TrimRight(d.fraction, "0")
+		}
+		n, err := strconv.ParseUint(number, 10, 40) // 35,000 years in seconds
+		if err != nil {
+			return d, false
+		}
+		d.seconds += int64(n) * unit.seconds
+	}
+	if d.seconds > 0 || d.fraction != "" {
+		d.sign = 1
+		if isNegative {
+			d.sign = -1
+		}
+	}
+	return d, days == "" && clock == ""
+}
+
+// enumMembers returns the members in a text, with commas between them. ok is false for unknown members, and for several
+// unless the type has flags. Nil means that the members are not known, so all are accepted.
+func enumMembers(enum *edm.EnumType, text string) (members string, ok bool) {
+	if enum == nil {
+		return text, text != ""
+	}
+	names := strings.Split(text, ",")
+	if len(names) > len(enum.Members) || (len(names) > 1 && !enum.Flags) {
+		return "", false
+	}
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+		if !slices.Contains(enum.Members, names[i]) {
+			return "", false
+		}
+	}
+	return strings.Join(names, ","), true
+}
+
+// enumForms describes the texts that [Literal] accepts for an enumeration.
+func enumForms(typ *edm.Type) string {
+	if typ.Enum == nil {
+		return "a member of " + typ.Name
+	}
+	const shownMembers = 20
+	names := strings.Join(typ.Enum.Members[:min(len(typ.Enum.Members), shownMembers)], ", ")
+	if len(typ.Enum.Members) > shownMembers {
+		names += " and others"
+	}
+	if typ.Enum.Flags {
+		return "members of " + typ.Name + " with commas between them: " + names
+	}
+	return "a member of " + typ.Name + ": " + names
+}
