@@ -1,4 +1,4 @@
-// Demo-service is an OData v2 service for trials: see README.md.
+// Demo-service is an OData service for trials: see README.md.
 package main
 
 import (

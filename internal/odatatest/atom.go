@@ -2,7 +2,6 @@ package odatatest
 
 import (
 	"strconv"
-	"time"
 	"unicode/utf8"
 )
 
@@ -71,10 +70,10 @@ func (e *atomEncoder) writeEntity(s *shape, r *row) {
 }
 
 // writeTombstone writes a tombstone (RFC 6721).
-func (e *atomEncoder) writeTombstone(local string, when time.Time) {
+func (e *atomEncoder) writeTombstone(t *tombstone) {
 	e.add(`<at:deleted-entry xmlns:at="http://purl.org/atompub/tombstones/1.0" ref="`)
-	e.b = appendXMLText(e.b, []byte(e.x.base+local))
-	e.add(`" when="`, when.Format("2006-01-02T15:04:05.000Z07:00"), `"/>`)
+	e.b = appendXMLText(e.b, []byte(e.x.base+t.local))
+	e.add(`" when="`, t.when.Format("2006-01-02T15:04:05.000Z07:00"), `"/>`)
 	e.flushPiece()
 }
 

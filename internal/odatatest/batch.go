@@ -135,7 +135,7 @@ func (ex *exchange) serveBatch() *fault {
 	}
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	h := ex.w.Header()
-	h.Set("DataServiceVersion", "2.0")
+	h.Set(ex.mount.dialect.versionHeader, ex.mount.dialect.version)
 	h.Set("Content-Type", "multipart/mixed; boundary="+boundary)
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	ex.w.WriteHeader(http.StatusAccepted)
@@ -256,7 +256,7 @@ func (ex *exchange) answerInner(address string) *fault {
 	if !ok || strings.HasPrefix(resourcePath, "$batch") {
 		return notFound(u.Path)
 	}
-	q, f := parseQuery(u.RawQuery)
+	q, f := ex.mount.dialect.parseQuery(u.RawQuery)
 	if f != nil {
 		return f
 	}

@@ -43,7 +43,8 @@ func parseMark(token string) (m mark, ok bool) {
 
 // tracks reports whether the changes of a feed are tracked.
 func (ex *exchange) tracks(src source) bool {
-	if src.navigation != nil || (ex.query.filter != "" && ex.sw.Delta != "links") {
+	isForgotten := ex.query.filter != "" && !slices.Contains(ex.query.keptByDelta, "$filter")
+	if src.navigation != nil || (isForgotten && ex.sw.Delta != "links") {
 		return false
 	}
 	switch ex.sw.Delta {
@@ -52,16 +53,7 @@ func (ex *exchange) tracks(src source) bool {
 	case "off":
 		return false
 	}
-	return ex.mount.sap && hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
-}
-
-func hasPreference(prefer, name string) bool {
-	for item := range strings.SplitSeq(prefer, ",") {
-		if strings.TrimSpace(item) == name {
-			return true
-		}
-	}
-	return false
+	return ex.mount.tracks && ex.tracksChanges()
 }
 
 // setPreferenceApplied lists the applied preferences in the response.
@@ -70,7 +62,7 @@ func (ex *exchange) setPreferenceApplied(tracked bool) {
 	if tracked && ex.sw.Delta != "links" {
 		list = append(list, "odata.track-changes")
 	}
-	if p := preferredPageSize(ex.r.Header.Get("Prefer")); p > 0 {
+	if p := ex.preferredPageSize(); p > 0 {
 		list = append(list, "odata.maxpagesize="+strconv.Itoa(p))
 	}
 	if len(list) > 0 {
@@ -92,12 +84,13 @@ func (ex *exchange) deltaLink(path string, m mark) string {
 		return ""
 	}
 	token := m.token()
-	if ex.sw.DeltaQuotes != "off" {
+	if ex.query.isTokenQuoted && ex.sw.DeltaQuotes != "off" {
 		token = "'" + token + "'"
 	}
-	query := deltaToken + "=" + token
+	query := ex.query.deltaToken + "=" + token
 	for _, o := range ex.query.options {
-		if !strings.HasPrefix(o.name, "$") && !strings.HasPrefix(o.name, "!") {
+		isCustom := !strings.HasPrefix(o.name, "$") && !strings.HasPrefix(o.name, "!")
+		if isCustom || slices.Contains(ex.query.keptByDelta, o.name) {
 			query += "&" + o.raw
 		}
 	}
@@ -150,9 +143,17 @@ func (ex *exchange) serveDelta(src source, token string) *fault {
 	if ex.answerAccepted() {
 		return nil
 	}
-	shape, f := newShape(t, ex.query.selected, ex.query.expanded)
+	shape, f := ex.mount.dialect.newShape(ex, t, ex.query)
 	if f != nil {
 		return f
+	}
+	var filter *expression
+	if slices.Contains(ex.query.keptByDelta, "$filter") {
+		sel, f := ex.newSelection(src, ex.query)
+		if f != nil {
+			return f
+		}
+		filter = sel.filter
 	}
 	list := t.lastChanges(from.changes, to)
 	limit, _ := ex.pageLimit()
@@ -163,23 +164,31 @@ func (ex *exchange) serveDelta(src source, token string) *fault {
 		}
 		slices.Reverse(page)
 	}
+	ex.isDelta = true
 	w := ex.newBreaker()
-	e := ex.newEncoder(w, shape)
-	ex.setPreferenceApplied(ex.mount.sap)
+	e := ex.mount.dialect.newEncoder(ex, w, shape)
+	ex.setPreferenceApplied(ex.mount.tracks)
 	ex.sendHeader(http.StatusOK, "feed")
 	e.beginFeed(shape, src.path, -1)
 	rows := 0
 	for ; pos < len(list) && (limit == 0 || rows < limit); pos++ {
 		rows++
-		if r := t.find(list[pos].key); r != nil {
+		gone := tombstone{when: list[pos].at, reason: "deleted"}
+		if r := t.find(list[pos].key); r != nil && filter.matches(r) {
 			e.writeEntity(shape, r)
-		} else if ex.sw.Tombstones != "off" {
-			e.writeTombstone(string(ex.appendLocal(nil, t, &row{values: list[pos].key})), list[pos].at)
+			continue
+		} else if r != nil {
+			gone.reason = "changed"
+		}
+		if ex.sw.Tombstones != "off" {
+			gone.local = string(ex.appendLocal(nil, t, &row{values: list[pos].key}))
+			e.writeTombstone(&gone)
 		}
 	}
 	var next, link string
 	if pos < len(list) {
-		next = ex.link(src.path + "?$skiptoken=" + from.token() + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos))
+		next = ex.link(src.path + "?$skiptoken=" + from.token() + "_" + strconv.Itoa(to) + "_" + strconv.Itoa(pos) +
+			ex.query.repeat(ex.query.keptByDelta))
 	} else {
 		link = ex.deltaLink(src.path, mark{changes: to, epoch: ex.service.epoch()})
 	}
@@ -189,6 +198,17 @@ func (ex *exchange) serveDelta(src source, token string) *fault {
 	}
 	w.finish(ex)
 	return nil
+}
+
+// repeat returns options of the request with these names, each after an ampersand.
+func (q *query) repeat(names []string) string {
+	repeated := ""
+	for _, o := range q.options {
+		if slices.Contains(names, o.name) {
+			repeated += "&" + o.raw
+		}
+	}
+	return repeated
 }
 
 // option returns the value of a query option, or "".

@@ -76,7 +76,7 @@ func (no *northwind) addAllTypes() {
 		column("Moment", dateTimeKind),
 		column("Stamp", dateTimeOffsetKind),
 		{name: "Raw", kind: binaryKind, nullable: true, maxLength: 200},
-		{name: "Day", kind: dateTimeKind, nullable: true, sap: ` sap:display-format="Date"`},
+		{name: "Day", kind: dateTimeKind, nullable: true, day: true, sap: ` sap:display-format="Date"`},
 		{name: "Place", kind: complexKind, nullable: true, complex: address},
 	}
 	typ := &entityType{name: "AllType", keys: 1, properties: columns}

@@ -21,8 +21,11 @@ type exchange struct {
 	affinity *http.Cookie // that the dispatcher sets with this answer
 	method   string       // X-HTTP-Method applied
 	json     bool         // the answer is JSON, else Atom or XML
-	base     string       // address of the service with a slash at the end
-	query    *query
+	// hasTextNumbers means that Int64 and Decimal are strings in v4.
+	hasTextNumbers bool
+	isDelta        bool   // the answer has changes
+	base           string // address of the service with a slash at the end
+	query          *query
 	// set is the changeset of a request inside one, target the resource of the request.
 	set    *changeset
 	target string
@@ -53,7 +56,7 @@ func (ex *exchange) serve(path string) {
 
 // answer does the checks that concern all requests, then finds the resource.
 func (ex *exchange) answer(path string) *fault {
-	q, f := parseQuery(withoutIgnored(ex.r.URL.RawQuery, ex.sw.Ignore))
+	q, f := ex.mount.dialect.parseQuery(withoutIgnored(ex.r.URL.RawQuery, ex.sw.Ignore))
 	if f != nil {
 		return f
 	}
@@ -81,12 +84,17 @@ func (ex *exchange) answer(path string) *fault {
 	return ex.route(path)
 }
 
-// negotiate chooses the format: $format first, else the first of JSON and Atom in Accept, else Atom.
+// negotiate chooses the format of the response.
 func (ex *exchange) negotiate() *fault {
 	if ex.sw.RefuseFormat && ex.query.format != "" {
 		return badRequest("The query parameter '$format' begins with a system-reserved '$' character but is not " +
 			"recognized.")
 	}
+	return ex.mount.dialect.negotiate(ex)
+}
+
+// negotiate chooses $format first, else the first of JSON and Atom in Accept, else Atom.
+func negotiate(ex *exchange) *fault {
 	switch ex.query.format {
 	case "json":
 		ex.json = true
@@ -218,44 +226,58 @@ func resetConnection(w http.ResponseWriter) {
 
 // appendLocal writes the address of an entity relative to the service.
 func (ex *exchange) appendLocal(b []byte, t *table, r *row) []byte {
-	return appendKey(append(b, t.name...), t.typ, r)
+	return ex.mount.dialect.appendKey(append(b, t.name...), t.typ, r)
 }
 
 func (ex *exchange) appendURI(b []byte, t *table, r *row) []byte {
 	return ex.appendLocal(append(b, ex.base...), t, r)
 }
 
-// link returns an address of the service in the form of the switch links.
+// link returns an address of the service in the form of the switch links. local has a query string.
 func (ex *exchange) link(local string) string {
-	if ex.sw.Links == "relative" {
+	switch ex.sw.Links {
+	case "relative":
 		return local
+	case "encoded":
+		path, query, _ := strings.Cut(local, "?")
+		return path + "?" + strings.ReplaceAll(query, "$", "%24")
 	}
 	return ex.base + local
+}
+
+// setPlainVersion sets the version of a response without rows.
+func (ex *exchange) setPlainVersion() {
+	ex.w.Header().Set(ex.mount.dialect.versionHeader, ex.mount.dialect.plainVersion)
 }
 
 // sendHeader starts the response with an entity or a feed.
 func (ex *exchange) sendHeader(status int, kind string) {
 	h := ex.w.Header()
-	h.Set("DataServiceVersion", "2.0")
+	d := ex.mount.dialect
+	h.Set(d.versionHeader, d.version)
 	h.Set("Cache-Control", "no-cache")
-	switch {
-	case ex.json:
-		h.Set("Content-Type", "application/json;charset=utf-8")
-	case ex.mount.sap:
-		h.Set("Content-Type", "application/atom+xml;type="+kind+"; charset=utf-8")
-	default:
-		h.Set("Content-Type", "application/atom+xml;charset=utf-8")
-	}
+	h.Set("Content-Type", d.contentType(ex, kind))
 	if ex.mount.sap {
 		h.Set("sap-server", "true")
 	}
 	ex.w.WriteHeader(status)
 }
 
+// contentType returns the media type of rows.
+func contentType(ex *exchange, kind string) string {
+	switch {
+	case ex.json:
+		return "application/json;charset=utf-8"
+	case ex.mount.sap:
+		return "application/atom+xml;type=" + kind + "; charset=utf-8"
+	}
+	return "application/atom+xml;charset=utf-8"
+}
+
 // sendText answers with a whole body.
 func (ex *exchange) sendText(contentType string, body []byte) {
 	ex.w.Header().Set("Content-Type", contentType)
-	ex.w.Header().Set("DataServiceVersion", "1.0")
+	ex.setPlainVersion()
 	ex.w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	ex.w.Write(body)
 }
@@ -272,9 +294,9 @@ func (ex *exchange) route(path string) *fault {
 	}
 	switch first := segments[0]; {
 	case len(segments) == 1 && first == "":
-		return ex.serveRead(ex.serveServiceDocument)
+		return ex.serveRead(func() *fault { return ex.mount.dialect.serviceDocument(ex) })
 	case len(segments) == 1 && first == "$metadata":
-		return ex.serveRead(ex.serveMetadata)
+		return ex.serveRead(func() *fault { return ex.mount.dialect.metadata(ex) })
 	case first == "$batch":
 		return ex.serveBatch()
 	}
@@ -290,7 +312,7 @@ func (ex *exchange) route(path string) *fault {
 	if predicate == "" {
 		return ex.serveCollection(src, segments[1:])
 	}
-	key, f := parseKey(t.typ, predicate)
+	key, f := ex.mount.dialect.parseKey(t.typ, predicate)
 	if f != nil {
 		return f
 	}

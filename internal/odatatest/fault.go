@@ -111,11 +111,11 @@ func (f *fault) write(x *exchange) {
 			"%s</h1><p>%[2]s</p></body></html>", f.status, f.message)
 		return
 	}
-	h.Set("DataServiceVersion", "1.0")
+	x.setPlainVersion()
 	body := f.xml(x.mount)
 	h.Set("Content-Type", "application/xml;charset=utf-8")
 	if x.json {
-		body = f.json(x.mount)
+		body = x.mount.dialect.faultJSON(f, x.mount)
 		h.Set("Content-Type", "application/json;charset=utf-8")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))

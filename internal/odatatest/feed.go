@@ -41,7 +41,8 @@ func (ex *exchange) serveCollection(src source, segments []string) *fault {
 	return ex.serveRead(func() *fault { return ex.serveFeed(src) })
 }
 
-func (ex *exchange) newEncoder(w io.Writer, s *shape) encoder {
+// newEncoder returns an encoder of v2.
+func newEncoder(ex *exchange, w io.Writer, s *shape) encoder {
 	if ex.json {
 		e := &jsonEncoder{output: output{to: w}, x: ex}
 		e.encodeNames(s)
@@ -70,20 +71,20 @@ type selection struct {
 	query      *query
 }
 
-func (ex *exchange) newSelection(src source) (*selection, *fault) {
-	s := &selection{source: src, query: ex.query}
-	if ex.query.filter != "" {
-		e, err := parseFilter(ex.query.filter, src.table.typ)
+func (ex *exchange) newSelection(src source, q *query) (*selection, *fault) {
+	s := &selection{source: src, query: q}
+	if q.filter != "" {
+		e, err := q.parseFilter(q.filter, src.table.typ)
 		if err != nil {
 			return nil, badRequest("Invalid $filter: %v", err)
 		}
 		s.filter = e
 	}
-	if ex.query.orderBy != "" && ex.sw.RefuseOrderBy {
+	if q.orderBy != "" && ex.sw.RefuseOrderBy {
 		return nil, badRequest("System query option '$orderby' is not supported for entity set '%s'", src.table.name)
 	}
 	var f *fault
-	s.order, f = parseOrder(ex.query.orderBy, src.table.typ)
+	s.order, f = parseOrder(q.orderBy, src.table.typ)
 	s.isKeyOrder = isKeyOrder(s.order, src.table.typ)
 	return s, f
 }
@@ -128,7 +129,7 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 		}
 		skip = n // the token holds what $skip said
 	} else if token != "" {
-		key, f := parseToken(s.table.typ, token)
+		key, f := ex.query.parseToken(s.table.typ, token)
 		if f != nil {
 			return nil, 0, f
 		}
@@ -170,9 +171,9 @@ func (ex *exchange) rows(s *selection) (next func() *row, start int, f *fault) {
 }
 
 // parseToken reads a $skiptoken with the key of the last row.
-func parseToken(typ *entityType, token string) ([]value, *fault) {
+func (s *syntax) parseToken(typ *entityType, token string) ([]value, *fault) {
 	invalid := badRequest("Error processing the $skiptoken '%s': expected the key of the last row.", token)
-	l, err := newLexer(token)
+	l, err := s.newLexer(token)
 	if err != nil {
 		return nil, invalid
 	}
@@ -254,7 +255,7 @@ func boolNumber(b bool) int {
 func (ex *exchange) pageLimit() (limit int, hasNext bool) {
 	limit = ex.sw.PageSize
 	hasNext = true
-	if wanted := preferredPageSize(ex.r.Header.Get("Prefer")); wanted > 0 && (limit == 0 || wanted < limit) {
+	if wanted := ex.preferredPageSize(); wanted > 0 && (limit == 0 || wanted < limit) {
 		limit = wanted
 	}
 	if ex.sw.EndEarly > 0 {
@@ -266,20 +267,9 @@ func (ex *exchange) pageLimit() (limit int, hasNext bool) {
 	return limit, hasNext
 }
 
-// preferredPageSize reads Prefer: odata.maxpagesize=N.
-func preferredPageSize(prefer string) int {
-	for item := range strings.SplitSeq(prefer, ",") {
-		if size, ok := strings.CutPrefix(strings.TrimSpace(item), "odata.maxpagesize="); ok {
-			n, _ := parseNatural(size)
-			return n
-		}
-	}
-	return 0
-}
-
 // serveFeed writes one page of a collection.
 func (ex *exchange) serveFeed(src source) *fault {
-	if token := ex.query.option(deltaToken); token != "" && src.navigation == nil {
+	if token := ex.query.option(ex.query.deltaToken); token != "" && src.navigation == nil {
 		return ex.serveDelta(src, token)
 	}
 	if token := strings.Trim(ex.query.skipToken, "'"); strings.HasPrefix(token, "D") &&
@@ -296,16 +286,16 @@ func (ex *exchange) serveFeed(src source) *fault {
 			return nil
 		}
 	}
-	sel, f := ex.newSelection(src)
+	sel, f := ex.newSelection(src, ex.query)
 	if f != nil {
 		return f
 	}
-	shape, f := newShape(src.table, ex.query.selected, ex.query.expanded)
+	shape, f := ex.mount.dialect.newShape(ex, src.table, ex.query)
 	if f != nil {
 		return f
 	}
 	if ex.query.count && ex.sw.RefuseCount {
-		return badRequest("System query option '$inlinecount' is not supported")
+		return badRequest("System query option '%s' is not supported", ex.query.countOption)
 	}
 	if f := ex.disturb(sel); f != nil {
 		return f
@@ -319,24 +309,28 @@ func (ex *exchange) serveFeed(src source) *fault {
 		return f
 	}
 	w := ex.newBreaker()
-	e := ex.newEncoder(w, shape)
+	e := ex.mount.dialect.newEncoder(ex, w, shape)
 	ex.setPreferenceApplied(tracked)
 	ex.sendHeader(http.StatusOK, "feed")
 	e.beginFeed(shape, src.path, count)
+	isEmpty := ex.canRepeat() && ex.service.useUp(func(s *Switches) *int { return &s.EmptyPages })
+	if isEmpty {
+		next = func() *row { return nil }
+	}
 	p := ex.writePage(sel, e, shape, next)
 	var link, delta string
-	if p.more {
+	if p.more || isEmpty {
 		query := ex.query.follow(ex.query.top-p.rows, ex.nextToken(sel, start+p.rows, p.last))
 		if tracked && ex.query.option(startToken) == "" {
 			query += "&" + startToken + "=" + from.token()
 		}
-		if ex.sw.RepeatPages > 0 && ex.query.skipToken != "" && ex.query.option("again") == "" && ex.isMatched() &&
-			ex.service.useUp(func(s *Switches) *int { return &s.RepeatPages }) {
+		if isEmpty || (ex.canRepeat() && ex.service.useUp(func(s *Switches) *int { return &s.RepeatPages })) {
 			// The next page is this one again; again=1 keeps it from being repeated once more.
 			query = ex.query.follow(ex.query.top, ex.query.skipToken) + "&again=1"
 		}
 		link = ex.link(src.path + "?" + strings.Replace(query, "again=1&", "", 1))
-	} else if tracked {
+	}
+	if tracked && (link == "" || ex.sw.BothLinks) {
 		delta = ex.deltaLink(src.path, from)
 	}
 	e.endFeed(link, delta)
@@ -346,6 +340,11 @@ func (ex *exchange) serveFeed(src source) *fault {
 	}
 	w.finish(ex)
 	return nil
+}
+
+// canRepeat reports whether the next link of a page may lead to the page again, if the switches specify it.
+func (ex *exchange) canRepeat() bool {
+	return ex.query.skipToken != "" && ex.query.option("again") == "" && ex.isMatched()
 }
 
 // page is the written part of a feed.
@@ -401,7 +400,7 @@ func (ex *exchange) nextToken(sel *selection, position int, last []value) string
 	case "opaque":
 		return encodeOpaque(strconv.Itoa(position))
 	}
-	return keyToken(last)
+	return ex.query.keyToken(last)
 }
 
 // encodeOpaque writes a number's digits as letters, so that clients do not take it for a number. decodeOpaque is its
@@ -418,36 +417,39 @@ func decodeOpaque(token string) string {
 	return strings.Map(func(c rune) rune { return c - 'a' + '0' }, letters)
 }
 
-func keyToken(key []value) string {
+func (s *syntax) keyToken(key []value) string {
 	var b []byte
 	for i := range key {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendLiteral(b, &key[i])
+		b = s.appendLiteral(b, &key[i])
 	}
 	return string(b)
 }
 
 // writeInner writes the rows of an expanded collection and returns the link after its first page.
 func (ex *exchange) writeInner(e *expansion, s *shape, parent *row, write func(child *row)) (next string) {
+	sel := *e.rows
+	sel.source = source{table: e.navigation.target, navigation: e.navigation, parent: parent}
+	nextRow, start, f := ex.rows(&sel)
+	if f != nil {
+		return "" // a nested query has no token, which alone could be invalid
+	}
+	limit := ex.sw.ExpandPageSize
+	if ex.sw.V1 {
+		limit = 0
+	}
 	rows := 0
 	var last []value
-	for c := e.navigation.rows(parent); c.next(); {
-		child := c.current
-		if !e.navigation.isRelated(parent, child) {
-			continue
-		}
-		if ex.sw.ExpandPageSize > 0 && rows == ex.sw.ExpandPageSize && !ex.sw.V1 {
+	for child := nextRow(); child != nil && rows != sel.query.top; child = nextRow() {
+		if limit > 0 && rows == limit {
 			path := string(ex.appendLocal(nil, s.table, parent)) + "/" + e.navigation.name
-			token := strconv.Itoa(rows)
-			if ex.sw.SkipToken != "offset" {
-				token = keyToken(last)
-			}
-			return ex.link(path + "?" + ex.innerQuery(e) + "$skiptoken=" + token)
+			return ex.link(path + "?" + ex.outerOptions() + sel.query.follow(sel.query.top-rows,
+				ex.nextToken(&sel, start+rows, last)))
 		}
 		rows++
-		if ex.sw.ExpandPageSize > 0 {
+		if rows == limit {
 			last = cloneValues(child.key(e.navigation.target.typ))
 		}
 		write(child)
@@ -455,19 +457,13 @@ func (ex *exchange) writeInner(e *expansion, s *shape, parent *row, write func(c
 	return ""
 }
 
-// innerQuery keeps the options for the rows of the inner feed.
-func (ex *exchange) innerQuery(e *expansion) string {
+// outerOptions returns the options of the request that links of inner pages repeat.
+func (ex *exchange) outerOptions() string {
 	var b strings.Builder
 	for _, o := range ex.query.options {
 		if o.name == "$format" || !strings.HasPrefix(o.name, "$") {
 			b.WriteString(o.raw + "&")
 		}
-	}
-	if e.selected != nil {
-		b.WriteString("$select=" + strings.Join(e.selected, ",") + "&")
-	}
-	if e.expanded != nil {
-		b.WriteString("$expand=" + strings.Join(e.expanded, ",") + "&")
 	}
 	return b.String()
 }

@@ -29,8 +29,8 @@ type filterParser struct {
 	typ *entityType
 }
 
-func parseFilter(text string, typ *entityType) (*expression, error) {
-	l, err := newLexer(text)
+func (s *syntax) parseFilter(text string, typ *entityType) (*expression, error) {
+	l, err := s.newLexer(text)
 	if err != nil {
 		return nil, err
 	}
@@ -199,12 +199,34 @@ func (p *filterParser) parsePrimary() (*expression, error) {
 		if err := p.next(); err != nil {
 			return nil, err
 		}
+		if call := p.functions[t.name]; call != nil && p.token.sign == '(' {
+			return p.parseCall(call)
+		}
 		if p.token.sign == '(' {
 			return nil, fmt.Errorf("unknown function '%s' at position %d", t.name, p.token.at)
 		}
 		return p.parsePath(t.name)
 	}
 	return nil, fmt.Errorf("expected a property, a literal or '(' at position %d of the filter", t.at)
+}
+
+// parseCall returns a call of a function of two texts. The current token is the parenthesis before them.
+func (p *filterParser) parseCall(call func(s, argument []byte) bool) (*expression, error) {
+	var operands [2]*expression
+	for i, separator := range []byte{',', ')'} {
+		var err error
+		if operands[i], err = p.parseOperand(p.parsePrimary); err != nil {
+			return nil, err
+		}
+		if operands[i].kind != stringKind || p.token.sign != separator {
+			return nil, fmt.Errorf("expected a text and '%c' at position %d", separator, p.token.at)
+		}
+	}
+	return &expression{kind: booleanKind, eval: func(r *row) value {
+		s := operands[0].eval(r)
+		argument := operands[1].eval(r)
+		return booleanValue(!s.null && !argument.null && call(s.text, argument.text))
+	}}, p.next()
 }
 
 // parsePath returns a property of the entity or of a related one.

@@ -3,7 +3,6 @@ package odatatest
 import (
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -53,13 +52,13 @@ func (e *jsonEncoder) writeEntity(s *shape, r *row) {
 }
 
 // writeTombstone writes a tombstone like Apache Olingo.
-func (e *jsonEncoder) writeTombstone(local string, when time.Time) {
+func (e *jsonEncoder) writeTombstone(t *tombstone) {
 	e.writeComma()
-	set, _, _ := strings.Cut(local, "(")
+	set, _, _ := strings.Cut(t.local, "(")
 	e.add(`{"@odata.context":"$metadata#`, set, `/$deletedEntity","id":`)
-	e.b = appendJSONText(e.b, []byte(e.x.base+local))
+	e.b = appendJSONText(e.b, []byte(e.x.base+t.local))
 	e.add(`,"when":"\/Date(`)
-	e.b = strconv.AppendInt(e.b, when.UnixMilli(), 10)
+	e.b = strconv.AppendInt(e.b, t.when.UnixMilli(), 10)
 	e.add(`)\/"}`)
 	e.flushPiece()
 }

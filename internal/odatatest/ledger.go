@@ -63,7 +63,7 @@ type Request struct {
 }
 
 var recordedHeaders = []string{"Accept", "Accept-Language", "Content-Type", "Dataserviceversion",
-	"Maxdataserviceversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
+	"Maxdataserviceversion", "Odata-Version", "Odata-Maxversion", "If-Match", "If-None-Match", "Prefer", "X-Csrf-Token", "X-Http-Method",
 	"X-Requested-With", "Sap-Client", "Sap-Language", "Cookie", "Requestid", "Repeatabilitycreation", "User-Agent"}
 
 // maxRequests bounds the list of requests; the counters have no bound.

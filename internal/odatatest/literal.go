@@ -15,6 +15,7 @@ import (
 
 // lexer splits keys and $filter expressions into literals, names and signs (OData v2 literals, [MS-ODATA] 2.2.2).
 type lexer struct {
+	*syntax
 	text  string
 	at    int
 	token token
@@ -28,8 +29,8 @@ type token struct {
 	at      int
 }
 
-func newLexer(text string) (*lexer, error) {
-	l := &lexer{text: text}
+func (s *syntax) newLexer(text string) (*lexer, error) {
+	l := &lexer{syntax: s, text: text}
 	return l, l.next()
 }
 
@@ -53,15 +54,17 @@ func (l *lexer) next() error {
 		s, err := l.readQuoted()
 		l.token.literal = &value{kind: stringKind, text: s}
 		return err
-	case c == '-' || (c >= '0' && c <= '9'):
+	}
+	return l.readWord(l)
+}
+
+// readWord reads a name or a literal that does not start with a quote.
+func readWord(l *lexer) error {
+	if c := l.text[l.at]; c == '-' || (c >= '0' && c <= '9') {
 		return l.readNumber()
 	}
-	start := l.at
-	for l.at < len(l.text) && strings.IndexByte(" \t(),='", l.text[l.at]) < 0 {
-		l.at++
-	}
-	name := l.text[start:l.at]
-	if l.at < len(l.text) && l.text[l.at] == '\'' {
+	name, isQuoted := l.scanWord()
+	if isQuoted {
 		s, err := l.readQuoted()
 		if err != nil {
 			return err
@@ -69,6 +72,20 @@ func (l *lexer) next() error {
 		l.token.literal, err = typedLiteral(name, string(s))
 		return err
 	}
+	return l.setName(name)
+}
+
+// scanWord returns the text before the next separator, and whether that is a quote.
+func (l *lexer) scanWord() (word string, isQuoted bool) {
+	start := l.at
+	for l.at < len(l.text) && strings.IndexByte(" \t(),='", l.text[l.at]) < 0 {
+		l.at++
+	}
+	return l.text[start:l.at], l.at < len(l.text) && l.text[l.at] == '\''
+}
+
+// setName sets a token that is a name or a named literal.
+func (l *lexer) setName(name string) error {
 	switch name {
 	case "null":
 		l.token.literal = &value{null: true}
@@ -76,7 +93,7 @@ func (l *lexer) next() error {
 		v := booleanValue(name == "true")
 		l.token.literal = &v
 	case "":
-		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[start:], start)
+		return fmt.Errorf("expected a name or a literal, found %q at position %d", l.text[l.at:], l.at)
 	default:
 		l.token.name = name
 	}

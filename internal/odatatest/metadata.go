@@ -6,7 +6,7 @@ import (
 )
 
 // serveMetadata answers with the $metadata document.
-func (ex *exchange) serveMetadata() *fault {
+func serveMetadata(ex *exchange) *fault {
 	d := &edmx{x: ex}
 	if ex.sw.Prefixes {
 		d.edmx = "x"
@@ -204,7 +204,7 @@ func (e *edmx) writeContainer() {
 }
 
 // serveServiceDocument lists the entity sets.
-func (ex *exchange) serveServiceDocument() *fault {
+func serveServiceDocument(ex *exchange) *fault {
 	tables := ex.model().tables
 	if ex.json {
 		b := []byte(`{"d":{"EntitySets":[`)

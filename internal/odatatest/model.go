@@ -8,6 +8,7 @@ type property struct {
 	maxLength int // zero means none, -1 means Max
 	precision int // of Decimal; zero means none
 	scale     int
+	day       bool   // has no time of day: a Date in v4
 	version   bool   // ConcurrencyMode="Fixed": makes the ETag
 	identity  bool   // numbered by the service when a POST leaves it out
 	sap       string // further sap: annotations
@@ -115,7 +116,10 @@ func (r *row) setText(i int, s []byte) {
 func (r *row) setMarked(i, mark int) { r.setText(i, r.buf[mark:len(r.buf):len(r.buf)]) }
 
 // appendKey writes the key predicate with its brackets: (10248) or (OrderID=10248,ProductID=11).
-func appendKey(b []byte, t *entityType, r *row) []byte {
+func appendKey(b []byte, t *entityType, r *row) []byte { return v2.appendKey(b, t, r) }
+
+// appendKey writes the key predicate with the literals of a dialect.
+func (s *syntax) appendKey(b []byte, t *entityType, r *row) []byte {
 	b = append(b, '(')
 	for i := range t.keys {
 		if t.keys > 1 {
@@ -125,7 +129,7 @@ func appendKey(b []byte, t *entityType, r *row) []byte {
 			b = append(b, t.properties[i].name...)
 			b = append(b, '=')
 		}
-		b = appendLiteral(b, &r.values[i])
+		b = s.appendLiteral(b, &r.values[i])
 	}
 	return append(b, ')')
 }

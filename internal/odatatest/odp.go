@@ -174,7 +174,7 @@ func (ex *exchange) serveODPLinks(s *odpSource, predicate string, segments []str
 	if f != nil {
 		return f
 	}
-	e := ex.newEncoder(ex.w, shape)
+	e := ex.mount.dialect.newEncoder(ex, ex.w, shape)
 	ex.sendHeader(http.StatusOK, "feed")
 	e.beginFeed(shape, s.links.name, -1)
 	for _, t := range tokens {
@@ -225,7 +225,7 @@ func (ex *exchange) serveODPFacts(s *odpSource) *fault {
 		}
 		return ex.writeODPDelta(s, a, to, pos)
 	}
-	tracked := hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes")
+	tracked := ex.tracksChanges()
 	if tracked && ex.sw.Delta != "off" {
 		if ex.answerAccepted() {
 			return nil
@@ -363,8 +363,8 @@ func (ex *exchange) writeODPFeed(s *odpSource, rows []*row, pos int, skip func(p
 		return f
 	}
 	w := ex.newBreaker()
-	e := ex.newEncoder(w, shape)
-	ex.setPreferenceApplied(hasPreference(ex.r.Header.Get("Prefer"), "odata.track-changes"))
+	e := ex.mount.dialect.newEncoder(ex, w, shape)
+	ex.setPreferenceApplied(ex.tracksChanges())
 	ex.w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	ex.sendHeader(http.StatusOK, "feed")
 	e.beginFeed(shape, s.facts.name, -1)

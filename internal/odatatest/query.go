@@ -10,17 +10,27 @@ import (
 
 // query is the system query options of one request.
 type query struct {
+	*syntax
 	options   []option // all options in their order
 	format    string   // json, atom, xml or empty
 	filter    string
 	orderBy   string
 	selected  []string // paths; nil means everything
 	expanded  []string // paths
-	top       int      // -1 means no limit
-	skip      int      // -1 if the query does not have it
+	nested    []nestedQuery
+	top       int // -1 means no limit
+	skip      int // -1 if the query does not have it
 	skipToken string
 	count     bool
 }
+
+// nestedQuery has the options of an expanded navigation property.
+type nestedQuery struct {
+	name  string
+	query *query
+}
+
+func newQuery(s *syntax) *query { return &query{syntax: s, top: -1, skip: -1} }
 
 // option is a query option.
 type option struct {
@@ -30,8 +40,8 @@ type option struct {
 }
 
 // parseQuery splits a query string at & only, because real filters contain ; and raw signs; + is a space.
-func parseQuery(raw string) (*query, *fault) {
-	q := &query{top: -1, skip: -1}
+func (s *syntax) parseQuery(raw string) (*query, *fault) {
+	q := newQuery(s)
 	for item := range strings.SplitSeq(raw, "&") {
 		if item == "" {
 			continue
@@ -42,17 +52,22 @@ func parseQuery(raw string) (*query, *fault) {
 		if err1 != nil || err2 != nil {
 			return nil, badRequest("The query option %q is not percent-encoded correctly", item)
 		}
-		if strings.HasPrefix(name, "$") && slices.ContainsFunc(q.options,
-			func(o option) bool { return o.name == name }) {
-			return nil, badRequest("Query option '%s' was specified more than once, but it must be "+
-				"specified at most once.", name)
-		}
-		q.options = append(q.options, option{name: name, value: argument, raw: item})
-		if f := q.set(name, argument); f != nil {
+		if f := q.add(option{name: name, value: argument, raw: item}); f != nil {
 			return nil, f
 		}
 	}
 	return q, nil
+}
+
+// add adds an option, which must not be a second one of its name.
+func (q *query) add(added option) *fault {
+	if strings.HasPrefix(added.name, "$") && slices.ContainsFunc(q.options,
+		func(o option) bool { return o.name == added.name }) {
+		return badRequest("Query option '%s' was specified more than once, but it must be "+
+			"specified at most once.", added.name)
+	}
+	q.options = append(q.options, added)
+	return q.set(added.name, added.value)
 }
 
 // set parses a system query option. It ignores options without $.
@@ -61,7 +76,7 @@ func (q *query) set(name, argument string) *fault {
 	switch name {
 	case "$format":
 		q.format = argument
-		if argument != "json" && argument != "atom" && argument != "xml" {
+		if !q.formats.MatchString(argument) {
 			return &fault{status: 415, message: fmt.Sprintf("Unsupported $format '%s'", argument)}
 		}
 	case "$filter":
@@ -71,19 +86,21 @@ func (q *query) set(name, argument string) *fault {
 	case "$select":
 		q.selected = splitPaths(argument)
 	case "$expand":
-		q.expanded = splitPaths(argument)
+		return q.setExpand(q, argument)
 	case "$top":
 		q.top, err = parseNatural(argument)
 	case "$skip":
 		q.skip, err = parseNatural(argument)
 	case "$skiptoken":
 		q.skipToken = argument
-	case "$inlinecount":
-		if argument != "allpages" && argument != "none" {
-			return badRequest("Invalid value '%s' for $inlinecount query option. Valid values "+
-				"are 'allpages' and 'none'", argument)
+	case q.countOption:
+		if !slices.Contains(q.countValues[:], argument) {
+			return badRequest("Invalid value '%s' for %s query option. Valid values are '%s' and '%s'", argument, name,
+				q.countValues[0], q.countValues[1])
 		}
-		q.count = argument == "allpages"
+		q.count = argument == q.countValues[0]
+	case q.deltaToken:
+		// serveFeed reads it
 	default:
 		if strings.HasPrefix(name, "$") {
 			return badRequest("The query parameter '%s' begins with a system-reserved '$' "+

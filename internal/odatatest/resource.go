@@ -40,9 +40,9 @@ func splitKey(segment string) (name, predicate string) {
 }
 
 // parseKey reads a key predicate: one literal, or Name=literal separated by commas, in any order.
-func parseKey(typ *entityType, predicate string) ([]value, *fault) {
+func (s *syntax) parseKey(typ *entityType, predicate string) ([]value, *fault) {
 	invalid := badRequest("Bad Request - Error in the key predicate '(%s)' of type '%s'.", predicate, typ.name)
-	l, err := newLexer(predicate)
+	l, err := s.newLexer(predicate)
 	if err != nil {
 		return nil, invalid
 	}
@@ -129,7 +129,7 @@ func (ex *exchange) serveEntity(t *table, key []value, r *row) *fault {
 
 // sendSingle writes one entity.
 func (ex *exchange) sendSingle(t *table, r *row, status int) *fault {
-	s, f := newShape(t, ex.query.selected, ex.query.expanded)
+	s, f := ex.mount.dialect.newShape(ex, t, ex.query)
 	if f != nil {
 		return f
 	}
@@ -140,7 +140,7 @@ func (ex *exchange) sendSingle(t *table, r *row, status int) *fault {
 			return nil
 		}
 	}
-	e := ex.newEncoder(ex.w, s)
+	e := ex.mount.dialect.newEncoder(ex, ex.w, s)
 	ex.sendHeader(status, "entry")
 	e.writeSingle(s, r)
 	e.flush()

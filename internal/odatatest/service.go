@@ -1,4 +1,4 @@
-// Package odatatest is an OData v2 service for demonstrations and tests: a Northwind with computed rows that answers
+// Package odatatest is an OData v2 and v4 service for demonstrations and tests: a Northwind with computed rows that answers
 // like Microsoft's and SAP's services, and misbehaves like them if a switch is set. It follows the protocol and knows
 // no particular client.
 package odatatest
@@ -16,12 +16,17 @@ import (
 	"time"
 )
 
-// The service is available under both paths, with the same data. Other paths are in New.
+// The service is available under these paths, with the same data. Other paths are in New.
 const (
 	// NorthwindPath answers like Microsoft's services: m:type in Atom, doubles as numbers, short errors.
 	NorthwindPath = "/V2/Northwind/Northwind.svc/"
 	// SAPPath answers like SAP Gateway: no m:type, doubles as strings, sap: annotations, errors with innererror.
 	SAPPath = "/sap/opu/odata/sap/NORTHWIND_SRV/"
+
+	// Northwind4Path answers in v4 like Microsoft's services: types and container in two schemas, short errors.
+	Northwind4Path = "/V4/Northwind/Northwind.svc/"
+	// SAP4Path answers in v4 like a RAP service: annotations by target and alias, errors with innererror.
+	SAP4Path = "/sap/opu/odata4/sap/northwind/srvd_a2x/sap/northwind/0001/"
 
 	logoffPath = "/sap/public/bc/icf/logoff"
 )
@@ -37,7 +42,7 @@ type Options struct {
 	Switches
 }
 
-// Service is an OData v2 service; it is an http.Handler.
+// Service is an OData v2 and v4 service; it is an http.Handler.
 type Service struct {
 	model    *northwind
 	mounts   []*mount
@@ -81,12 +86,17 @@ func New(o Options) *Service {
 		s.model.addSubscriptions()
 	}
 	s.mounts = []*mount{
-		{path: NorthwindPath, namespace: "NorthwindModel", container: "NorthwindEntities"},
-		{path: ODPPath, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true, odp: true},
-		{path: SAPPath, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true},
-		{path: StorePath, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true,
+		{path: NorthwindPath, dialect: v2, namespace: "NorthwindModel", container: "NorthwindEntities"},
+		{path: Northwind4Path, dialect: v4, namespace: "NorthwindModel", container: "NorthwindEntities", tracks: true},
+		{path: SAP4Path, dialect: v4, namespace: "com.sap.gateway.srvd_a2x.northwind.v0001", container: "Container",
+			sap: true, tracks: true},
+		{path: ODPPath, dialect: v2, namespace: "NORTHWIND_ODP_SRV", container: "NORTHWIND_ODP_SRV_Entities", sap: true,
+			tracks: true, odp: true},
+		{path: SAPPath, dialect: v2, namespace: "NORTHWIND_SRV", container: "NORTHWIND_SRV_Entities", sap: true,
+			tracks: true},
+		{path: StorePath, dialect: v2, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true,
 			store: true},
-		{path: CataloguePath, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true,
+		{path: CataloguePath, dialect: v2, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true,
 			catalogue: true},
 	}
 	return s
@@ -97,7 +107,9 @@ type mount struct {
 	path      string
 	namespace string
 	container string
+	dialect   *dialect
 	sap       bool
+	tracks    bool // changes are tracked on request
 	odp       bool // the service for operational data provisioning
 	catalogue bool // the catalogue of services
 	store     bool // the store of notifications

@@ -21,8 +21,7 @@ type shape struct {
 type expansion struct {
 	navigation *navigation
 	shape      *shape
-	selected   []string // $select in the links of inner pages
-	expanded   []string // $expand in these links
+	rows       *selection // without its source; its query is that of the links of inner pages
 }
 
 func newShape(t *table, selected, expanded []string) (*shape, *fault) {
@@ -52,8 +51,8 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 			if f != nil {
 				return nil, f
 			}
-			s.expand = append(s.expand, expansion{navigation: n, shape: inner, selected: innerSelect,
-				expanded: innerExpand})
+			s.expand = append(s.expand, expansion{navigation: n, shape: inner,
+				rows: &selection{isKeyOrder: true, query: pathQuery(innerSelect, innerExpand)}})
 		case !isExpanded || selected == nil || everything:
 			s.links = append(s.links, n)
 		}
@@ -66,13 +65,31 @@ func newShape(t *table, selected, expanded []string) (*shape, *fault) {
 	return s, nil
 }
 
+// pathQuery returns a query for links, with $select and $expand of paths. An option without paths is left out.
+func pathQuery(selected, expanded []string) *query {
+	q := newQuery(nil)
+	if selected != nil {
+		q.options = append(q.options, option{name: "$select", raw: "$select=" + strings.Join(selected, ",")})
+	}
+	if expanded != nil {
+		q.options = append(q.options, option{name: "$expand", raw: "$expand=" + strings.Join(expanded, ",")})
+	}
+	return q
+}
+
+// tombstone stands for an entity that was deleted, or no longer meets the filter.
+type tombstone struct {
+	local  string // the address relative to the service
+	when   time.Time
+	reason string // deleted or changed
+}
+
 // encoder writes a response in one format. Rows are streamed: a full buffer is sent at once.
 type encoder interface {
 	// beginFeed opens a feed; count is -1 if it was not requested.
 	beginFeed(s *shape, path string, count int)
 	writeEntity(s *shape, r *row)
-	// writeTombstone writes the tombstone of an entity by its local address.
-	writeTombstone(local string, when time.Time)
+	writeTombstone(t *tombstone)
 	// endFeed closes the feed; next is the link to the following page, delta the link to later changes. Both may be
 	// empty.
 	endFeed(next, delta string)

@@ -12,9 +12,10 @@ import (
 // Switches change how the service behaves. The zero value is a well-behaved service without server paging.
 // Each can be set at the start, by Service.Set, or by POST /__demo/switch?name=…&value=…; README.md has the table.
 type Switches struct {
-	PageSize       int    `switch:"page-size"`               // rows in a page of a feed; zero means one page
-	ExpandPageSize int    `switch:"expand-page-size"`        // rows in an expanded feed; zero means all
-	Links          string `switch:"links,absolute,relative"` // absolute (default) or relative next links
+	PageSize       int `switch:"page-size"`        // rows in a page of a feed; zero means one page
+	ExpandPageSize int `switch:"expand-page-size"` // rows in an expanded feed; zero means all
+	// absolute (default), relative, or encoded next links: relative with %24 for $, as of CAP
+	Links string `switch:"links,absolute,relative,encoded"`
 	// key (default; as Microsoft's services), offset (number of rows before) or opaque (that number as letters)
 	SkipToken string `switch:"skiptoken,key,offset,opaque"`
 	// origin in all links of the service, as behind a reverse proxy
@@ -31,10 +32,14 @@ type Switches struct {
 	// new (default) or 401: how a request in a session that has ended is answered, by a new session or by a page
 	SessionEnd string `switch:"session-end,new,401"`
 	// number of requests after which all sessions time out, again and again; zero means never
-	ExpireEvery   int    `switch:"expire-every"`
-	OneSession    bool   `switch:"one-session"`    // a new session ends the user's others
-	LockAfter     int    `switch:"lock-after"`     // failed logons that lock the user; zero means none do
-	OmitNull      bool   `switch:"omit-null"`      // null properties are left out
+	ExpireEvery int  `switch:"expire-every"`
+	OneSession  bool `switch:"one-session"` // a new session ends the user's others
+	LockAfter   int  `switch:"lock-after"`  // failed logons that lock the user; zero means none do
+	OmitNull    bool `switch:"omit-null"`   // null properties are left out
+	// behind (default; as Olingo) or front (as CAP): place of the links of v4's pages, relative to value
+	Annotations   string `switch:"annotations,behind,front"`
+	ShortNames    bool   `switch:"short-names"`    // annotations of v4 have no odata. in their names
+	PlainNumbers  bool   `switch:"plain-numbers"`  // IEEE754Compatible in Accept is ignored
 	Prefixes      bool   `switch:"prefixes"`       // other namespace prefixes in Atom and $metadata
 	V1            bool   `switch:"v1"`             // {"d":[…]} without paging
 	RefuseCount   bool   `switch:"refuse-count"`   // $inlinecount is 400
@@ -65,7 +70,9 @@ type Switches struct {
 	Delta string `switch:"delta,,links,off,silent"`
 	// on (default) or off: whether tokens in delta links are quoted
 	DeltaQuotes string `switch:"delta-quotes,on,off"`
-	Tombstones  string `switch:"tombstones,on,off"` // on (default) or off: whether deltas contain deleted rows
+	// on (default) or off: whether deltas contain deleted rows; removed: in v4, as @removed of 4.01
+	Tombstones string `switch:"tombstones,on,off,removed"`
+	BothLinks  bool   `switch:"both-links"` // pages of tracked feeds with a next link also have a delta link
 	// delta (default) or next: which link at the end of an ODP feed has the token; links: DeltaLinksOf… alone has it
 	TokenIn string `switch:"token-in,,delta,next,links"`
 	// number of services in the catalogue, the real ones first; zero means no catalogue
@@ -90,6 +97,10 @@ type Switches struct {
 	SlowFirstByte time.Duration `switch:"slow-first-byte"` // wait before each answer
 	// number of next links, after the first page, that lead to their own page
 	RepeatPages int `switch:"repeat-pages"`
+	// number of pages, after the first page, that have no rows, and in v4 no value, but a link to their rows
+	EmptyPages int `switch:"empty-pages"`
+	// number of next feeds of v4 that end with an error behind their rows, in place of links
+	RowErrors int `switch:"row-errors"`
 	// percentage of writes, also inside batches, whose entity is locked by another user
 	EnqueueLocks int `switch:"enqueue-locks"`
 	// text of entities whose writes, also inside batches, are answered 400

@@ -172,10 +172,9 @@ func (ex *exchange) delete(t *table, key []value) *fault {
 }
 
 func (ex *exchange) noContent(etag string) {
-	h := ex.w.Header()
-	h.Set("DataServiceVersion", "1.0")
+	ex.setPlainVersion()
 	if etag != "" {
-		h.Set("ETag", etag)
+		ex.w.Header().Set("ETag", etag)
 	}
 	ex.w.WriteHeader(http.StatusNoContent)
 }
