@@ -60,7 +60,7 @@ func newReader(t testing.TB, d *description) *reader {
 		settings[i] = "sap.odata#00." + settings[i]
 	}
 	context, sets := feedreader.NewContext(sourceconfig.V2, configtest.Source(settings...))
-	model, err := edm.Parse([]byte(d.metadata()), edm.V2)
+	model, err := edm.Parse([]byte(d.metadata(v2Wire)), edm.V2)
 	require.NoError(t, err)
 	feed, err := feedreader.New(sets[0], model)
 	require.NoError(t, err)
@@ -71,8 +71,8 @@ func (d *description) isODP() bool { return strings.HasPrefix(d[trackingToken], 
 
 func (d *description) tracks() bool { return d[trackingToken] != "none" }
 
-// metadata returns the service's $metadata.
-func (d *description) metadata() string {
+// metadata returns the service's $metadata in a form.
+func (d *description) metadata(w *wire) string {
 	key := map[string]string{"K": "Int32"}
 	names := []string{"K"}
 	switch d[keyType] {
@@ -95,13 +95,7 @@ func (d *description) metadata() string {
 		more = `<EntitySet Name="DeltaLinksOfX" EntityType="N.T"/><FunctionImport Name="SubscribedToX"/>` +
 			`<FunctionImport Name="TerminateDeltasForX"/>`
 	}
-	return `<Schema Namespace="N"><EntityType Name="T"><Key>` + references + `</Key>` +
-		`<Property Name="V" Type="Edm.Int32" Nullable="false"/>` + properties +
-		`<NavigationProperty Name="E" Relationship="N.R" FromRole="F" ToRole="E"/></EntityType>` +
-		`<EntityType Name="U"><Key><PropertyRef Name="U"/></Key><Property Name="U" Type="Edm.Int32" Nullable="false"/>` +
-		`</EntityType><Association Name="R"><End Role="F" Type="N.T" Multiplicity="1"/>` +
-		`<End Role="E" Type="N.U" Multiplicity="*"/></Association>` +
-		`<EntityContainer Name="C"><EntitySet Name="X" EntityType="N.T"/>` + more + `</EntityContainer></Schema>`
+	return fmt.Sprintf(w.schema, references, properties, more)
 }
 
 // result is the end of a load.
@@ -188,7 +182,7 @@ func (r *reader) readSet(s *service, loaded *result) error {
 		}
 		target, _ := feed.Paging.Request(position)
 		answer := s.get(target)
-		page, err := feedreader.BeginPage(&r.pool, r.context, feed, loaded.offset, answer.head(target))
+		page, err := feedreader.BeginPage(&r.pool, r.context, feed, loaded.offset, answer.head(target, s.wire))
 		if err != nil {
 			return err
 		}
@@ -210,11 +204,10 @@ func (r *reader) readSet(s *service, loaded *result) error {
 	}
 }
 
-func (r *response) head(target string) *wit.Response {
+func (r *response) head(target string, w *wire) *wit.Response {
 	head := &wit.Response{Status: uint16(r.status), Target: target, ReceivedAt: now}
 	if !r.isHTML {
-		head.Headers = []wit.Header{{Name: "dataserviceversion", Value: "2.0"},
-			{Name: "preference-applied", Value: "odata.track-changes"}}
+		head.Headers = []wit.Header{w.version, {Name: "preference-applied", Value: "odata.track-changes"}}
 	}
 	return head
 }
@@ -256,7 +249,7 @@ func (r *reader) track(s *service, loaded *result) error {
 		}
 		target := action.Fetch.Request.Target
 		answer := s.get(target)
-		page, err := delta.Begin(&r.pool, r.context, r.feed, *action.Fetch.Position, answer.head(target))
+		page, err := delta.Begin(&r.pool, r.context, r.feed, *action.Fetch.Position, answer.head(target, s.wire))
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,7 @@ type row struct {
 type service struct {
 	description
 	variant
+	wire         *wire
 	stored       []row // in storage order
 	requests     []string
 	cursors      [][]row // the rows that follow a page, by token
@@ -33,7 +34,7 @@ type service struct {
 }
 
 func newService(d description, v variant) *service {
-	s := &service{description: d, variant: v, deleted: map[int]bool{}, shown: map[int]bool{}}
+	s := &service{description: d, variant: v, wire: v2Wire, deleted: map[int]bool{}, shown: map[int]bool{}}
 	for i := range v.rows {
 		s.stored = append(s.stored, row{id: i + 1, key: s.keyOf(i)})
 	}
@@ -223,19 +224,17 @@ func (s *service) get(target string) response {
 	case strings.Contains(query, "deltatoken="):
 		hasToken := s.description[trackingToken] != "missing once"
 		return response{status: 200, body: s.render(s.changedRows, -1, "", url.Values{}, hasToken)}
-	case options.Has("$inlinecount") && s.description[counts] == "refused",
+	case options.Has(s.wire.countOption) && s.description[counts] == "refused",
 		options.Has("$filter") && s.description[filterOrder] == "refused":
-		return response{status: 400, body: refusal}
+		return response{status: 400, body: s.wire.refusal}
 	}
 	return response{status: 200, body: s.feed(options)}
 }
 
-const refusal = `{"error":{"code":"X/400","message":{"lang":"en","value":"not supported"}}}`
-
 func (s *service) fail() response {
 	switch s.description[failures] {
 	case "400 once":
-		return response{status: 400, body: refusal}
+		return response{status: 400, body: s.wire.refusal}
 	case "503 once":
 		return response{status: 503, body: "busy"}
 	}
@@ -305,7 +304,7 @@ func (s *service) feed(options url.Values) string {
 		page = slices.DeleteFunc(page, func(r row) bool { return s.isSpecial(r.id) })
 	}
 	counted := -1
-	if options.Has("$inlinecount") {
+	if options.Has(s.wire.countOption) {
 		counted = s.countOf(filtered, len(page), returned)
 	}
 	for _, r := range page {
@@ -374,7 +373,7 @@ func (s *service) link(rows []row, end int, last row, options url.Values) string
 		}
 	}
 	var repeated []string
-	for _, name := range []string{"$filter", "$orderby", "$inlinecount", "$select", "$expand", "$top"} {
+	for _, name := range []string{"$filter", "$orderby", s.wire.countOption, "$select", "$expand", "$top"} {
 		if options.Has(name) {
 			repeated = append(repeated, name+"="+strings.ReplaceAll(url.QueryEscape(options.Get(name)), "+", "%20"))
 		}
@@ -520,11 +519,11 @@ func (s *service) render(page []row, counted int, link string, options url.Value
 	if s.description[keyType] == "two components" {
 		names = []string{"A", "B"}
 	}
-	body := []byte(`{"d":{`)
+	body := []byte(s.wire.begin)
 	if counted >= 0 {
-		body = fmt.Appendf(body, `"__count":"%d",`, counted)
+		body = fmt.Appendf(body, s.wire.count, counted)
 	}
-	body = append(body, `"results":[`...)
+	body = append(append(body, s.wire.rows...), '[')
 	for i, r := range page {
 		if i > 0 {
 			body = append(body, ',')
@@ -538,7 +537,7 @@ func (s *service) render(page []row, counted int, link string, options url.Value
 			}
 		}
 		if options.Has("$expand") {
-			body = append(body, `"E":{"results":[]},`...)
+			body = append(body, s.wire.expanded...)
 		}
 		for part, name := range names {
 			if part > 0 {
@@ -558,12 +557,12 @@ func (s *service) render(page []row, counted int, link string, options url.Value
 	}
 	body = append(body, ']')
 	if link != "" {
-		body = fmt.Appendf(body, `,"__next":"%s"`, link)
+		body = fmt.Appendf(body, s.wire.nextLink, link)
 	}
 	if hasToken {
-		body = append(body, `,"__delta":"X?!deltatoken='D1'"`...)
+		body = append(body, s.wire.deltaLink...)
 	}
-	return string(append(body, "}}"...))
+	return string(append(body, s.wire.end...))
 }
 
 // hasToken reports whether a page has a delta link.
