@@ -238,7 +238,8 @@ func (e *json4Encoder) writeValue(v *value, p *property) {
 	case v.kind == complexKind:
 		e.separator = '{'
 		for i := range v.fields {
-			if inner := &p.complex.properties[i]; !v.fields[i].null || !e.x.sw.OmitNull {
+			inner := &p.complex.properties[i]
+			if !v.fields[i].null || !e.x.sw.OmitNull {
 				e.addName(inner.name)
 				e.writeValue(&v.fields[i], inner)
 			}
