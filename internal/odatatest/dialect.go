@@ -98,8 +98,8 @@ var v4 = &dialect{
 func (ex *exchange) preference(name string) (text string, ok bool) {
 	for item := range strings.SplitSeq(ex.r.Header.Get("Prefer"), ",") {
 		for _, prefix := range ex.mount.dialect.preferencePrefixes {
-			tail, isNamed := strings.CutPrefix(strings.TrimSpace(item), prefix+name)
-			if argument, hasValue := strings.CutPrefix(tail, "="); isNamed && (hasValue || tail == "") {
+			itemName, argument, _ := strings.Cut(strings.TrimSpace(item), "=")
+			if itemName == prefix+name {
 				return argument, true
 			}
 		}
