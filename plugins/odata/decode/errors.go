@@ -81,6 +81,8 @@ func (c *Column) conversionError(expected, found string) *conversionError {
 		problem.hint = c.Hints.Null
 	case expected == expectedInline:
 		problem.hint = c.Hints.Inline
+	case expected == expectedMember:
+		problem.hint = "the metadata may be older than the row"
 	case expected == edm.Time.String():
 		problem.hint = c.Hints.Time
 	}
@@ -94,6 +96,7 @@ const (
 	expectedRange     = "Edm.Decimal that fits a "
 	expectedValue     = "a value (it is not nullable)"
 	expectedInline    = "the expanded entity"
+	expectedMember    = "a member of the enumeration type in $metadata"
 )
 
 // repeated returns the error of a row that has a property twice.
@@ -103,9 +106,10 @@ func repeated(c *Column) *conversionError {
 
 // within adds the name of a property around the value to the path. It changes the error.
 func (c *conversionError) within(name string) *conversionError {
-	if c.path == "" {
+	switch {
+	case c.path == "":
 		c.path = name
-	} else {
+	case name != "": // an item of a collection has no name
 		c.path = name + "/" + c.path
 	}
 	return c

@@ -102,31 +102,16 @@ func structureSchema(model *edm.Model, typ *edm.StructuredType, isRead func(name
 			schema.Ignored = append(schema.Ignored, property.Name) // its type may be one that can't be read
 			continue
 		}
-		column := Column{Name: property.Name, Optional: options.IsOptional(typ, property)}
-		if property.FeedMapping != nil {
-			column.Target = property.FeedMapping.Path
+		column, err := propertyColumn(model, typ, property, options, depth)
+		if err != nil {
+			return nil, err
 		}
-		if property.Type.Primitive != edm.NotPrimitive && !property.Type.Collection {
-			column.Type = property.Type.Primitive
-			switch isDateTime := column.Type == edm.DateTime || column.Type == edm.DateTimeOffset; {
-			case options.IsDate(property):
-				column.Mapping = DateMapping
-			case options.Micros && isDateTime:
-				column.Mapping = MicrosMapping
-			}
-			if options.IsZoned(property, typ.IsKey(property.Name)) {
-				column.Zone = options.Zone
-			}
-			setDecimal(&column, property, options)
-		} else {
-			inner, err := model.ComplexType(typ, property)
-			if err != nil {
-				return nil, err
-			}
-			column.Kind = Complex
-			if column.Nested, err = structureSchema(model, inner, nil, options, depth+1); err != nil {
-				return nil, err
-			}
+		if property.Type.Collection {
+			item := column
+			item.Name = ""
+			item.Optional = property.Nullable
+			column = Column{Name: property.Name, Kind: Collection,
+				Nested: &RowSchema{Name: property.Type.Name, Columns: []Column{item}, ValueColumns: 1}}
 		}
 		schema.Columns = append(schema.Columns, column)
 	}
@@ -135,6 +120,38 @@ func structureSchema(model *edm.Model, typ *edm.StructuredType, isRead func(name
 		schema.Ignored = append(schema.Ignored, n.Name)
 	}
 	return schema, nil
+}
+
+// propertyColumn returns the column of a property, or of the items of a collection.
+func propertyColumn(model *edm.Model, typ *edm.StructuredType, property *edm.Property, options edm.Options,
+	depth int) (column Column, err error) {
+	column = Column{Name: property.Name, Optional: options.IsOptional(typ, property), Enum: property.Type.Enum}
+	if property.FeedMapping != nil {
+		column.Target = property.FeedMapping.Path
+	}
+	if property.Type.Primitive == edm.NotPrimitive {
+		single := *property
+		single.Type.Collection = false
+		inner, err := model.ComplexType(typ, &single)
+		if err != nil {
+			return column, err
+		}
+		column.Kind = Complex
+		column.Nested, err = structureSchema(model, inner, nil, options, depth+1)
+		return column, err
+	}
+	column.Type = property.Type.Primitive
+	switch isDateTime := column.Type == edm.DateTime || column.Type == edm.DateTimeOffset; {
+	case options.IsDate(property):
+		column.Mapping = DateMapping
+	case options.Micros && isDateTime:
+		column.Mapping = MicrosMapping
+	}
+	if options.IsZoned(property, typ.IsKey(property.Name)) {
+		column.Zone = options.Zone
+	}
+	setDecimal(&column, property, options)
+	return column, nil
 }
 
 func setDecimal(column *Column, property *edm.Property, options edm.Options) {

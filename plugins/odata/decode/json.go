@@ -13,12 +13,63 @@ import (
 // function results. Members may have any order.
 type JSON struct {
 	stream
-	state     jsonState
-	open      int    // number of open objects around the rows
-	isDeleted bool   // the current row is a deleted entry
-	scalar    []byte // the last unescaped value; its memory is reused
-	name      []byte // the last unescaped name; its memory is reused
+	form   jsonForm // the decoder itself
+	state  jsonState
+	open   int // number of open objects around the rows
+	item   itemState
+	scalar []byte // the last unescaped value; its memory is reused
+	name   []byte // the last unescaped name; its memory is reused
 }
+
+// itemState describes the current item of the array of rows. [JSON] uses isDeleted alone.
+type itemState struct {
+	isDeleted bool // no row: a deleted entry, or a link
+	isRemoved bool // a deleted entry in the form of OData 4.01
+	isLink    bool // an added or deleted link
+	isPartial bool // a row without a column, see [JSON4Options]
+}
+
+// jsonForm is the part of a decoder that differs between the versions of OData.
+type jsonForm interface {
+	format
+	// findRows reads the object at start around the rows, up to the first row, or up to its end if it has none.
+	findRows(start int, out *Output) *scan.Error
+	// role returns what a member of an object around the rows contains.
+	role(name []byte) memberRole
+	// control returns what a member of a struct is that is no column.
+	control(s *structure, name []byte) controlKind
+	// readControl reads a member of kind controlRead.
+	readControl(s *structure, name []byte, value textRange)
+	// appendPrimitive appends the value of a primitive column whose JSON is text.
+	appendPrimitive(dst []byte, s *structure, column *Column, text []byte) ([]byte, *conversionError)
+	// endObject is called after the last member of a struct.
+	endObject(s *structure)
+	// finishObject adds the item that was decoded last, whose output ends at end.
+	finishObject(row []byte, pageOffset int64, end int, out *Output)
+	// typeName returns the type that a row names, or nil.
+	typeName(row []byte) []byte
+}
+
+// memberRole is what a member of an object around the rows contains.
+type memberRole uint8
+
+const (
+	otherRole memberRole = iota
+	rowsRole
+	nextRole
+	deltaRole
+	countRole
+	errorRole
+)
+
+// controlKind is what a member of a struct is that is no column.
+type controlKind uint8
+
+const (
+	controlUnknown controlKind = iota // a property that the page reports, unless the schema ignores it
+	controlSkipped
+	controlRead // Go has to look at its value each time
+)
 
 type jsonState uint8
 
@@ -35,6 +86,7 @@ const (
 // NewJSON returns a decoder for rows of an initialized schema.
 func NewJSON(schema *RowSchema) *JSON {
 	d := &JSON{}
+	d.form = d
 	d.init(d, schema, 0)
 	return d
 }
@@ -44,7 +96,7 @@ func (j *JSON) Reset() {
 	j.stream.reset()
 	j.state = jsonStart
 	j.open = 0
-	j.isDeleted = false
+	j.item = itemState{}
 }
 
 func (j *JSON) nestedDecoder() *stream {
@@ -68,7 +120,7 @@ func (j *JSON) step(out *Output) *scan.Error {
 	case jsonStart:
 		return j.start(i)
 	case jsonRoot, jsonInner:
-		return j.findRows(i, out)
+		return j.form.findRows(i, out)
 	case jsonFirstRow:
 		next, closed, err := scan.JSONFirst(b, i, ']')
 		if err != nil {
@@ -140,7 +192,24 @@ func (j *JSON) start(i int) *scan.Error {
 	return nil
 }
 
-// findRows searches an object around the rows. It may turn out to be an entity itself, or a page without rows.
+// role implements [jsonForm].
+func (j *JSON) role(name []byte) memberRole {
+	switch string(name) {
+	case "results", "d":
+		return rowsRole
+	case "__next":
+		return nextRole
+	case "__delta":
+		return deltaRole
+	case "__count":
+		return countRole
+	case "error", "odata.error": // WCF Data Services call it odata.error
+		return errorRole
+	}
+	return otherRole
+}
+
+// findRows implements [jsonForm]. The object may turn out to be an entity itself, or a page without rows.
 func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	b := j.buf
 	if b[start] != '{' {
@@ -175,7 +244,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 		if end, err = scan.JSONValue(b, member.value, maxDepth-1); err != nil {
 			break
 		}
-		if member.isError() && b[member.value] != 'n' { // not null
+		if j.role(member.name) == errorRole && b[member.value] != 'n' { // not null
 			failure = quoted(b[member.value:end])
 		}
 		member.end = end
@@ -202,7 +271,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	}
 	if j.state == jsonRoot && !hasProperty { // no entity; decodeObject checks the one member of a wrapper
 		mayBeWrapper := count == 0 || (count == 1 && (onlyMember.is("d") || onlyMember.is("results") ||
-			onlyMember.isError() || onlyMember.is("EntitySets")))
+			j.role(onlyMember.name) == errorRole || onlyMember.is("EntitySets")))
 		if !mayBeWrapper {
 			return &scan.Error{At: start, Expected: "rows",
 				Found: "JSON with none of the set's properties, as gateways return it: " + quoted(b[start:i])}
@@ -215,7 +284,7 @@ func (j *JSON) findRows(start int, out *Output) *scan.Error {
 func (m jsonMember) version(opens byte) string {
 	name := string(m.name)
 	switch {
-	case name == "odata.error": // an error document, see isError
+	case name == "odata.error": // an error document, see role
 		return ""
 	case strings.HasPrefix(name, "@odata."), name == "@context":
 		return "a response of OData v4 (" + name + ")"
@@ -287,7 +356,7 @@ func (j *JSON) decodeObject(start, end int, only jsonMember, count int, out *Out
 			j.pos = end // a function returned no entity
 			j.endContainer()
 			return nil
-		case only.isError() && j.state == jsonRoot:
+		case j.role(only.name) == errorRole && j.state == jsonRoot:
 			return &scan.Error{At: only.value, Expected: "rows",
 				Found: "an error document: " + quoted(b[only.value:only.end])}
 		case only.is("EntitySets") && opens == '[':
@@ -315,7 +384,8 @@ func (j *JSON) member(i int) *scan.Error {
 	if err != nil {
 		return err
 	}
-	if member.is("results") || member.is("d") {
+	role := j.form.role(member.name)
+	if role == rowsRole {
 		return &scan.Error{At: i, Expected: "rows once", Found: "a second " + string(member.name)}
 	}
 	if member.end, err = scan.JSONValue(j.buf, member.value, maxDepth); err != nil {
@@ -324,7 +394,7 @@ func (j *JSON) member(i int) *scan.Error {
 	if _, err = j.pageMember(member); err != nil {
 		return err
 	}
-	if member.isError() && j.buf[member.value] != 'n' {
+	if role == errorRole && j.buf[member.value] != 'n' {
 		j.serviceError = quoted(j.buf[member.value:member.end])
 	}
 	j.pos = member.end
@@ -338,9 +408,6 @@ type jsonMember struct {
 }
 
 func (m jsonMember) is(name string) bool { return string(m.name) == name }
-
-// isError reports whether the member contains an error. WCF Data Services call it odata.error.
-func (m jsonMember) isError() bool { return m.is("error") || m.is("odata.error") }
 
 func (j *JSON) readMember(i int) (jsonMember, *scan.Error) {
 	b := j.buf
@@ -364,17 +431,17 @@ func nameIn(text []byte) []byte {
 func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 	value := j.buf[m.value:m.end]
 	scalar := j.scalarText(value)
-	switch string(m.name) {
-	case "__next", "__delta":
+	switch role := j.form.role(m.name); role {
+	case nextRole, deltaRole:
 		if !j.isLink(value) {
 			return true, &scan.Error{At: m.value, Expected: "a link in " + string(m.name), Found: quoted(value)}
 		}
-		if m.is("__next") {
+		if role == nextRole {
 			j.page.Next.Href = string(scalar)
 		} else {
 			j.page.Delta.Href = string(scalar)
 		}
-	case "__count":
+	case countRole:
 		if n, ok := scan.Integer(bytes.TrimSpace(scalar), 0, maxCount); ok {
 			j.page.Count = n
 		}

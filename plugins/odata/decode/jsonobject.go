@@ -50,6 +50,7 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 			return 0, 0, err
 		}
 		if isEnd {
+			j.form.endObject(s)
 			return s.P, s.complete(), nil
 		}
 	}
@@ -116,10 +117,11 @@ func (j *JSON) skipRepeated(s *structure, p *property, value int) *scan.Error {
 
 // otherProperty returns a new property that is no column, or nil for one that Go has to look at each time.
 func (j *JSON) otherProperty(s *structure, name []byte) *property {
-	if string(name) == contextName || bytes.ContainsAny(name, "\"\\") { // the text of such a name has escapes
+	kind := j.form.control(s, name)
+	if kind == controlRead || bytes.ContainsAny(name, "\"\\") { // the text of such a name has escapes
 		return nil
 	}
-	p := s.addOther(name, isControl(name) || s.schema.isIgnored[string(name)])
+	p := s.addOther(name, kind == controlSkipped || s.schema.isIgnored[string(name)])
 	if p != nil {
 		p.Prefix = memberPrefix(string(name))
 	}
@@ -128,9 +130,25 @@ func (j *JSON) otherProperty(s *structure, name []byte) *property {
 
 func memberPrefix(name string) kernel.Pattern { return kernel.NewPattern([]byte(`,"` + name + `":`)) }
 
-func isControl(name []byte) bool {
-	return (len(name) > 1 && name[0] == '_' && name[1] == '_') || bytes.IndexByte(name, '@') >= 0
+// control implements [jsonForm].
+func (j *JSON) control(s *structure, name []byte) controlKind {
+	switch {
+	case string(name) == contextName && s == j.root:
+		return controlRead
+	case (len(name) > 1 && name[0] == '_' && name[1] == '_') || bytes.IndexByte(name, '@') >= 0:
+		return controlSkipped
+	}
+	return controlUnknown
 }
+
+// readControl implements [jsonForm].
+func (j *JSON) readControl(s *structure, _ []byte, value textRange) {
+	j.item.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value.start:value.end]), []byte("/$deletedEntity"))
+	s.MaxRows = 0 // finishObject must see each row that may be deleted
+}
+
+// endObject implements [jsonForm].
+func (j *JSON) endObject(*structure) {}
 
 // skip skips the value of a property that is no column.
 func (j *JSON) skip(s *structure, p *property, value int) *scan.Error {
@@ -149,7 +167,7 @@ func (j *JSON) skip(s *structure, p *property, value int) *scan.Error {
 // checkUnknown reports a property of the page that the schema does not have. It returns false for a navigation property
 // that was not expanded, and in a deleted entry.
 func (j *JSON) checkUnknown(s *structure, name []byte, value int) bool {
-	if j.isDeleted || isDeferred(j.text[value:]) {
+	if j.item.isDeleted || isDeferred(j.text[value:]) {
 		return false
 	}
 	j.reportUnknown(s.path, name)
@@ -162,10 +180,10 @@ func (j *JSON) skipRare(s *structure, name []byte, value int) *scan.Error {
 	if err != nil {
 		return err
 	}
-	if string(name) == contextName && s == j.root {
-		j.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value:end]), []byte("/$deletedEntity"))
-		s.MaxRows = 0 // finishObject must see each row that may be deleted
-	} else if !isControl(name) && !s.schema.isIgnored[string(name)] {
+	switch kind := j.form.control(s, name); {
+	case kind == controlRead:
+		j.form.readControl(s, name, textRange{value, end})
+	case kind == controlUnknown && !s.schema.isIgnored[string(name)]:
 		j.checkUnknown(s, name, value)
 	}
 	s.P = end
@@ -186,7 +204,7 @@ func (j *JSON) readValue(s *structure, p *property) *scan.Error {
 	if pos >= len(b) {
 		return scan.ErrNeedMore
 	}
-	if c.Kind != Primitive && (b[pos] == '{' || (b[pos] == '[' && c.Kind == NavigationToMany)) && !isDeferred(b[pos:]) {
+	if c.Kind != Primitive && (b[pos] == '{' || (b[pos] == '[' && c.isArray())) && !isDeferred(b[pos:]) {
 		return j.readNested(s, p, pos)
 	}
 	end, err := scan.JSONValue(b, pos, s.Depth)
@@ -203,13 +221,13 @@ func (j *JSON) readValue(s *structure, p *property) *scan.Error {
 		} else {
 			dst, problem = appendNull(dst, c, true)
 		}
-	case raw[0] == 'n' && c.Kind == NavigationToMany && !c.Optional:
-		dst = append(dst, 0) // expanded, without entities
+	case raw[0] == 'n' && c.isArray() && !c.Optional:
+		dst = append(dst, 0) // expanded, without entities; a null collection is taken for an empty one
 	case raw[0] == 'n':
 		dst, problem = appendNull(dst, c, true)
 	case c.Kind == Primitive:
-		dst, problem = j.appendPrimitive(dst, s.schema, c, raw)
-	case c.Kind == NavigationToMany:
+		dst, problem = j.form.appendPrimitive(dst, s, c, raw)
+	case c.isArray():
 		problem = expectedResults(raw).within(c.Name)
 	default:
 		problem = (&conversionError{expected: "an object", found: quoted(raw)}).within(c.Name)
@@ -218,8 +236,8 @@ func (j *JSON) readValue(s *structure, p *property) *scan.Error {
 	return nil
 }
 
-// appendPrimitive appends the value of a primitive column whose JSON is text.
-func (j *JSON) appendPrimitive(dst []byte, schema *RowSchema, column *Column, text []byte) ([]byte, *conversionError) {
+// appendPrimitive implements [jsonForm].
+func (j *JSON) appendPrimitive(dst []byte, s *structure, column *Column, text []byte) ([]byte, *conversionError) {
 	source := text
 	switch text[0] {
 	case '{', '[':
@@ -231,7 +249,7 @@ func (j *JSON) appendPrimitive(dst []byte, schema *RowSchema, column *Column, te
 		}
 		text = j.scalar
 	}
-	return j.values.appendColumn(dst, schema, column, text, source)
+	return j.values.appendColumn(dst, s.schema, column, text, source)
 }
 
 // readNested reads the struct or the expanded feed at pos, the value of a column.
@@ -239,7 +257,7 @@ func (j *JSON) readNested(s *structure, p *property, pos int) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
 	kernel.Put(s.Arena, s.O, branchValue)
-	if p.column.Kind != NavigationToMany {
+	if !p.column.isArray() {
 		inner.MaxRows = 0
 		next, end, err := j.object(inner, pos, o, s.Depth)
 		if err != nil {
@@ -325,7 +343,8 @@ func (j *JSON) readFeed(s *structure, pos, o, depth int) (next, end int, feedRes
 	return i, end, feedResult, nil
 }
 
-// readItems reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
+// readItems reads the array of an expanded feed's rows, or of a collection. last is the end of the last item, or after
+// the opening bracket.
 func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if depth <= 0 {
@@ -337,12 +356,15 @@ func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, 
 	count := 0
 	i, isEnd, err := scan.JSONFirst(b, pos+1, ']')
 	for err == nil && !isEnd {
-		if b[i] == '{' {
+		switch {
+		case s.column.Kind == Collection:
+			last, end, err = j.collectionItem(s, i, end, depth-1)
+		case b[i] == '{':
 			s.reserve(i, end)
 			s.repeat()
 			last, end, err = j.object(s, i, end, depth-1)
 			count += s.RowCount
-		} else {
+		default:
 			last, err = scan.JSONValue(b, i, depth-1)
 			s.problem = &conversionError{expected: "an object", found: quoted(b[i:max(i, last)])}
 			s.link = nil
@@ -358,4 +380,16 @@ func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, 
 		return 0, 0, 0, feedResult, err
 	}
 	return i, last, j.writeCount(o, end, count), feedResult, nil
+}
+
+// collectionItem reads an item of a collection as the only column of s.
+func (j *JSON) collectionItem(s *structure, pos, o, depth int) (next, end int, err *scan.Error) {
+	s.MaxRows = 0
+	s.begin(pos, o)
+	s.Depth = depth
+	s.BeginColumn(0)
+	if err = j.readValue(s, &s.properties[0]); err != nil {
+		return 0, 0, err
+	}
+	return s.P, s.complete(), nil
 }

@@ -10,7 +10,7 @@ import (
 func (j *JSON) rows(start int, out *Output) *scan.Error {
 	b := j.buf
 	j.inRow = true
-	j.isDeleted = false
+	j.item = itemState{}
 	if b[start] != '{' || j.skipNextRow || j.collector != nil { // the text of the row is needed
 		end, err := scan.JSONValue(b, start, maxDepth)
 		if err == nil {
@@ -33,7 +33,7 @@ func (j *JSON) rows(start int, out *Output) *scan.Error {
 		err = j.afterRow(next)
 		if err == nil {
 			j.inRow = false
-			j.finishObject(row, j.base+int64(s.RowText), end, out)
+			j.form.finishObject(row, j.base+int64(s.RowText), end, out)
 		}
 	}
 	return err
@@ -64,17 +64,17 @@ func (j *JSON) row(text []byte, pageOffset int64, out *Output) *scan.Error {
 	if isObject {
 		j.setText(text, out)
 		j.root.MaxRows = 0
-		j.isDeleted = false
+		j.item = itemState{}
 		_, end, err := j.object(j.root, 0, len(out.Data), maxDepth)
 		if err != nil {
 			return j.inPage(err, pageOffset)
 		}
 		if j.collector == nil {
-			j.finishObject(text, pageOffset, end, out)
+			j.form.finishObject(text, pageOffset, end, out)
 			return nil
 		}
 		// What makes a row of a nested page unreadable is reported when it is decoded with the row around it.
-		j.collector.checkType(j.schema, j.typeName(text))
+		j.collector.checkType(j.schema, j.form.typeName(text))
 		s := j.root
 		if !j.collector.addKey(s.key(j.collector.keyBuffer[:0])) {
 			j.collector.reportKey(j.schema, func(column int) []byte {
@@ -91,9 +91,9 @@ func (j *JSON) row(text []byte, pageOffset int64, out *Output) *scan.Error {
 	return nil
 }
 
-// finishObject adds the row that was decoded last, whose output ends at end, unless it is a deleted entry.
+// finishObject implements [jsonForm]. A deleted entry becomes a tombstone.
 func (j *JSON) finishObject(row []byte, pageOffset int64, end int, out *Output) {
-	if j.isDeleted {
+	if j.item.isDeleted {
 		j.tombstone(row, out)
 		return
 	}
@@ -116,7 +116,7 @@ func (j *JSON) addFeedKeys(link *nestedNextLink) {
 	}
 }
 
-// typeName returns the type in the row's metadata, or nil.
+// typeName implements [jsonForm].
 func (j *JSON) typeName(row []byte) []byte {
 	metadata := j.valueOf(row, textRange{0, len(row)}, "__metadata")
 	if metadata.end == 0 || row[metadata.start] != '{' {

@@ -209,7 +209,17 @@ func eachPage(t testing.TB, invalid int, visit func(c *corpus, doc []byte) (isVa
 // resultDigest hashes rows, row errors, requests for nested pages and the page's error.
 func resultDigest(out *Output, requests []NestedPageRequest, err error) uint32 {
 	h := fnv.New32a()
-	fmt.Fprint(h, out.Rows, out.Data, out.Tombstones, out.Tracked, requests, err, out.Page.Rows, out.Page.Next,
+	type tombstone struct {
+		rowIndex uint32
+		ref      string
+		when     int64
+		timed    bool
+	}
+	var tombstones []tombstone // with the fields that v2 has
+	for _, t := range out.Tombstones {
+		tombstones = append(tombstones, tombstone{t.RowIndex, t.Ref, t.When, t.Timed})
+	}
+	fmt.Fprint(h, out.Rows, out.Data, tombstones, out.Tracked, requests, err, out.Page.Rows, out.Page.Next,
 		out.Page.Delta, out.Page.Count)
 	for _, e := range out.RowErrors {
 		fmt.Fprint(h, e.RowIndex, e.Error.Message, e.RawStart, e.RawSize)

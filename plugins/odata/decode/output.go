@@ -4,7 +4,7 @@ import "github.com/culvert-project/culvert/wit"
 
 // Output collects what a decoder produces for a piece of a page. Its slices keep their memory over [Output.Reset].
 type Output struct {
-	// Rows are in the order of the page. RowIndex counts rows, tombstones and failed rows from 0. Topic is 0;
+	// Rows are in the order of the page. RowIndex counts rows, tombstones, links and failed rows from 0. Topic is 0;
 	// partition, offset and timestamp are -1; there are no headers.
 	Rows []wit.Row
 	// Data holds keys and values of the rows, and the raw text of failed rows.
@@ -15,6 +15,10 @@ type Output struct {
 	// Skipped are the row indexes of faults that the host requested with [wit.TagSkipRow].
 	Skipped    []uint32
 	Tombstones []Tombstone
+	// Links are added and deleted links of a delta feed. Their row indexes count like rows.
+	Links []ChangedLink
+	// Partial are the row indexes of rows that lack columns, see [JSON4Options].
+	Partial []uint32
 	// Tracked holds len(RowSchema.Tracked) spans for each row.
 	Tracked []Span
 	// NestedPages has at most one further page of an expanded feed, which the decoder needs to continue.
@@ -29,6 +33,8 @@ func (o *Output) Reset() {
 	o.Data = o.Data[:0]
 	o.RowErrors = o.RowErrors[:0]
 	o.Tombstones = o.Tombstones[:0]
+	o.Links = o.Links[:0]
+	o.Partial = o.Partial[:0]
 	o.Tracked = o.Tracked[:0]
 	o.NestedPages = o.NestedPages[:0]
 	o.Skipped = o.Skipped[:0]
@@ -42,9 +48,23 @@ type Span struct{ Start, Size uint32 }
 type Tombstone struct {
 	// RowIndex is the entry's row index in the page.
 	RowIndex uint32
-	Ref      string // the entry's ID, a URL with a key predicate
+	Ref      string // the entry's ID, a URL with a key predicate, which may have no host; empty if Keys has the key
 	When     int64  // time of deletion in milliseconds since 1970, if Timed
 	Timed    bool   // the entry has a valid time
+	// Reason is "deleted", "changed" (the entity is no longer part of the result) or, if unknown, empty.
+	Reason string
+	// Keys are the values of the key properties, in the order of [RowSchema.Keys], if there is no ID.
+	Keys []TombstoneKey
+}
+
+// TombstoneKey is a key property of a deleted entry, whose text [AppendText] accepts.
+type TombstoneKey struct{ Name, Text string }
+
+// ChangedLink is an added or deleted link of a delta feed.
+type ChangedLink struct {
+	RowIndex     uint32 // in the page
+	Source       string // the ID of the entity whose link it is, a URL with a key predicate
+	Relationship string // the navigation property
 }
 
 // Link is a link as the service wrote it, with entities and escapes resolved, and the `xml:base` in force.
@@ -66,11 +86,13 @@ type Page struct {
 	Delta Link // of later changes; an empty Href means no link
 	// Count is the inline count, -1 if it is missing.
 	Count int64
-	// Rows counts rows, tombstones and failed rows so far.
+	// Rows counts rows, tombstones, links and failed rows so far.
 	Rows uint32
 	// Unknown are paths of properties that the row schema neither has nor ignores, each once.
 	Unknown []string
-	Done    bool // the page was read to its end
+	// LongNumber is the path and the text of the first number that the service may have rounded, see [JSON4Options].
+	LongNumber string
+	Done       bool // the page was read to its end
 }
 
 // Decoder reads one page after another.

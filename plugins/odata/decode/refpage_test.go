@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -732,7 +733,7 @@ func (p *refPage) differs(schema *RowSchema, out *Output, nested map[string]stri
 			}
 			failed = failed[1:]
 		case want.tombstone != nil && len(tombstones) > 0:
-			if want.tombstone.RowIndex = index; *want.tombstone != tombstones[0] {
+			if want.tombstone.RowIndex = index; !reflect.DeepEqual(*want.tombstone, tombstones[0]) {
 				problem = fmt.Sprintf("expected %+v, found %+v", *want.tombstone, tombstones[0])
 			}
 			tombstones = tombstones[1:]

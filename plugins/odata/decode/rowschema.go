@@ -40,6 +40,8 @@ const (
 	NavigationToMany
 	// Synthetic columns are not read from the response. They are optional, and null unless the plugin sets them.
 	Synthetic
+	// Collection columns hold an array. The only column of [Column.Nested], which has no name, describes its items.
+	Collection
 )
 
 // Column is one field of a row's struct.
@@ -60,6 +62,8 @@ type Column struct {
 	Scale    int
 	Rounding edm.Rounding   // what happens to digits after the scale
 	Zone     *datetime.Zone // of an Edm.DateTime (`datetime.zone`); nil means UTC
+	// Enum has the members of an Edm.Enum; nil means that its text may be any.
+	Enum *edm.EnumType
 	// Nested describes the struct of the column or of its items. Its keys identify the items of an expanded collection.
 	Nested *RowSchema
 	// Target is the FC_TargetPath of the metadata (`SyndicationTitle`, `geo/lat`, `geo/@lat`). In Atom, a value that is
@@ -122,7 +126,7 @@ func (r *RowSchema) Init() error {
 	}
 	for i := range r.Columns {
 		column := &r.Columns[i]
-		column.inner = column.Name + "/"
+		column.inner = strings.TrimPrefix(column.Name+"/", "/") // an item of a collection has no name
 		column.steps = targetSteps(column.Target)
 		if column.Nested != nil {
 			if err := column.Nested.Init(); err != nil {
@@ -155,6 +159,8 @@ func (r *RowSchema) kernelWritesRows() bool {
 	}
 	return len(r.Keys) > 0 && len(r.KeyTail) == 0 && len(r.Tracked) == 0
 }
+
+func (c *Column) isArray() bool { return c.Kind == NavigationToMany || c.Kind == Collection }
 
 func (c *Column) isNavigation() bool { return c.Kind == NavigationToOne || c.Kind == NavigationToMany }
 

@@ -16,6 +16,7 @@ type stream struct {
 	failed      bool // an error was returned
 	inRow       bool // the format is reading a row, for messages
 	skipNextRow bool // the next row becomes an error, as the host requested
+	singly      bool // Go completes each struct
 	serviceText
 	page     Page
 	unknown  map[string]bool // paths in page.Unknown

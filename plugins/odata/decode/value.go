@@ -21,6 +21,7 @@ type values struct {
 	decimal decimal
 	binary  []byte // the last value in base64, decoded
 	base64  []byte // its text in the standard alphabet
+	clock   []byte // the last Edm.TimeOfDay, as a point in time
 }
 
 // AppendText appends a value of a primitive column, union branch included, from its text in Atom: for values from
@@ -97,6 +98,8 @@ func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []by
 			return dst, "Edm.Binary in base64"
 		}
 		return connectdata.AppendBytes(dst, v.binary), ""
+	case edm.Date, edm.TimeOfDay, edm.Duration, edm.Enum, edm.Geo:
+		return v.append4(dst, column, text)
 	case edm.Double:
 		f, fits := parseFloat(text, 64)
 		if !fits {
