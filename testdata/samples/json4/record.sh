@@ -5,7 +5,6 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); peers=$here/../../peers dir=$(mktemp -d)
 servers=()
 trap 'for pid in "${servers[@]}"; do kill "$pid" || true; wait "$pid" || true; done; rm -rf "$dir"' EXIT
-accept='Accept: application/json;odata.metadata=minimal;IEEE754Compatible=true'
 
 # start NAME COMMAND...: starts a service and waits until it is ready.
 start() {
@@ -14,10 +13,10 @@ start() {
   until grep -q READY "$dir/$name.out"; do kill -0 "${servers[-1]}"; sleep 0.2; done
 }
 
-# record FILE ADDRESS [OPTIONS OF curl]: stores the body of an answer.
+# record FILE ADDRESS [OPTIONS OF curl]: stores the body of an answer. accept replaces the media type.
 record() {
   local file=$1 address=$2; shift 2
-  curl -sS -g -H "$accept" "$@" -o "$here/$file" "$address"
+  curl -sS -g -H "Accept: ${accept:-application/json;odata.metadata=minimal;IEEE754Compatible=true}" "$@" -o "$here/$file" "$address"
 }
 
 cap() {
@@ -25,7 +24,7 @@ cap() {
   start cap PAGE=3 "$peers/cap/start.sh" 24004 20 "$dir/cap"
   start plain PAGE=3 IEEE754=0 "$peers/cap/start.sh" 24005 20 "$dir/plain"
   local root=http://127.0.0.1:24004/odata/v4/peer4 plain=http://127.0.0.1:24005/odata/v4/peer4
-  record cap_metadata.xml "$root/\$metadata" -H 'Accept:'
+  accept=application/xml record cap_metadata.xml "$root/\$metadata"
   record cap_Products-page.json "$root/Products"
   record cap_Products-count.json "$root/Products?\$count=true&\$skiptoken=18&\$orderby=ID&\$select=ID,name,sold"
   record cap_Products-entity.json "$root/Products(7)"
@@ -43,6 +42,34 @@ cap() {
   record cap_error-set.json "$root/Nope"
   record cap_error-filter.json "$root/Products?\$filter=nope%20eq%201"
   record cap_error-missing.json "$root/Products(4711)"
+}
+
+olingo() {
+  rm -f "$here"/olingo_*
+  start olingo PAGE=3 "$peers/olingo4/start.sh" 24006 20 "$dir/olingo"
+  local root=http://127.0.0.1:24006/odata4.svc json='Content-Type: application/json;IEEE754Compatible=true'
+  accept=application/xml record olingo_metadata.xml "$root/\$metadata"
+  record olingo_Products-page.json "$root/Products"
+  record olingo_Products-page-4.01.json "$root/Products?\$select=ID,Name,Big&\$count=true" -H 'OData-MaxVersion: 4.01'
+  accept=application/json record olingo_Products-numbers.json "$root/Products?\$top=2&\$skip=8"
+  accept='application/json;odata.metadata=full;IEEE754Compatible=true' record olingo_Products-full.json "$root/Products?\$top=1"
+  record olingo_Products-count.json "$root/Products?\$count=true&\$skip=17&\$select=ID,Name,Big"
+  record olingo_Products-expand.json "$root/Products?\$select=ID,Name&\$expand=Items(\$select=Pos,Text;\$orderby=Pos%20desc;\$expand=Product(\$select=Name))"
+  record olingo_Products-entity.json "$root/Products(7)"
+  record olingo_Products-nulls.json "$root/Products(10)"
+  record olingo_Items-contained.json "$root/Products(2)/Items"
+  record olingo_Products-tracked.json "$root/Products?\$select=ID,Name&\$skiptoken=17-0" -H 'Prefer: odata.track-changes'
+  curl -sS -o "$dir/change" 'http://127.0.0.1:24006/change?update=1&delete=3&insert=21&link=4-1&unlink=5-2'
+  local version
+  for version in 4.0 4.01; do
+    record olingo_Products-delta-$version.json "$root/Products?\$select=ID,Name,Big&\$filter=ID%20lt%2021&\$deltatoken=0" -H "OData-MaxVersion: $version"
+    record olingo_Products-delta-links-$version.json "$root/Products?\$select=ID,Name&\$expand=Items&\$skiptoken=d3" -H "OData-MaxVersion: $version"
+    record olingo_Products-delta-empty-$version.json "$root/Products?\$deltatoken=5" -H "OData-MaxVersion: $version"
+  done
+  record olingo_error-set.json "$root/Nope"
+  record olingo_error-token.json "$root/Products?\$deltatoken=99"
+  record olingo_error-number.json "$root/Products" -H 'Content-Type: application/json' -d '{"ID":40,"Big":"1"}'
+  record olingo_Products-created.json "$root/Products" -H "$json" -d '{"ID":40,"Name":"New","Big":"9007199254740995","Color":"Blue"}'
 }
 
 for product in ${*:-cap olingo}; do $product; done
