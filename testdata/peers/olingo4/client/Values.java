@@ -111,7 +111,8 @@ public class Values {
   }
 
   private static void write(PrintStream out, String path, ClientValue value) {
-    if (value == null || value.isPrimitive() && value.asPrimitive().toValue() == null) {
+    if (value == null || value.isPrimitive() && value.asPrimitive().toValue() == null
+        || value.isEnum() && value.asEnum().getValue() == null) {
       out.println(path + "\t\tnull");
     } else if (value.isCollection()) {
       ClientCollectionValue<ClientValue> collection = value.asCollection();
