@@ -19,6 +19,41 @@ record() {
   curl -sS -g -H "Accept: ${accept:-application/json;odata.metadata=minimal;IEEE754Compatible=true}" "$@" -o "$here/$file" "$address"
 }
 
+# batch FILE ADDRESS SET ID ID ID ID: stores the answer to a multipart batch of two changesets, each of which inserts two rows. Their
+# boundaries differ: CAP makes one of changesets with the same boundary.
+batch() {
+  local file=$1 address=$2 set=$3 n=0 changeset; shift 3
+  for changeset in c d; do
+    printf -- '--b\r\nContent-Type: multipart/mixed; boundary=%s\r\n\r\n' $changeset
+    for id in "${@:1:2}"; do
+      printf -- '--%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: %s\r\n\r\n' $changeset $((++n))
+      printf 'POST %s HTTP/1.1\r\nContent-Type: application/json\r\nPrefer: return=minimal\r\n\r\n{"ID":%s}\r\n' "$set" "$id"
+    done
+    shift 2
+    printf -- '--%s--\r\n' $changeset
+  done >"$dir/batch"
+  printf -- '--b--\r\n' >>"$dir/batch"
+  send "$file" "$address" 'multipart/mixed; boundary=b'
+}
+
+# send FILE ADDRESS TYPE: sends the batch that was written.
+send() {
+  curl -sS -o "$here/$1" -H "Content-Type: $3" -H 'Prefer: odata.continue-on-error' --data-binary "@$dir/batch" "$2/\$batch"
+}
+
+# json_batch FILE ADDRESS SET ID ID ID ID: the same as JSON, each changeset an atomicity group.
+json_batch() {
+  local file=$1 address=$2 set=$3 n=0 separator='' id; shift 3
+  printf '{"requests":[' >"$dir/batch"
+  for id in "$@"; do
+    printf '%s{"id":"%s","atomicityGroup":"g%s","method":"POST","url":"%s",' "$separator" $((++n)) $(((n + 1) / 2)) "$set"
+    printf '"headers":{"content-type":"application/json","prefer":"return=minimal"},"body":{"ID":%s}}' "$id"
+    separator=,
+  done >>"$dir/batch"
+  printf ']}' >>"$dir/batch"
+  send "$file" "$address" application/json
+}
+
 cap() {
   rm -f "$here"/cap_*
   start cap PAGE=3 "$peers/cap/start.sh" 24004 20 "$dir/cap"
@@ -39,6 +74,10 @@ cap() {
   record cap_AllTypes-numbers.json "$plain/AllTypes"
   record cap_Settings-singleton.json "$root/Settings"
   record cap_Products-apply.json "$root/Products?\$apply=groupby((stock))&\$top=2"
+  json_batch cap_batch.json "$root" Bags 101 102 103 104
+  json_batch cap_batch-failed.json "$root" Bags 111 112 113 1
+  batch cap_batch.txt "$root" Bags 121 122 123 124
+  batch cap_batch-failed.txt "$root" Bags 131 132 133 1
   record cap_error-set.json "$root/Nope"
   record cap_error-filter.json "$root/Products?\$filter=nope%20eq%201"
   record cap_error-missing.json "$root/Products(4711)"
@@ -54,7 +93,8 @@ olingo() {
   accept=application/json record olingo_Products-numbers.json "$root/Products?\$top=2&\$skip=8"
   accept='application/json;odata.metadata=full;IEEE754Compatible=true' record olingo_Products-full.json "$root/Products?\$top=1"
   record olingo_Products-count.json "$root/Products?\$count=true&\$skip=17&\$select=ID,Name,Big"
-  record olingo_Products-expand.json "$root/Products?\$select=ID,Name&\$expand=Items(\$select=Pos,Text;\$orderby=Pos%20desc;\$expand=Product(\$select=Name))"
+  record olingo_Products-expand.json \
+    "$root/Products?\$select=ID,Name&\$expand=Items(\$select=Pos,Text;\$orderby=Pos%20desc;\$expand=Product(\$select=Name))"
   record olingo_Products-entity.json "$root/Products(7)"
   record olingo_Products-nulls.json "$root/Products(10)"
   record olingo_Items-contained.json "$root/Products(2)/Items"
@@ -66,6 +106,8 @@ olingo() {
     record olingo_Products-delta-links-$version.json "$root/Products?\$select=ID,Name&\$expand=Items&\$skiptoken=d3" -H "OData-MaxVersion: $version"
     record olingo_Products-delta-empty-$version.json "$root/Products?\$deltatoken=5" -H "OData-MaxVersion: $version"
   done
+  batch olingo_batch.txt "$root" Products 121 122 123 124
+  batch olingo_batch-failed.txt "$root" Products 131 132 133 1
   record olingo_error-set.json "$root/Nope"
   record olingo_error-token.json "$root/Products?\$deltatoken=99"
   record olingo_error-number.json "$root/Products" -H 'Content-Type: application/json' -d '{"ID":40,"Big":"1"}'
