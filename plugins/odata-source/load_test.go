@@ -35,24 +35,43 @@ type loadCase struct {
 func checkLoads(t *testing.T, loads []loadCase) {
 	t.Helper()
 	for _, test := range loads {
-		t.Run(test.name, func(t *testing.T) {
-			s := odatatest.New(odatatest.Options{Switches: test.switches})
-			load := newLoad(t, s, append(set("00", test.set), test.settings...)...)
-			load.targets = nil
-			offset := load.readAll(nil)
-			load.checkComplete(s, test.set)
-			if len(load.faults) > 0 {
-				t.Errorf("expected no row errors, found %v", load.faults[0])
-			}
-			require.True(t, len(load.targets) == len(test.requests),
-				"expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
-			for i, part := range test.requests {
-				assert.True(t, strings.Contains(load.targets[i], part),
-					"expected %s in request %s", part, load.targets[i])
-			}
-			assert.NoError(t, load.p.CheckOffset(load.opened.Feeds[0].Partition, offset))
-		})
+		test.check(t, sourceconfig.V2)
+		settings, ok := asV4(test.settings)
+		switches := &test.switches // the v4 service declares that it has no count, and knows no format
+		if ok && !switches.RefuseFormat && !switches.RefuseCount && !switches.V1 {
+			test.name += ", v4"
+			test.settings = settings
+			test.requests, _ = asV4(test.requests)
+			test.check(t, sourceconfig.V4)
+		}
 	}
+}
+
+// check is [checkLoads] of one load by a class.
+func (test loadCase) check(t *testing.T, class *sourceconfig.Component) {
+	t.Run(test.name, func(t *testing.T) {
+		s := odatatest.New(odatatest.Options{Switches: test.switches})
+		load := newUnopened(t, s)
+		load.class = class
+		settings := append(set("00", test.set), test.settings...)
+		if class == sourceconfig.V4 {
+			settings, _ = asV4(settings)
+		}
+		require.NoError(t, load.open(settings...))
+		load.targets = nil
+		offset := load.readAll(nil)
+		load.checkComplete(s, test.set)
+		if len(load.faults) > 0 {
+			t.Errorf("expected no row errors, found %v", load.faults[0])
+		}
+		require.True(t, len(load.targets) == len(test.requests),
+			"expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
+		for i, part := range test.requests {
+			assert.True(t, strings.Contains(load.targets[i], part),
+				"expected %s in request %s", part, load.targets[i])
+		}
+		assert.NoError(t, load.p.CheckOffset(load.opened.Feeds[0].Partition, offset))
+	})
 }
 
 // A load follows links, or continues from the last key if links count rows or a feed ends early.

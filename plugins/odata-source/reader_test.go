@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,7 @@ func product(id int, name string) map[string]any {
 type reader struct {
 	t       *testing.T
 	service http.Handler
+	class   *sourceconfig.Component // nil means [sourceconfig.V2]
 	p       *plugin
 	opened  *wit.SourceOpened
 	schemas map[uint32][]wit.SchemaNode
@@ -161,7 +163,8 @@ func (r *reader) open(settings ...string) error {
 	var state []byte
 	var answers []wit.Response
 	for {
-		opening, err := r.p.Open(sourceconfig.V2.Class, configuration(settings...), state, answers)
+		class := cmp.Or(r.class, sourceconfig.V2)
+		opening, err := r.p.Open(class.Class, configuration(settings...), state, answers)
 		if err != nil || opening.Ready != nil {
 			r.opened = opening.Ready
 			return err

@@ -112,7 +112,8 @@ func (pg *Page) reread(tag string, status uint16, chunk []byte,
 		if entity.deletedAt == 0 {
 			entity.deletedAt = pg.Response.ReceivedAt
 		}
-		result.Data, result.Rows = pg.DeletedRows(nil, nil, rows.rowIndex, entity.keys, entity.deletedAt)
+		result.Data, result.Rows = pg.DeletedRows(nil, nil, rows.rowIndex, entity.keys, feedreader.ChangeDeleted,
+			entity.deletedAt)
 	}
 	result.Rows, result.Data = rows.markers.Add(result.Rows, result.Data)
 	pg.AddSchemas(&result)
@@ -128,7 +129,7 @@ func (pg *Page) decodeEntity(entity *rereadEntity, part feedreader.Chunk,
 		if len(part.Data) == 0 && !part.Last {
 			return true, nil
 		}
-		entity.decoder = feed.NewDecoder(part.Data)
+		entity.decoder = feed.NewDecoder(part.Data, decode.JSON4Options{Exact: pg.Options.Exact})
 	}
 	entity.complete = entity.complete || (part.Tag == "" && part.Last)
 	if needsMore, err := pg.DecodeChunk(entity.decoder, &rows.rereads.out, part, result); needsMore || err != nil {

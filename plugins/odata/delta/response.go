@@ -25,6 +25,7 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	page := &Page{Reader: pool.Begin(context, feed, response, feedreader.GuidCase(position)), phase: current,
 		rows: newPageRows()}
 	page.Exempt = page.exempt()
+	page.Options.Partial = page.readsChanges()
 	page.FormatRefused = isFormatRefused
 	for _, name := range []string{"Date", "Location", "Retry-After"} {
 		if headerValue := feedreader.HeaderValue(response.Headers, name); headerValue != "" {

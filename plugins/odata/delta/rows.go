@@ -1,10 +1,12 @@
 package delta
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -32,9 +34,12 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 	tombstones := pg.Out.Tombstones
 	rows.merged = rows.merged[:0]
 	rows.rowErrors = append(rows.rowErrors[:0], pg.Out.RowErrors...)
-	if len(tombstones) > 0 && pg.Feed.Key.Nodes == nil {
+	if len(tombstones)+len(pg.Out.Links)+len(pg.Out.Partial) > 0 && pg.Feed.Key.Nodes == nil {
 		return &wit.Error{Kind: wit.ErrorUnsupported,
-			Message: pg.Label() + ": found deleted entities of a type without key"}
+			Message: pg.Label() + ": found deleted entities, or parts of entities, of a type without key"}
+	}
+	for i := range pg.Out.Links {
+		pg.addLink(result, &pg.Out.Links[i])
 	}
 	for i := range pg.Out.Rows {
 		row := &pg.Out.Rows[i]
@@ -96,7 +101,8 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		return
 	}
 	if pg.readsChanges() {
-		if pg.rows.deletedKeys[string(key)] {
+		isPartial := slices.Contains(pg.Out.Partial, row.RowIndex)
+		if isPartial || pg.rows.deletedKeys[string(key)] {
 			pg.requestReread(result, pg.Feed.Keys.EncodedParts(key), 0) // no time: the deletion came before the row
 			return
 		}
@@ -115,12 +121,10 @@ func (pg *Page) emit(row *wit.Row, change feedreader.Change) {
 // changes, it is read again (RATIONALE.md P22).
 func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombstone) {
 	rows := pg.rows
-	keys := pg.Feed.Keys
-	keyParts, err := keys.ParseAddress(tombstone.Ref)
+	keyParts, err := pg.tombstoneKey(tombstone)
 	if err != nil {
-		rows.rowErrors = append(rows.rowErrors, wit.RowError{RowIndex: tombstone.RowIndex,
-			ErrorClass: decode.ErrorClass, Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() +
-				": the deleted entry " + strconv.Quote(feedreader.Clip(tombstone.Ref)) + ": " + err.Error()}})
+		pg.addRowError(tombstone.RowIndex, "the deleted entry "+strconv.Quote(feedreader.Clip(tombstone.Ref))+": "+
+			err.Error())
 		return
 	}
 	deletedAt := tombstone.When
@@ -135,7 +139,43 @@ func (pg *Page) addTombstone(result *wit.DecodeResult, tombstone *decode.Tombsto
 		pg.requestReread(result, keyParts, deletedAt)
 		return
 	}
-	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, deletedAt)
+	change := feedreader.ChangeDeleted
+	if tombstone.Reason == "changed" {
+		change = feedreader.ChangeLeft
+	}
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, tombstone.RowIndex, keyParts, change, deletedAt)
+}
+
+// addRowError adds an error in place of a change that cannot be read.
+func (pg *Page) addRowError(rowIndex uint32, message string) {
+	pg.rows.rowErrors = append(pg.rows.rowErrors, wit.RowError{RowIndex: rowIndex, ErrorClass: decode.ErrorClass,
+		Error: wit.Error{Kind: wit.ErrorData, Message: pg.Label() + ": " + message}})
+}
+
+// tombstoneKey returns the encoded parts of the key of a deleted entity.
+func (pg *Page) tombstoneKey(tombstone *decode.Tombstone) ([][]byte, error) {
+	if tombstone.Ref != "" {
+		return pg.Feed.Keys.ParseAddress(tombstone.Ref)
+	}
+	var keys []uri.Key
+	for _, key := range tombstone.Keys {
+		keys = append(keys, uri.Key{Name: key.Name, Literal: uri.Literal{Text: key.Text}})
+	}
+	return pg.Feed.Keys.Encode(keys)
+}
+
+// addLink reads an entity again if a link of it was added or deleted to entities that are read with it.
+func (pg *Page) addLink(result *wit.DecodeResult, link *decode.ChangedLink) {
+	if pg.Feed.RowQuery.View.Expansion(link.Relationship) == nil {
+		return
+	}
+	keyParts, err := pg.Feed.Keys.ParseAddress(link.Source)
+	if err != nil {
+		pg.addRowError(link.RowIndex, "the changed link of "+strconv.Quote(feedreader.Clip(link.Source))+": "+err.Error())
+		return
+	}
+	pg.FitKeys(keyParts)
+	pg.requestReread(result, keyParts, 0)
 }
 
 // flushMarkers adds the last row of the page, which markers buffer. It is the snapshot's last row unless more pages

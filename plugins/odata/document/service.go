@@ -126,7 +126,12 @@ func Collections(body []byte) (names []string, ok bool) {
 		for _, item := range v.Get("EntitySets").Items {
 			names = append(names, item.Text)
 		}
-		return names, v.Has("EntitySets")
+		for _, item := range v.Get("value").Items { // of OData v4
+			if kind := item.Get("kind").Text; kind == "" || kind == "EntitySet" || kind == "Singleton" {
+				names = append(names, item.Get("name").Text)
+			}
+		}
+		return names, v.Has("EntitySets") || v.Get("value").Kind == jsontext.Array
 	}
 	r := markup.NewReader(body)
 	if kind, err := r.Next(); err != nil || kind != markup.Open || r.Local != "service" {

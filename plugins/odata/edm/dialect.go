@@ -16,6 +16,7 @@ type Dialect struct {
 	// drops the header Accept. An empty option means that it would override parameters of the media type.
 	JSON         string
 	Root         string // a member of each document of rows in JSON
+	Atom         bool   // rows can be requested in Atom, too
 	FormatOption string
 	CountOption  string // the query option that requests the number of rows
 	CountName    string // the name of that option
@@ -23,6 +24,9 @@ type Dialect struct {
 	TrackChanges string // the preferences that request change tracking
 	// DeltaInNext means that some services put the delta token into the last next link.
 	DeltaInNext bool
+	// DeltaEnds means that changes end with a delta link, so that changes without one show that the service ignored the
+	// token (OData 4.01, Protocol, 11.3).
+	DeltaEnds bool
 	// ExpandOptions means that $expand contains the options of the expanded entities, in parentheses.
 	ExpandOptions bool
 	// Micros means that rows in JSON contain points in time with more digits than milliseconds.
@@ -77,6 +81,7 @@ var (
 		MaxVersion:   wit.Header{Name: "MaxDataServiceVersion", Value: "2.0"},
 		JSON:         "application/json",
 		Root:         "d",
+		Atom:         true,
 		FormatOption: "$format=json",
 		CountOption:  "$inlinecount=allpages",
 		CountName:    "$inlinecount",
@@ -105,6 +110,7 @@ var (
 		CountName:     "$count",
 		DeltaToken:    "$deltatoken",
 		TrackChanges:  "odata.track-changes,track-changes",
+		DeltaEnds:     true,
 		ExpandOptions: true,
 		Micros:        true,
 		Identity:      " dialect=v4",

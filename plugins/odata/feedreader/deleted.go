@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
 
-// DeletedRows appends the rows of a deleted entity with these encoded keys.
-func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyParts [][]byte,
+// DeletedRows appends the rows of a deleted entity with these encoded keys. change is [ChangeDeleted] or [ChangeLeft].
+func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyParts [][]byte, change Change,
 	deletedAt int64) ([]byte, []wit.Row) {
 	feed := r.Feed
 	row := wit.Row{RowIndex: rowIndex, Partition: -1, Offset: -1, Timestamp: -1}
@@ -20,7 +20,7 @@ func (r *Reader) DeletedRows(data []byte, rows []wit.Row, rowIndex uint32, keyPa
 	data = append(data, feed.RowSchema.KeyTail...)
 	row.Key = wit.ValueSlice{Encoding: wit.WithSchema, Schema: feed.RowSchema.KeySchema, Start: uint32(start),
 		Size: uint32(len(data) - start)}
-	data = feed.AddHeaders(&row, data, ChangeDeleted)
+	data = feed.AddHeaders(&row, data, change)
 	if feed.Tracking.Deletes != sourceconfig.DeletesTombstone {
 		start = len(data)
 		data = feed.appendDeleted(data, keyParts, deletedAt)

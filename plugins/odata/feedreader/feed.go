@@ -31,11 +31,13 @@ type Feed struct {
 	Keys *paging.Keys // nil if rows have no key
 	// Paging describes how the set is paged through. Its FormatOption depends on the offset, see
 	// [Feed.SetFormatRefused].
-	Paging   paging.Set
-	cursor   func(out *decode.Output, row int) (text string, ok bool) // see [paging.Rows.Cursor]
-	headers  encodedHeaders
-	guids    []int            // the parts of the key that are GUIDs; only in delta mode
-	keysOnly map[string]*Feed // by the setting whose condition they lack, see [Feed.keysWithout]
+	Paging  paging.Set
+	cursor  func(out *decode.Output, row int) (text string, ok bool) // see [paging.Rows.Cursor]
+	headers encodedHeaders
+	// hasLongNumber means that the warning of [Reader.warnOfLongNumber] was logged.
+	hasLongNumber bool
+	guids         []int            // the parts of the key that are GUIDs; only in delta mode
+	keysOnly      map[string]*Feed // by the setting whose condition they lack, see [Feed.keysWithout]
 	// absent caches properties that rows have and the metadata lack.
 	absent map[string]absence
 }

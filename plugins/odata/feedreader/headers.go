@@ -17,9 +17,10 @@ const (
 	ChangeChanged
 	ChangeBefore // ODP's state before a change
 	ChangeDeleted
+	ChangeLeft // deleted from the rows that are read, because it no longer meets their conditions
 )
 
-var changeNames = [...]string{"", "read", "created", "changed", "before", "deleted"}
+var changeNames = [...]string{"", "read", "created", "changed", "before", "deleted", "left"}
 
 // Version is the plugin's version, set by its main package.
 var Version string

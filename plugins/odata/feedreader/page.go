@@ -69,7 +69,7 @@ func (pg *PageReader) Decode(tag string, status uint16, chunk []byte,
 	if waits, err := pg.DecodePage(tag, status, chunk, isLast, &result); waits || err != nil {
 		return result, err != nil, err
 	}
-	if len(pg.Out.Tombstones) > 0 {
+	if len(pg.Out.Tombstones) > 0 || len(pg.Out.Links) > 0 {
 		return result, true, &wit.Error{Kind: wit.ErrorUnsupported, Message: pg.Label() +
 			": the feed contains deleted entries, which only delta mode reads: " +
 			pg.Feed.Setting(sourceconfig.NameTrackChanges) + " = 1"}

@@ -8,9 +8,11 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
 	"github.com/culvert-project/culvert/plugins/odata/uri"
+	sdk "github.com/culvert-project/culvert/sdk/go"
 	"github.com/culvert-project/culvert/wit"
 	"github.com/culvert-project/culvert/wit/connectdata"
 )
@@ -25,6 +27,8 @@ type Reader struct {
 	Body     []byte        // the body of an error
 	Out      decode.Output // the last decoded chunk
 	charset  string        // of the response's Content-Type, in lower case; may be empty
+	// Options of the decoder of v4.
+	Options decode.JSON4Options
 	learned
 	Decoder *formatDecoder // nil before the first bytes
 	Single  bool           // the response is one entity
@@ -52,8 +56,9 @@ type Pool struct {
 // formatDecoder is a decoder of a feed's rows in one of the formats.
 type formatDecoder struct {
 	decode.Decoder
-	feed *Feed
-	Atom bool
+	feed    *Feed
+	Atom    bool
+	options decode.JSON4Options
 }
 
 const (
@@ -91,7 +96,9 @@ func (p *Pool) Begin(context *Context, feed *Feed, response *wit.Response, guidF
 	if guidField != "" && (guidField[0]|0x20 == lowerCase || guidField[0]|0x20 == upperCase) {
 		reader.guidCase = guidField[0] | 0x20
 	}
-	_, reader.charset, _ = strings.Cut(strings.ToLower(HeaderValue(response.Headers, "Content-Type")), "charset=")
+	contentType := strings.ToLower(HeaderValue(response.Headers, "Content-Type"))
+	reader.Options = decode.JSON4Options{Exact: strings.Contains(contentType, "ieee754compatible=true")}
+	_, reader.charset, _ = strings.Cut(contentType, "charset=")
 	reader.charset, _, _ = strings.Cut(reader.charset, ";")
 	reader.charset = strings.Trim(reader.charset, `"' `)
 	return reader
@@ -137,19 +144,24 @@ func (r *Reader) ChooseDecoder(chunk []byte, isLast bool) bool {
 	if len(chunk) == 0 && !isLast {
 		return false
 	}
-	useAtom := isAtom(chunk, r.Feed.Atom)
-	isPooled := func(d *formatDecoder) bool { return d.feed == r.Feed && d.Atom == useAtom }
+	useAtom := r.Feed.isAtom(chunk)
+	isPooled := func(d *formatDecoder) bool {
+		return d.feed == r.Feed && d.Atom == useAtom && d.options == r.Options
+	}
 	if i := slices.IndexFunc(r.Pool.Decoders, isPooled); i >= 0 {
 		r.Decoder = r.Pool.Decoders[i]
 		r.Pool.Decoders = slices.Delete(r.Pool.Decoders, i, i+1)
 	} else {
-		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk), r.Feed, useAtom}
+		r.Decoder = &formatDecoder{r.Feed.NewDecoder(chunk, r.Options), r.Feed, useAtom, r.Options}
 	}
 	return true
 }
 
-// isAtom reports whether a response is Atom by its first bytes. isDefault is the answer if these show nothing.
-func isAtom(chunk []byte, isDefault bool) bool {
+// isAtom reports whether a response is Atom by its first bytes, else by the configuration.
+func (f *Feed) isAtom(chunk []byte) bool {
+	if !f.Dialect.Atom {
+		return false
+	}
 	switch content := bytes.TrimLeft(chunk, " \t\r\n\xef\xbb\xbf"); {
 	case len(content) == 0: // nothing shows the format
 	case content[0] == '<':
@@ -157,7 +169,7 @@ func isAtom(chunk []byte, isDefault bool) bool {
 	case content[0] == '{' || content[0] == '[':
 		return false
 	}
-	return isDefault
+	return f.Atom
 }
 
 // Label names the set in messages.
@@ -182,11 +194,30 @@ func (f *Feed) Resolve(origin *uri.Origin, link decode.Link, base string) (strin
 }
 
 // NewDecoder returns a decoder for the format of the text.
-func (f *Feed) NewDecoder(chunk []byte) decode.Decoder {
-	if isAtom(chunk, f.Atom) {
+func (f *Feed) NewDecoder(chunk []byte, options decode.JSON4Options) decode.Decoder {
+	if f.isAtom(chunk) {
 		return decode.NewAtom(f.RowSchema)
 	}
-	return decode.NewJSON(f.RowSchema)
+	return jsonDecoders[f.Dialect](f.RowSchema, options)
+}
+
+// jsonDecoders create decoders of JSON by the dialect.
+var jsonDecoders = map[*edm.Dialect]func(*decode.RowSchema, decode.JSON4Options) decode.Decoder{
+	edm.V2: func(schema *decode.RowSchema, _ decode.JSON4Options) decode.Decoder { return decode.NewJSON(schema) },
+	edm.V4: func(schema *decode.RowSchema, options decode.JSON4Options) decode.Decoder {
+		return decode.NewJSON4(schema, options)
+	},
+}
+
+// warnOfLongNumber warns once for a set of numbers that the service may have rounded.
+func (r *Reader) warnOfLongNumber(out *decode.Output) {
+	if r.Feed.hasLongNumber || out.Page.LongNumber == "" {
+		return
+	}
+	r.Feed.hasLongNumber = true
+	sdk.Log(wit.LevelWarn, r.Label()+": property "+out.Page.LongNumber+": the service ignores IEEE754Compatible=true and "+
+		"writes numbers that it may have rounded to 53 bits; SAP CAP writes them as texts with "+
+		"cds.features.ieee754compatible=true")
 }
 
 // EntityTarget returns the URL of the entity with a key predicate.

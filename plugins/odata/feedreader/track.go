@@ -27,7 +27,9 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 	if subscribed := nameOf("SubscribedTo"); links != nil && subscribed != "" {
 		f.ODP = &ODP{Links: document.SetAddress(links), Subscribed: subscribed, Terminate: nameOf("TerminateDeltasFor")}
 	}
-	if !f.Formatted {
+	if !f.Dialect.Atom {
+		// rows are in JSON, also those that report deleted entities
+	} else if !f.Formatted {
 		// SAP Gateway reports deleted entities in Atom only; ODP reports them as rows.
 		f.Atom = f.ODP == nil
 	} else if !f.Atom && f.ODP == nil {

@@ -54,6 +54,7 @@ func (r *Reader) DecodeChunk(decoder decode.Decoder, out *decode.Output, chunk C
 		}
 		return false, failure
 	}
+	r.warnOfLongNumber(out)
 	// Undecodable rows show that metadata are stale if these are not fresh.
 	if r.Response.ReceivedAt-r.context.ReadAt > sourceconfig.FreshFor {
 		for i := range out.RowErrors {

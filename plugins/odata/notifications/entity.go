@@ -89,7 +89,7 @@ func (e *Entity) Decode(tag string, linkedStatus uint16, chunk []byte,
 			return result, true, &wit.Error{Kind: wit.ErrorInternal, Message: subject + ": " + err.Error()}
 		}
 		e.FitKeys(keyParts)
-		result.Data, result.Rows = e.DeletedRows(nil, nil, 0, keyParts, e.Response.ReceivedAt)
+		result.Data, result.Rows = e.DeletedRows(nil, nil, 0, keyParts, feedreader.ChangeDeleted, e.Response.ReceivedAt)
 		e.AddSchemas(&result)
 		e.scheduleConfirm(&result, !e.notifiedDeleted)
 		return result, true, nil

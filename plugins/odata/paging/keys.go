@@ -265,6 +265,11 @@ func (k *Keys) ParseAddress(address string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return k.Encode(keys)
+}
+
+// Encode returns the encoded parts of a key.
+func (k *Keys) Encode(keys []uri.Key) (_ [][]byte, err error) {
 	encoded := make([][]byte, len(k.schema.Keys))
 	for n, column := range k.schema.Keys {
 		required := k.schema.Columns[column]

@@ -140,7 +140,7 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 			break
 		}
 	}
-	if values.Int(notificationCheck) == 0 {
+	if values.String(notificationCheck) != "" && values.Int(notificationCheck) == 0 {
 		setting.AddError(examined, notificationCheck, setting.Invalid(notificationCheck, "0",
 			"expected -1 or at least 1 second"))
 	}

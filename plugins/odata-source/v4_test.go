@@ -1,0 +1,23 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/culvert-project/culvert/internal/odatatest"
+)
+
+// toV4 turns settings and parts of requests for the demo service's v2 addresses into those for its v4 addresses.
+var toV4 = strings.NewReplacer("/V2/Northwind/Northwind.svc", strings.TrimSuffix(odatatest.Northwind4Path, "/"),
+	sapNorthwind, strings.TrimSuffix(odatatest.SAP4Path, "/"), "$inlinecount=allpages", "$count=true",
+	"$inlinecount", "$count", "&$format=json", "", "$format=json&", "", "?$format=json", "", "&$format", "")
+
+// asV4 returns settings and requests of a test of v2 for a service of v4. ok is false if v4 has no such test.
+func asV4(texts []string) (converted []string, ok bool) {
+	for _, text := range texts {
+		if strings.Contains(strings.ToLower(text), "atom") {
+			return nil, false
+		}
+		converted = append(converted, toV4.Replace(text))
+	}
+	return converted, true
+}
