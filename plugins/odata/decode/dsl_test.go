@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,10 +30,14 @@ import (
 //	Items many {                 or one
 //	  …
 //	}
+//	Tags list {                  its only column is an item
+//	  item Edm.String?
+//	}
 //	Gone blank?
 //	known A B C
 //
-// Words after a column: key, watch, date, micros, float64, int64, hidden, target=…, and the ways of rounding.
+// Words after a column: key, watch, date, micros, float64, int64, hidden, inline, target=…, members=A,B, flags=A,B, and
+// the ways of rounding.
 func parseSchema(t testing.TB, text string) *RowSchema {
 	t.Helper()
 	lines := strings.Split(text, "\n")
@@ -87,17 +92,30 @@ func parseColumns(t testing.TB, lines *[]string, name string) *RowSchema {
 			column.Kind = map[string]ColumnKind{"complex": Complex, "one": NavigationToOne,
 				"many": NavigationToMany}[kind]
 			column.Nested = parseColumns(t, lines, column.Name)
+		case "list":
+			column.Kind = Collection
+			column.Nested = parseColumns(t, lines, column.Name)
+			column.Nested.Columns[0].Name = ""
 		case "blank":
 			column.Kind = Synthetic
 		default:
-			for column.Type = edm.Binary; column.Type <= edm.Time && column.Type.String() != kind; column.Type++ {
+			for column.Type = edm.Binary; column.Type <= edm.Geo && column.Type.String() != kind; column.Type++ {
 			}
-			require.True(t, column.Type <= edm.Time, "schema line %q: unknown type", line)
+			require.True(t, column.Type <= edm.Geo, "schema line %q: unknown type", line)
 		}
 		for _, w := range words[2:] {
 			target, ok := strings.CutPrefix(w, "target=")
 			rounding, isRounding := roundings[w]
+			members, isEnum := strings.CutPrefix(w, "members=")
+			flags, isFlags := strings.CutPrefix(w, "flags=")
 			switch {
+			case isEnum, isFlags:
+				column.Enum = &edm.EnumType{Members: strings.Split(members, ","), Flags: isFlags}
+				if isFlags {
+					column.Enum.Members = strings.Split(flags, ",")
+				}
+			case w == "inline":
+				column.Inline = true
 			case ok:
 				column.Target = target
 			case isRounding:
@@ -160,16 +178,25 @@ func render(t testing.TB, schema *RowSchema, output *Output) string {
 			string(output.Data[rowError.RawStart:rowError.RawStart+rowError.RawSize])})
 	}
 	for _, tombstone := range output.Tombstones {
-		s := "deleted " + tombstone.Ref
+		s := "deleted " + tombstone.Ref + strings.TrimSuffix(" "+tombstone.Reason, " ")
+		for _, key := range tombstone.Keys {
+			s += " " + key.Name + "=" + key.Text
+		}
 		if tombstone.Timed {
 			s += " at " + time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339Nano)
 		}
 		lines = append(lines, line{tombstone.RowIndex, s})
 	}
+	for _, link := range output.Links {
+		lines = append(lines, line{link.RowIndex, "link " + link.Relationship + " of " + link.Source})
+	}
 	for n := range uint32(len(lines)) {
 		found := 0
 		for _, x := range lines {
 			if x.origin == n {
+				if slices.Contains(output.Partial, n) {
+					x.text += " partial"
+				}
 				fmt.Fprintf(&b, "%d %s\n", n, x.text)
 				found++
 			}
@@ -196,6 +223,9 @@ func renderPage(page Page) string {
 	}
 	link("next", page.Next)
 	link("delta", page.Delta)
+	if page.LongNumber != "" {
+		fmt.Fprintf(&b, "long %s\n", page.LongNumber)
+	}
 	for _, u := range page.Unknown {
 		fmt.Fprintf(&b, "unknown %s\n", u)
 	}
@@ -223,13 +253,17 @@ func renderColumn(t testing.TB, column *Column, b []byte) (string, []byte) {
 	switch column.Kind {
 	case Complex, NavigationToOne:
 		return renderStruct(t, column.Nested, len(column.Nested.Columns), b)
-	case NavigationToMany:
+	case NavigationToMany, Collection:
 		n, size := connectdata.Number(b)
 		b = b[size:]
 		var items []string
 		for range n {
 			var text string
-			text, b = renderStruct(t, column.Nested, len(column.Nested.Columns), b)
+			if column.Kind == Collection {
+				text, b = renderColumn(t, &column.Nested.Columns[0], b)
+			} else {
+				text, b = renderStruct(t, column.Nested, len(column.Nested.Columns), b)
+			}
 			items = append(items, text)
 		}
 		if n > 0 {
@@ -270,7 +304,9 @@ func renderPrimitive(t testing.TB, column *Column, b []byte) (string, []byte) {
 		return strconv.FormatInt(number(), 10) + "L", b
 	}
 	switch column.Type {
-	case edm.String:
+	case edm.Date:
+		return time.UnixMilli(number() * datetime.MsPerDay).UTC().Format("2006-01-02"), b
+	case edm.String, edm.Duration, edm.Enum, edm.Geo:
 		return strconv.Quote(string(block())), b
 	case edm.Guid:
 		return string(block()), b
@@ -289,7 +325,7 @@ func renderPrimitive(t testing.TB, column *Column, b []byte) (string, []byte) {
 		return v.String() + "e-" + strconv.Itoa(column.Scale), b
 	case edm.DateTime, edm.DateTimeOffset:
 		return time.UnixMilli(number()).UTC().Format(time.RFC3339Nano), b
-	case edm.Time:
+	case edm.Time, edm.TimeOfDay:
 		return (time.Duration(number()) * time.Millisecond).String(), b
 	}
 	return strconv.FormatInt(number(), 10), b

@@ -87,7 +87,11 @@ func describeAll(t testing.TB, l *RowSchema, o *Output, err error) string {
 // eachCut decodes a document in pieces of all tested sizes, and, if it is short, in two pieces cut at every byte.
 func eachCut(t *testing.T, schema *RowSchema, doc []byte, nested map[string]string, want string) {
 	t.Helper()
-	decoder := newDecoder(schema, doc)
+	eachCutWith(t, newDecoder(schema, doc), schema, doc, nested, want)
+}
+
+func eachCutWith(t *testing.T, decoder Decoder, schema *RowSchema, doc []byte, nested map[string]string, want string) {
+	t.Helper()
 	whole, wholeErr := decodePieces(decoder, doc, cuts{size: len(doc) + 1}, nested)
 	if got := describeAll(t, schema, whole, wholeErr); got != want {
 		t.Fatalf("decoded again whole:\ngot  %s\nwant %s", excerpt(got, want), excerpt(want, got))

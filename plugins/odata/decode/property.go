@@ -60,6 +60,8 @@ func (p *property) configure(markup int) (kind int) {
 			p.High = datetime.LastMs
 			return kernel.DateTime
 		}
+	case edm.Date:
+		return kernel.Date
 	case edm.Guid:
 		return kernel.GUID
 	}

@@ -61,6 +61,7 @@ const (
 	DateTime
 	TimeOfDay
 	GUID
+	Date
 	GoValue // Go reads the value
 	Skip    // no column
 	End

@@ -16,7 +16,7 @@ func main() {}
 
 var (
 	buffer  []byte
-	decoder [2][]decode.Decoder // of JSON, then of Atom, by shape
+	decoder [4][]decode.Decoder // of JSON, of Atom, then of exact and of other JSON of v4, by shape
 	current decode.Decoder      // of the page that page started
 	out     decode.Output       // of the last piece
 )
@@ -31,8 +31,8 @@ func room(size uint32) uint32 {
 	return uint32(uintptr(unsafe.Pointer(&buffer[0])))
 }
 
-// page starts a page of a shape, by its index in [bench.Shapes]. atom is 1 for Atom, 0 for JSON. As in a plugin, a
-// garbage collection that has begun can end here.
+// page starts a page of a shape, by its index in [bench.Shapes]. atom is 1 for Atom, 0 for JSON, and
+// 2 or 3 for JSON of v4. As in a plugin, a garbage collection that has begun can end here.
 //
 //go:wasmexport page
 func page(shape, atom uint32) {
@@ -41,6 +41,10 @@ func page(shape, atom uint32) {
 		for _, schema := range bench.Schemas() {
 			decoder[0] = append(decoder[0], decode.NewJSON(schema))
 			decoder[1] = append(decoder[1], decode.NewAtom(schema))
+		}
+		orders, _ := bench.Orders4(0)
+		for i, isExact := range []bool{true, false} {
+			decoder[2+i] = []decode.Decoder{decode.NewJSON4(orders, decode.JSON4Options{Exact: isExact})}
 		}
 	}
 	current = decoder[atom][shape]
