@@ -41,7 +41,7 @@ func FuzzJSON(f *testing.F) {
 	const isXML = false
 	addSeeds(f, isXML)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		checkCuts(t, doc, cut, func(schema *RowSchema) Decoder { return NewJSON(schema) })
+		checkCuts(t, fuzzSchema, doc, cut, func(schema *RowSchema) Decoder { return NewJSON(schema) })
 	})
 }
 
@@ -50,7 +50,7 @@ func FuzzAtom(f *testing.F) {
 	const isXML = true
 	addSeeds(f, isXML)
 	f.Fuzz(func(t *testing.T, doc []byte, cut uint16) {
-		checkCuts(t, doc, cut, func(schema *RowSchema) Decoder { return NewAtom(schema) })
+		checkCuts(t, fuzzSchema, doc, cut, func(schema *RowSchema) Decoder { return NewAtom(schema) })
 	})
 }
 
@@ -79,8 +79,8 @@ func addSeeds(f *testing.F, isXML bool) {
 }
 
 // checkCuts decodes a document whole, in two pieces and in small pieces, and the raw rows of its errors.
-func checkCuts(t *testing.T, doc []byte, cut uint16, newDecoder func(*RowSchema) Decoder) {
-	schema := parseSchema(t, fuzzSchema)
+func checkCuts(t *testing.T, layout string, doc []byte, cut uint16, newDecoder func(*RowSchema) Decoder) {
+	schema := parseSchema(t, layout)
 	whole, err := decodeWith(newDecoder(schema), doc, cuts{size: len(doc) + 1})
 	want := describeAll(t, schema, whole, err)
 	for _, c := range []cuts{{at: int(cut) % (len(doc) + 1)}, {size: 1 + int(cut)%97}} {

@@ -66,6 +66,8 @@ func refPrimitive(column *Column, s string) ([]byte, error) {
 		return refInstant(column, s)
 	case edm.Time:
 		return refClock(s)
+	case edm.Date, edm.TimeOfDay, edm.Duration, edm.Enum, edm.Geo:
+		return refPrimitive4(column, s)
 	}
 	n, ok := new(big.Int).SetString(s, 10)
 	low, _ := new(big.Int).SetString(refBounds[column.Type][0], 10)

@@ -84,8 +84,10 @@ func readReference(schema *RowSchema, doc string, nested map[string]string) refP
 	r := refReader{schema: schema, nested: nested, page: refPage{count: -1, unknown: map[string]bool{}}}
 	if isMarkup([]byte(doc)) {
 		r.readAtom(doc)
+	} else if doc = strings.TrimSpace(doc); doc[0] == '{' && slices.Contains(readTexts(doc).names, "value") {
+		r.readJSON4(doc)
 	} else {
-		r.readJSON(strings.TrimSpace(doc))
+		r.readJSON(doc)
 	}
 	return r.page
 }
@@ -698,6 +700,13 @@ func (g *refGenerator) compare(t *testing.T, schema *RowSchema, isAtom bool, pag
 		decoder = NewAtom(schema)
 		newPage = g.atomPage
 	}
+	g.compareWith(t, schema, decoder, newPage, pages)
+}
+
+// compareWith is compare for any decoder.
+func (g *refGenerator) compareWith(t *testing.T, schema *RowSchema, decoder Decoder,
+	newPage func(*RowSchema) string, pages int) {
+	t.Helper()
 	for range pages {
 		g.odd = pick(g, 0, 0.1, 0.3, 1)
 		g.nested = map[string]string{}
@@ -802,7 +811,7 @@ func (r *refRow) rawDiffers(schema *RowSchema, raw string, nested map[string]str
 		nameEnd := strings.IndexAny(r.raw, " \t\r\n/>")
 		ok = strings.HasPrefix(raw, r.raw[:nameEnd]) && strings.HasSuffix(raw, r.raw[nameEnd:])
 	} else if !ok {
-		ok = raw == `{"d":{"results":[`+r.raw+`]}}`
+		ok = raw == `{"d":{"results":[`+r.raw+`]}}` || raw == `{"value":[`+r.raw+`]}`
 	}
 	if !ok || len(page.rows) != 1 || !page.rows[0].failed {
 		return fmt.Sprintf("expected that %s fails, found %s", r.raw, raw)

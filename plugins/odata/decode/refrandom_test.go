@@ -180,6 +180,8 @@ func (g *refGenerator) scalar(c *Column) string {
 		}
 		return instant.Format(pick(g, "2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02T15:04:05.000",
 			"2006-01-02T15:04:05.0000000", "2006-01-02T15:04:05Z07:00", "2006-01-02T15:04:05.000+01:30"))
+	case edm.Date, edm.TimeOfDay, edm.Duration, edm.Enum, edm.Geo:
+		return g.scalar4(c)
 	case edm.Time:
 		return pick(g, fmt.Sprintf("PT%02dH%02dM%02dS", g.IntN(24), g.IntN(60), g.IntN(60)), "PT5M", "PT1H2M3.45S",
 			"P0DT"+digits(4)+"S")
