@@ -287,7 +287,7 @@ func (m *Model) Structure(name string) *StructuredType {
 	s := m.find(name)
 	if s != nil && s.unparsed != nil {
 		// Parse the content of the type, and add what it inherits. [Parse] has already checked the markup.
-		content := parser{Reader: s.unparsed, model: m}
+		content := parser{Reader: s.unparsed, model: m, isOASIS: m.Dialect.orV2().oasis}
 		s.unparsed = nil
 		_ = content.visitChildren(func() error {
 			switch content.Local {
@@ -379,7 +379,7 @@ func (m *Model) NavigationTarget(source *Set, n *Navigation) *Set {
 	var target *Set
 	for _, s := range m.Sets {
 		switch {
-		case s.Type != n.Target: // no set of the targets
+		case s.Type != n.Target || s.Singleton: // no set of the targets
 		case target != nil:
 			return nil
 		default:

@@ -20,18 +20,21 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files again")
 
-const samples = "../../../testdata/samples/metadata"
-
-// The sets of every metadata sample are as in testdata/edm.
+// The sets of every metadata sample are as in testdata/edm and testdata/edm4.
 func TestSamples(t *testing.T) {
+	testSamples(t, edm.V2, "../../../testdata/samples/metadata", "../../../testdata/edm", 11)
+	testSamples(t, edm.V4, "../../../testdata/samples/metadata4", "../../../testdata/edm4", 4)
+}
+
+func testSamples(t *testing.T, dialect *edm.Dialect, samples, goldens string, count int) {
 	files, err := os.ReadDir(samples)
-	require.True(t, err == nil && len(files) >= 11, "expected 11 samples, found %d (%v)", len(files), err)
+	require.True(t, err == nil && len(files) >= count, "expected %d samples, found %d (%v)", count, len(files), err)
 	for _, file := range files {
 		t.Run(file.Name(), func(t *testing.T) {
 			document, err := os.ReadFile(filepath.Join(samples, file.Name()))
 			require.NoError(t, err)
-			golden := filepath.Join("../../../testdata/edm", file.Name()+".txt")
-			description := describe(document)
+			golden := filepath.Join(goldens, file.Name()+".txt")
+			description := describe(document, dialect)
 			if *update {
 				require.NoError(t, os.WriteFile(golden, []byte(description), 0o644))
 			}
@@ -44,9 +47,9 @@ func TestSamples(t *testing.T) {
 }
 
 // describe returns a document's sets as text. Each type is packed and unpacked first, as in a plugin's context.
-func describe(document []byte) string {
+func describe(document []byte, dialect *edm.Dialect) string {
 	var b strings.Builder
-	model, err := edm.Parse(document, edm.V2)
+	model, err := edm.Parse(document, dialect)
 	if err != nil {
 		return "refused: " + err.Error() + "\n"
 	}
@@ -57,7 +60,7 @@ func describe(document []byte) string {
 			b.WriteString("  no such type\n")
 			continue
 		}
-		describeType(&b, model, s)
+		describeType(&b, model, set, s)
 	}
 	for _, function := range model.Functions {
 		b.WriteString("function " + function.Method + " " + function.Name + "(")
@@ -83,6 +86,7 @@ func flags(set *edm.Set) string {
 		{!set.Pageable, "not pageable"},
 		{!set.Creatable, "not creatable"},
 		{!set.Deletable, "not deletable"},
+		{set.Singleton, "singleton"},
 		{set.ChangeTracking, "change tracking"},
 		{set.Partial, "partial"},
 		{set.RequiresFilter, "requires a filter"},
@@ -96,10 +100,17 @@ func flags(set *edm.Set) string {
 }
 
 // describeType writes a type's key and value schemas and navigations, and where its row schema differs from them.
-func describeType(b *strings.Builder, model *edm.Model, structure *edm.StructuredType) {
+func describeType(b *strings.Builder, model *edm.Model, set *edm.Set, structure *edm.StructuredType) {
+	isV4 := model.Dialect == edm.V4
+	targets := map[string]string{} // sets by navigation property
+	for i := range structure.Navigations {
+		if target := model.NavigationTarget(set, &structure.Navigations[i]); target != nil {
+			targets[structure.Navigations[i].Name] = target.Name
+		}
+	}
 	packed := edm.Pack(nil, model.Closure(structure, true))
 	r := pack.NewReader(packed)
-	model = edm.Unpack(r, edm.V2)
+	model = edm.Unpack(r, model.Dialect)
 	if !r.Done() {
 		b.WriteString("  packing lost something\n")
 	}
@@ -122,7 +133,14 @@ func describeType(b *strings.Builder, model *edm.Model, structure *edm.Structure
 		if n.Many {
 			b.WriteString(" (many)")
 		}
+		if isV4 && targets[n.Name] != "" {
+			b.WriteString(", set " + targets[n.Name])
+		}
 		b.WriteString("\n")
+	}
+	if isV4 {
+		describeAnnotations(b, structure)
+		return
 	}
 	rowSchema, err := decode.NewRowSchema(model, edm.WholeView(structure), options)
 	if err != nil {
@@ -140,6 +158,39 @@ func describeType(b *strings.Builder, model *edm.Model, structure *edm.Structure
 		if c.Target != "" {
 			b.WriteString("  " + c.Name + " from " + c.Target + "\n")
 		}
+	}
+}
+
+// describeAnnotations writes what annotations restrict, the members of enumerations, and streams.
+func describeAnnotations(b *strings.Builder, structure *edm.StructuredType) {
+	for _, p := range structure.Properties {
+		var restrictions string
+		for _, flag := range []struct {
+			isSet bool
+			text  string
+		}{
+			{!p.Filterable, ", not filterable"},
+			{!p.Sortable, ", not sortable"},
+			{!p.Creatable, ", not creatable"},
+			{!p.Updatable, ", not updatable"},
+			{p.Etag, ", ETag"},
+		} {
+			if flag.isSet {
+				restrictions += flag.text
+			}
+		}
+		if enum := p.Type.Enum; enum != nil {
+			restrictions += ", " + p.Type.Name + " of " + strings.Join(enum.Members, " ")
+			if enum.Flags {
+				restrictions += " (flags)"
+			}
+		}
+		if restrictions != "" {
+			b.WriteString("  property " + p.Name + restrictions + "\n")
+		}
+	}
+	for _, name := range structure.LeftOut {
+		b.WriteString("  left out " + name + "\n")
 	}
 }
 
@@ -175,6 +226,15 @@ func describeNode(b *strings.Builder, nodes []wit.SchemaNode, index uint32, inde
 			b.WriteString(" refers back to " + strconv.Itoa(int(member.Node)))
 		}
 		b.WriteString("\n")
+		if n.Kind == wit.Array {
+			element := nodes[n.Element]
+			b.WriteString(indent + "  of " + kinds[element.Kind])
+			if element.Optional {
+				b.WriteString(" optional")
+			}
+			b.WriteString("\n")
+			describeNode(b, nodes, n.Element, indent+"  ")
+		}
 		if n.Kind == wit.Struct {
 			describeNode(b, nodes, member.Node, indent+"  ")
 		}

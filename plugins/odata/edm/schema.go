@@ -94,18 +94,18 @@ func (m *Model) ValueSchema(s *StructuredType, o Options) ([]wit.SchemaNode, err
 
 // KeySchema returns the schema of keys, a struct of required fields named `NS.Type.Key`, or nil without a key.
 func (m *Model) KeySchema(structure *StructuredType, o Options) ([]wit.SchemaNode, error) {
-	keys := m.RowKey(structure)
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	b := schemaBuilder{model: m, options: o}
-	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
 	for _, name := range structure.Key {
 		if strings.Contains(name, "/") {
 			return nil, &Error{"the key of " + structure.QualifiedName() + " contains " + name +
 				", a part of a complex property; expected properties of the type itself"}
 		}
 	}
+	keys := m.RowKey(structure)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	b := schemaBuilder{model: m, options: o}
+	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Name: wit.Ptr(structure.QualifiedName() + ".Key")})
 	for _, property := range keys {
 		n, err := b.addProperty(structure, property, false, 1)
 		if err != nil {
@@ -130,13 +130,10 @@ func (m *Model) RowKey(s *StructuredType) []*Property {
 // ComplexType returns the complex type of a property, or of the items of a collection.
 func (m *Model) ComplexType(structure *StructuredType, property *Property) (*StructuredType, error) {
 	inner := m.Structure(property.Type.Name)
-	_, isDefinition := m.definitions[property.Type.Name]
 	problem := ""
 	switch {
 	case property.Type.Collection && !m.Dialect.orV2().oasis:
 		problem = "collections as properties are not part of OData v2"
-	case inner == nil && isDefinition:
-		problem = "its type " + property.Type.Name + " is defined by itself"
 	case inner == nil:
 		problem = "its type " + property.Type.Name + " is neither a type of OData " + m.Dialect.Name() +
 			" nor declared in $metadata"

@@ -137,7 +137,7 @@ func mayBeInitial(primitive edm.Primitive, text string) bool {
 	case edm.Time:
 		return strings.Trim(text, "PTHMS0.") == ""
 	}
-	return strings.Trim(text, "0.-") == ""
+	return strings.Trim(text, "0.-:") == ""
 }
 
 // normalize removes what the least strict service ignores: case, trailing blanks, leading zeros of a number.
@@ -156,7 +156,7 @@ func isASCII(s string) bool {
 // mayHaveMoreDigits reports whether the service may store more digits than responses contain.
 func mayHaveMoreDigits(property *edm.Property) bool {
 	switch property.Type.Primitive {
-	case edm.DateTime, edm.DateTimeOffset, edm.Time:
+	case edm.DateTime, edm.DateTimeOffset, edm.Time, edm.TimeOfDay:
 		return property.Precision < 0 || property.Precision > 3
 	case edm.Double, edm.Single:
 		return true
@@ -172,7 +172,7 @@ func isNearly(primitive edm.Primitive, a, b string) bool {
 		y, _ := strconv.ParseFloat(b, 64)
 		difference := max(x-y, y-x)
 		return difference <= max(x, -x, y, -y)*1e-6 // single precision has seven digits
-	case edm.DateTime, edm.DateTimeOffset:
+	case edm.DateTime, edm.DateTimeOffset, edm.TimeOfDay:
 		return truncateMillis(a) == truncateMillis(b)
 	case edm.Time:
 		return strings.TrimSuffix(a, "S") == strings.TrimSuffix(b, "S")

@@ -32,6 +32,10 @@ type condition struct {
 // parseOperands parses the operands. Points in time with a zone are converted to the clock of the service.
 func (c *condition) parseOperands(spec *Condition) error {
 	texts := []string{spec.Low}
+	isOrdered := c.operator != "eq" && c.operator != "ne" && c.operator != "in"
+	if isOrdered && c.property.Type.Primitive == edm.Enum {
+		return invalid(spec.Prefix+Option, spec.Option, spec.Property+" is an enumeration; expected eq, ne or in")
+	}
 	switch c.operator {
 	case "in":
 		texts = splitList(spec.Low)
