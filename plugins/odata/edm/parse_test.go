@@ -102,7 +102,8 @@ func TestDecimals(t *testing.T) {
 // are rejected.
 func TestPackKeepsUsedFields(t *testing.T) {
 	mapping := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
-	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Key: []string{"A"},
+	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Open: true, Key: []string{"A"},
+		LeftOut: []string{"S"},
 		Properties: []edm.Property{
 			{Name: "A", Type: edm.Type{Primitive: edm.Decimal, Name: "Edm.Decimal"}, Nullable: true, Length: 1,
 				Precision: 2, Scale: 3, VariableScale: true, Etag: true, FeedMapping: &mapping},
@@ -112,6 +113,9 @@ func TestPackKeepsUsedFields(t *testing.T) {
 			{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
 			{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
 			{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
+			{Name: "G", Type: edm.Type{Primitive: edm.Enum, Name: "N.E", Collection: true,
+				Enum: &edm.EnumType{Members: []string{"X", "Y"}, Flags: true}}},
+			{Name: "H", Type: edm.Type{Primitive: edm.Geo, Name: "Edm.Geography"}},
 		}}
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
 	r := pack.NewReader(packed)
