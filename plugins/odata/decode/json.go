@@ -399,6 +399,10 @@ func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 		} else {
 			j.page.Delta.Href = string(scalar)
 		}
+	case contextRole:
+		j.page.Next.Base = string(scalar)
+		j.page.Delta.Base = string(scalar)
+		return false, nil
 	case countRole:
 		if n, ok := scan.Integer(bytes.TrimSpace(scalar), 0, maxCount); ok {
 			j.page.Count = n

@@ -89,6 +89,8 @@ func (j *JSON4) role(name []byte) memberRole {
 		return deltaRole
 	case "count":
 		return countRole
+	case "context":
+		return contextRole
 	case "error":
 		return errorRole
 	}
@@ -142,8 +144,6 @@ func (j *JSON4) findRows(start int, out *Output) *scan.Error {
 			hasProperty = true
 		case role == errorRole && opens != 'n':
 			failure = quoted(b[member.value:member.end])
-		case len(property) == 0 && string(term) == "context":
-			context = string(j.scalarText(b[member.value:member.end]))
 		case len(property) > 0 && len(term) == 0:
 			hasOther = true
 		default:
@@ -152,6 +152,7 @@ func (j *JSON4) findRows(start int, out *Output) *scan.Error {
 				return problem
 			}
 			isPage = isPage || isPaging
+			context = j.page.Next.Base
 		}
 		i, closed, err = scan.JSONNext(b, member.end, '}')
 	}

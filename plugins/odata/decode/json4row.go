@@ -64,7 +64,8 @@ func (j *JSON4) readNextLink(s *structure, p *property, value textRange) {
 		s.fail(p.Column, c.conversionError("one nextLink", "two"))
 	case s.link == nil || p.Column <= s.linkColumn:
 		items := s.structureIn(p.Column)
-		s.link = &nestedNextLink{link: Link{Href: string(target)}, linkAt: value, emptyLink: `""`, structure: items,
+		s.link = &nestedNextLink{link: Link{Href: string(target), Base: j.page.Next.Base},
+			linkAt: value, emptyLink: `""`, structure: items,
 			property: strings.TrimSuffix(items.path, "/")}
 		s.linkColumn = p.Column
 	}

@@ -33,6 +33,7 @@ const (
 	deltaRole
 	countRole
 	errorRole
+	contextRole // the URL against which links are resolved
 )
 
 // controlKind is what a member of a struct is that is no column.

@@ -218,6 +218,9 @@ func (r *refReader) json4Rows(doc string, page *refPage) (rows []string, next st
 		switch strings.Replace(name, "@odata.", "@", 1) {
 		case "value":
 			rows = readTexts(value).values
+		case "@context":
+			page.next.Base = refText(value)
+			page.delta.Base = refText(value)
 		case "@nextLink":
 			next = refText(value)
 		case "@deltaLink":
