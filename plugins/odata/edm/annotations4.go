@@ -54,11 +54,10 @@ var typeTerms = map[string]string{
 
 // isKnown reports whether annotations with a term are read.
 func isKnown(term string) bool {
-	name, isCapability := strings.CutPrefix(term, capabilities)
-	switch name {
+	switch strings.TrimPrefix(term, capabilities) {
 	case "CountRestrictions", "SkipSupported", "TopSupported", "ReadRestrictions", "InsertRestrictions",
 		"UpdateRestrictions", "DeleteRestrictions", "ChangeTracking", "FilterRestrictions", "SortRestrictions":
-		return isCapability
+		return strings.HasPrefix(term, capabilities)
 	case termETag, termComputed, termImmutable, termLabel:
 		return true
 	}
@@ -113,8 +112,8 @@ func (p *parser) parseFacts(f fact, hasValue *bool) error {
 		hasItems := false
 		switch p.Local {
 		case "Bool", "String", "PropertyPath":
-			text, err := p.Content()
-			add(strings.Clone(strings.TrimSpace(text)))
+			content, err := p.Content()
+			add(strings.Clone(strings.TrimSpace(content)))
 			return err
 		case "Collection":
 			err := p.parseFacts(f, &hasItems)

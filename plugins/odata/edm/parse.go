@@ -21,7 +21,10 @@ type Error struct{ Text string }
 func (e *Error) Error() string { return e.Text }
 
 // VersionError reports a document of another version of OData, such as "v4".
-type VersionError struct{ Expected, Found string }
+type VersionError struct {
+	Expected string
+	Found    string
+}
 
 func (e *VersionError) Error() string {
 	return "expected $metadata of OData " + e.Expected + ", found metadata of a " + e.Found + " service"

@@ -46,7 +46,7 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 			if property.Type.Primitive == NotPrimitive || property.Type.Primitive == Enum {
 				dst = pack.String(dst, property.Type.Name)
 			}
-			if enum := property.Type.Enum; property.Type.Primitive == Enum {
+			if enum := property.Type.Enum; enum != nil {
 				dst = pack.Bool(pack.Strings(dst, enum.Members), enum.Flags)
 			}
 			dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)

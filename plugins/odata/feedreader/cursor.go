@@ -79,7 +79,7 @@ func (f *Feed) compileCursor(entityType *edm.StructuredType) error {
 	return nil
 }
 
-const secondsOfDay = 86_400
+const daysOfCalendar = 4_000_000 // more than in the years 1 to 9999
 
 // subtractLookback subtracts seconds from a point in time, as many days from a date as contain them, or units from a
 // number. It returns other texts unchanged.
@@ -93,7 +93,10 @@ func subtractLookback(primitive edm.Primitive, lookback int64, text string) stri
 		if err != nil {
 			return text
 		}
-		if day = day.AddDate(0, 0, -int((lookback+secondsOfDay-1)/secondsOfDay)); day.Year() < 1 {
+		const secondsOfDay = 86_400
+		days := min((lookback-1)/secondsOfDay+1, daysOfCalendar)
+		day = day.AddDate(0, 0, -int(days))
+		if day.Year() < 1 {
 			return "0001-01-01"
 		}
 		return day.Format(time.DateOnly)

@@ -329,6 +329,35 @@ func TestMetadataChangeDuringPage(t *testing.T) {
 	}
 }
 
+// The look-back of a date is in whole days.
+func TestLookbackOfDates(t *testing.T) {
+	for _, test := range []struct {
+		lookback int64
+		want     string
+	}{
+		{0, "2024-03-01"},
+		{1, "2024-02-29"},
+		{86_400, "2024-02-29"},
+		{86_401, "2024-02-28"},
+		{63_900_000_000, "0001-01-01"},
+		{math.MaxInt64, "0001-01-01"},
+	} {
+		assert.Equal(t, test.want, subtractLookback(edm.Date, test.lookback, "2024-03-01"), test.lookback)
+	}
+}
+
+// A property can be a cursor if the service compares its values as they are written.
+func TestCursorPropertiesOfV4(t *testing.T) {
+	entityType := &edm.StructuredType{}
+	for i := edm.Binary; i <= edm.Geo; i++ {
+		entityType.Properties = append(entityType.Properties,
+			edm.Property{Name: i.String(), Filterable: true, Type: edm.Type{Primitive: i}},
+			edm.Property{Name: i.String() + "s", Filterable: true, Type: edm.Type{Primitive: i, Collection: true}})
+	}
+	assert.Equal(t, "Edm.Byte Edm.Int16 Edm.Int32 Edm.Int64 Edm.Decimal Edm.String Edm.DateTime Edm.DateTimeOffset Edm.Date",
+		strings.Join(CursorProperties(entityType), " "))
+}
+
 // A look-back is never so long that the time before it overflows to a later one.
 func TestLookbackDoesNotOverflow(t *testing.T) {
 	const end = "2024-01-31T00:00:00"

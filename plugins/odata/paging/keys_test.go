@@ -88,3 +88,35 @@ func TestCompareKeysPartByPart(t *testing.T) {
 	_, _, ok := k.compare(encoded(key{}), encoded(key{id: 1}))
 	assert.True(t, !ok, "expected keys without known kinds of parts not to be compared")
 }
+
+// Keys are paged through by comparisons only if services order their values as they are written.
+func TestComparableKeysOfV4(t *testing.T) {
+	color := edm.Type{Primitive: edm.Enum, Name: "N.Color", Enum: &edm.EnumType{Members: []string{"Red"}}}
+	for _, test := range []struct {
+		typ        edm.Type
+		kind       wit.Kind
+		isSortable bool
+		key        []byte
+		filter     string
+	}{
+		{edm.Type{Primitive: edm.Date}, wit.Int32, true, []byte{2}, "K eq 1970-01-02"},
+		{edm.Type{Primitive: edm.TimeOfDay}, wit.Int32, true, []byte{2}, "K eq 00:00:00.001"},
+		{edm.Type{Primitive: edm.Guid}, wit.String, true, []byte("\x02a"), "K eq a"},
+		{color, wit.String, false, []byte("\x06Red"), "K eq N.Color'Red'"},
+		{edm.Type{Primitive: edm.Duration}, wit.String, false, []byte("\x08PT1S"), "K eq duration'PT1S'"},
+	} {
+		node := wit.SchemaNode{Kind: test.kind}
+		switch test.typ.Primitive {
+		case edm.Date:
+			node.Name = wit.Ptr(wit.NameDate)
+		case edm.TimeOfDay:
+			node.Name = wit.Ptr(wit.NameTime)
+		}
+		keys := NewKeys(edm.V4, &edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K",
+			Filterable: true, Sortable: true, Type: test.typ}}},
+			&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: test.typ.Primitive}}, Keys: []int{0}},
+			[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, node})
+		assert.Equal(t, test.isSortable, keys.isSortable(), test.typ)
+		assert.Equal(t, test.filter, keys.FilterEqual([][]byte{test.key}), test.typ)
+	}
+}

@@ -47,9 +47,8 @@ func (d duration) compare(other duration) int {
 }
 
 // parseDuration reads days, hours, minutes and seconds, as in -P1DT12H30M0.5S.
-func parseDuration(text string) (d duration, ok bool) {
-	unsigned, isNegative := strings.CutPrefix(text, "-")
-	unsigned, ok = strings.CutPrefix(unsigned, "P")
+func parseDuration(text string) (d duration, isValid bool) {
+	unsigned, ok := strings.CutPrefix(strings.TrimPrefix(text, "-"), "P")
 	days, clock, hasClock := strings.Cut(unsigned, "T")
 	if !ok || (days == "" && !hasClock) || (hasClock && clock == "") {
 		return d, false
@@ -80,7 +79,7 @@ func parseDuration(text string) (d duration, ok bool) {
 	}
 	if d.seconds > 0 || d.fraction != "" {
 		d.sign = 1
-		if isNegative {
+		if text[0] == '-' {
 			d.sign = -1
 		}
 	}
