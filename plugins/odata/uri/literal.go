@@ -88,7 +88,8 @@ func parseQuoted(dialect *edm.Dialect, text, prefix, content string) (Literal, e
 	switch {
 	case strings.EqualFold(prefix, "binary"):
 		typ = edm.Binary
-	case typ == edm.NotPrimitive && dialect.Declares(edm.Enum) && strings.Contains(prefix, "."):
+	case typ == edm.NotPrimitive && dialect.Declares(edm.Enum) && strings.Contains(prefix, ".") &&
+		!strings.ContainsAny(prefix, "=(),/ "):
 		return Literal{Type: edm.Enum, TypeName: prefix, Text: content}, nil
 	case typ == edm.NotPrimitive:
 		return Literal{}, invalidError("literal", text, "unknown prefix "+prefix)
