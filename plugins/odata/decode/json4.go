@@ -129,8 +129,7 @@ func (j *JSON4) findRows(start int, out *Output) *scan.Error {
 			j.serviceError += failure // an error before the rows, which fails the page
 			return nil
 		}
-		_, isProperty := j.schema.columnByName[string(member.name)]
-		isProperty = isProperty || j.schema.isIgnored[string(member.name)]
+		isProperty := j.schema.hasProperty(string(member.name))
 		if version := olderVersion(string(member.name), opens); version != "" && !isProperty {
 			return &scan.Error{At: i, Expected: "rows of OData v4", Found: version +
 				": the path belongs to a service of another version"}

@@ -58,7 +58,10 @@ type Tombstone struct {
 }
 
 // TombstoneKey is a key property of a deleted entry, whose text [AppendText] accepts.
-type TombstoneKey struct{ Name, Text string }
+type TombstoneKey struct {
+	Name string
+	Text string
+}
 
 // ChangedLink is an added or deleted link of a delta feed.
 type ChangedLink struct {

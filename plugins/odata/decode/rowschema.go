@@ -160,6 +160,12 @@ func (r *RowSchema) kernelWritesRows() bool {
 	return len(r.Keys) > 0 && len(r.KeyTail) == 0 && len(r.Tracked) == 0
 }
 
+// hasProperty reports whether the type has a property or a navigation property with a name.
+func (r *RowSchema) hasProperty(name string) bool {
+	_, ok := r.columnByName[name]
+	return ok || r.isIgnored[name]
+}
+
 func (c *Column) isArray() bool { return c.Kind == NavigationToMany || c.Kind == Collection }
 
 func (c *Column) isNavigation() bool { return c.Kind == NavigationToOne || c.Kind == NavigationToMany }

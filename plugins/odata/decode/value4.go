@@ -80,8 +80,8 @@ func mayBeRounded(number []byte) bool {
 	if exponent := bytes.IndexAny(number, "eE"); exponent >= 0 {
 		number = number[:exponent]
 	}
-	whole, fraction, hasPoint := bytes.Cut(number, []byte("."))
-	digits := bytes.TrimLeft(slices.Concat(whole, fraction), "-0")
+	integer, fraction, hasPoint := bytes.Cut(number, []byte("."))
+	digits := bytes.TrimLeft(slices.Concat(integer, fraction), "-0")
 	return math.Abs(f) >= exactInteger || (hasPoint && len(digits) > floatDigits)
 }
 
