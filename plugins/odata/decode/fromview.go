@@ -110,12 +110,13 @@ func structureSchema(model *edm.Model, typ *edm.StructuredType, isRead func(name
 			item := column
 			item.Name = ""
 			item.Optional = property.Nullable
-			column = Column{Name: property.Name, Kind: Collection,
+			column = Column{Name: property.Name, Kind: Collection, Optional: column.Optional,
 				Nested: &RowSchema{Name: property.Type.Name, Columns: []Column{item}, ValueColumns: 1}}
 		}
 		schema.Columns = append(schema.Columns, column)
 	}
 	schema.ValueColumns = len(schema.Columns)
+	schema.Ignored = append(schema.Ignored, typ.LeftOut...)
 	for _, n := range typ.Navigations {
 		schema.Ignored = append(schema.Ignored, n.Name)
 	}

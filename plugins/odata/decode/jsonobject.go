@@ -222,7 +222,7 @@ func (j *JSON) readValue(s *structure, p *property) *scan.Error {
 			dst, problem = appendNull(dst, c, true)
 		}
 	case raw[0] == 'n' && c.isArray() && !c.Optional:
-		dst = append(dst, 0) // expanded, without entities; a null collection is taken for an empty one
+		dst = append(dst, 0) // expanded, without entities
 	case raw[0] == 'n':
 		dst, problem = appendNull(dst, c, true)
 	case c.Kind == Primitive:

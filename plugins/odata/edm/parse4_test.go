@@ -237,7 +237,7 @@ func describeValue(nodes []wit.SchemaNode) string {
 	return words
 }
 
-// The array of a collection is required in each mode. Its items are optional only if the property is nullable.
+// The array of a collection is optional in each mode. Its items are optional only if the property is nullable.
 func TestItemsOfCollections(t *testing.T) {
 	for _, options := range []edm.Options{{}, {Lenient: true}, {Delta: true}} {
 		for nullable, isOptional := range map[string]bool{`Nullable="true"`: true, ``: true, `Nullable="false"`: false} {
@@ -245,7 +245,7 @@ func TestItemsOfCollections(t *testing.T) {
 			nodes, err := model.ValueSchema(structure, options)
 			require.NoError(t, err, nullable)
 			array := nodes[nodes[0].Fields[0].Node]
-			assert.True(t, !array.Optional && nodes[array.Element].Optional == isOptional,
+			assert.True(t, array.Optional && nodes[array.Element].Optional == isOptional,
 				"%+v, %s: expected optional items %t, found %+v", options, nullable, isOptional, nodes)
 		}
 	}

@@ -43,7 +43,7 @@ type Options struct {
 func (o Options) IsOptional(s *StructuredType, p *Property) bool {
 	isKey := s.IsKey(p.Name)
 	if p.Type.Collection {
-		return false // the array is required; its items are optional if the property is nullable
+		return true // a service may leave the collection out; its items are optional if the property is nullable
 	}
 	return p.Nullable || (o.Lenient && !isKey) || (o.Delta && !s.Complex && (!isKey || p.IsControl()))
 }
@@ -169,8 +169,8 @@ func (b *schemaBuilder) addProperty(structure *StructuredType, prop *Property, o
 	depth int) (uint32, error) {
 	index := uint32(len(b.nodes))
 	if prop.Type.Collection && b.model.Dialect.orV2().oasis {
+		b.addNode(wit.SchemaNode{Kind: wit.Array, Element: index + 1, Optional: optional})
 		optional = prop.Nullable
-		b.addNode(wit.SchemaNode{Kind: wit.Array, Element: index + 1})
 	}
 	if prop.Type.Primitive != NotPrimitive && (!prop.Type.Collection || b.model.Dialect.orV2().oasis) {
 		b.addNode(b.primitiveNode(prop, optional))

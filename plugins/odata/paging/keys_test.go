@@ -115,7 +115,7 @@ func TestComparableKeysOfV4(t *testing.T) {
 		keys := NewKeys(edm.V4, &edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K",
 			Filterable: true, Sortable: true, Type: test.typ}}},
 			&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: test.typ.Primitive}}, Keys: []int{0}},
-			[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, node})
+			[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, node}, "")
 		assert.Equal(t, test.isSortable, keys.isSortable(), test.typ)
 		assert.Equal(t, test.filter, keys.FilterEqual([][]byte{test.key}), test.typ)
 	}
