@@ -29,10 +29,10 @@ func (pg *Page) trackedSpans(row int) []decode.Span {
 }
 
 // exempt returns a function that reports whether a row need not match the filter: deleted entities, which may consist
-// of keys only, and dropped before images. It returns nil if rows have no change mode.
+// of keys only, and dropped before images. If rows have no change mode, these are rows that lack properties.
 func (pg *Page) exempt() func(row int) bool {
 	if pg.Feed.FirstTracked < 0 {
-		return nil
+		return pg.isPartial
 	}
 	return func(row int) bool {
 		rowImage := pg.imageOf(pg.trackedSpans(row))

@@ -73,7 +73,7 @@ func (pg *Page) addRows(result *wit.DecodeResult) error {
 }
 
 // addRow adds the row with this index in the decoder's output. If it was deleted earlier on the page, the entity is
-// read again, because the service does not say which is newer (RATIONALE.md P22).
+// read again, because the service does not say which is newer (RATIONALE.md P22), and so is one that lacks properties.
 func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 	key := feedreader.KeyOf(row, pg.Out.Data)
 	// In a load the first and the last key of a page show whether the number in a next link is a key or counts rows, in
@@ -101,14 +101,19 @@ func (pg *Page) addRow(result *wit.DecodeResult, row *wit.Row, index int) {
 		return
 	}
 	if pg.readsChanges() {
-		isPartial := slices.Contains(pg.Out.Partial, row.RowIndex)
-		if isPartial || pg.rows.deletedKeys[string(key)] {
+		if pg.isPartial(index) || pg.rows.deletedKeys[string(key)] {
 			pg.requestReread(result, pg.Feed.Keys.EncodedParts(key), 0) // no time: the deletion came before the row
 			return
 		}
 		pg.rows.changedKeys[string(key)] = true
 	}
 	pg.emit(row, pg.changeOf(nil))
+}
+
+// isPartial reports whether the row with this index in the decoder's output lacks properties.
+func (pg *Page) isPartial(index int) bool {
+	_, isListed := slices.BinarySearch(pg.Out.Partial, pg.Out.Rows[index].RowIndex)
+	return isListed
 }
 
 // emit adds a row with headers to the result of the page.

@@ -20,6 +20,7 @@ type Dialect struct {
 	FormatOption string
 	CountOption  string // the query option that requests the number of rows
 	CountName    string // the name of that option
+	CountWord    string // what messages about that option contain, in lower case
 	DeltaToken   string // the query option that contains the token of a delta link
 	TrackChanges string // the preferences that request change tracking
 	// DeltaInNext means that some services put the delta token into the last next link.
@@ -85,6 +86,7 @@ var (
 		FormatOption: "$format=json",
 		CountOption:  "$inlinecount=allpages",
 		CountName:    "$inlinecount",
+		CountWord:    "inlinecount",
 		DeltaToken:   "!deltatoken",
 		TrackChanges: "odata.track-changes",
 		DeltaInNext:  true,
@@ -108,6 +110,7 @@ var (
 		Root:          "value",
 		CountOption:   "$count=true",
 		CountName:     "$count",
+		CountWord:     "$count",
 		DeltaToken:    "$deltatoken",
 		TrackChanges:  "odata.track-changes,track-changes",
 		DeltaEnds:     true,

@@ -53,7 +53,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
 			"requires a filter or is not addressable; trying anyway")
 	}
-	feed.support.Ordered = len(entityType.Key) > 0
+	feed.support.Ordered = len(entityType.Key) > 0 && !set.Singleton
 	for _, name := range entityType.Key {
 		property := entityType.Property(name)
 		isSortable := property != nil && property.Sortable

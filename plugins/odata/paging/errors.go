@@ -128,7 +128,7 @@ func (t *transition) dropOption(r ErrorResponse) bool {
 	}
 	hasOrderBy := set.Ordered && !next.known.refusesOrderBy
 	hasCount := set.requestsCount(next.known)
-	namesCount := strings.Contains(r.Text, t.set.Dialect.CountName[1:])
+	namesCount := strings.Contains(r.Text, t.set.Dialect.CountWord)
 	switch {
 	case hasOrderBy && hasCount:
 		next.known.refusesOrderBy = !namesCount
