@@ -85,6 +85,9 @@ func (p *parser) parseContainer4() error {
 		case "Singleton":
 			set.Type = p.attribute("Type")
 			set.Singleton = true
+			set.Countable = false
+			set.Pageable = false
+			set.Topable = false
 		default:
 			return p.Skip()
 		}
