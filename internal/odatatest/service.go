@@ -1,6 +1,6 @@
-// Package odatatest is an OData v2 and v4 service for demonstrations and tests: a Northwind with computed rows that answers
-// like Microsoft's and SAP's services, and misbehaves like them if a switch is set. It follows the protocol and knows
-// no particular client.
+// Package odatatest is an OData v2 and v4 service for demonstrations and tests: a Northwind with computed rows that
+// answers like Microsoft's and SAP's services, and misbehaves like them if a switch is set. It follows the protocol and
+// knows no particular client.
 package odatatest
 
 import (

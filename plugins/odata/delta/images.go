@@ -111,8 +111,8 @@ func (pg *Page) addDeletedImage(row *wit.Row, tracked []decode.Span) {
 	for k, column := range set.RowSchema.Keys {
 		keyParts[k], _ = set.stripBranch(column, pg.spanBytes(tracked[1+k]))
 	}
-	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, row.RowIndex, keyParts, feedreader.ChangeDeleted,
-		deletedAt)
+	pg.Out.Data, rows.merged = pg.DeletedRows(pg.Out.Data, rows.merged, row.RowIndex, keyParts,
+		feedreader.ChangeDeleted, deletedAt)
 }
 
 // withDeletionTime returns the row with the deletion time in the last column, unchanged if the set has no such column.

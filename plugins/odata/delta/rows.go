@@ -176,7 +176,8 @@ func (pg *Page) addLink(result *wit.DecodeResult, link *decode.ChangedLink) {
 	}
 	keyParts, err := pg.Feed.Keys.ParseAddress(link.Source)
 	if err != nil {
-		pg.addRowError(link.RowIndex, "the changed link of "+strconv.Quote(feedreader.Clip(link.Source))+": "+err.Error())
+		pg.addRowError(link.RowIndex, "the changed link of "+strconv.Quote(feedreader.Clip(link.Source))+": "+
+			err.Error())
 		return
 	}
 	pg.FitKeys(keyParts)

@@ -149,8 +149,8 @@ func (pg *Page) afterChanges(changes *readingChanges, nextURL, deltaURL string) 
 	case deltaURL == "" && set.ODP != nil:
 		return set.findDeltaLink(next.common, reasonChanged, changes.deltaLink()), nil
 	case deltaURL == "" && set.Dialect.DeltaEnds:
-		return pg.handleLostToken(&wit.Error{Message: pg.Label() + ": expected a delta link at the end of the changes, " +
-			"found none: the service ignored the token of the delta link and answered with something else"})
+		return pg.handleLostToken(&wit.Error{Message: pg.Label() + ": expected a delta link at the end of the " +
+			"changes, found none: the service ignored the token of the delta link and answered with something else"})
 	case deltaURL == "":
 		return nil, pg.noDeltaLinkError(false, "changes")
 	}
@@ -176,8 +176,8 @@ func (pg *Page) noDeltaLinkError(applied bool, subject string) error {
 	default:
 		message += ", found none: the service does not track changes of this set"
 		if pg.Feed.Dialect.DeltaEnds {
-			message += "; " + pg.Feed.Setting(sourceconfig.NameCursor) + ", a property that grows with each change, reads " +
-				"changed rows only"
+			message += "; " + pg.Feed.Setting(sourceconfig.NameCursor) + ", a property that grows with each change, " +
+				"reads changed rows only"
 		}
 	}
 	if pg.Decoder.Atom && pg.Feed.ODP == nil {

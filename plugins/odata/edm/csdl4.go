@@ -137,7 +137,8 @@ func (m *Model) resolveTarget(n *Navigation, typeName string) {
 	}
 }
 
-// floatingScale is the [Property.Scale] of decimals with Scale="floating" until [Model.resolveProperty] makes them texts.
+// floatingScale is the [Property.Scale] of decimals with Scale="floating" until [Model.resolveProperty] makes them
+// texts.
 const floatingScale = -2
 
 // resolveProperty resolves the type of a property: aliases, type definitions and enumerations.

@@ -125,7 +125,8 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	assert.True(t, diff == "", "(-packed +unpacked)\n%s", diff)
 	for n := range packed {
 		r := pack.NewReader(packed[:n])
-		require.True(t, edm.Unpack(r, edm.V2) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n, len(packed))
+		require.True(t, edm.Unpack(r, edm.V2) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n,
+			len(packed))
 	}
 }
 

@@ -138,7 +138,8 @@ func (m *Model) ComplexType(structure *StructuredType, property *Property) (*Str
 		problem = "its type " + property.Type.Name + " is neither a type of OData " + m.Dialect.Name() +
 			" nor declared in $metadata"
 	case inner.Open:
-		problem = "its type " + property.Type.Name + " is open: values may have properties that $metadata do not declare"
+		problem = "its type " + property.Type.Name + " is open: values may have properties that $metadata do " +
+			"not declare"
 	default:
 		return inner, nil
 	}

@@ -77,8 +77,8 @@ func (b *schemaBuilder) addView(current *View, optional bool, depth int) error {
 		return &Error{structure.QualifiedName() + " has more than " + strconv.Itoa(maxNodes) + " properties"}
 	}
 	if structure.Open && !current.Projected {
-		return &Error{structure.QualifiedName() + " is an open type: its rows may have properties that $metadata do not " +
-			"declare, so it is read only with a selection of properties"}
+		return &Error{structure.QualifiedName() + " is an open type: its rows may have properties that $metadata do " +
+			"not declare, so it is read only with a selection of properties"}
 	}
 	root := b.addNode(wit.SchemaNode{Kind: wit.Struct, Optional: optional, Name: wit.Ptr(structure.QualifiedName())})
 	addField := func(name string, node uint32) {

@@ -112,7 +112,8 @@ func (e *EntitySet) Pack(b []byte) []byte {
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
 func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
-	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(), Model: edm.Unpack(reader, edm.V2)}
+	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(),
+		Model: edm.Unpack(reader, edm.V2)}
 	count := reader.Count()
 	for range count {
 		target.links = append(target.links, &LinkedSet{Targets: map[string]*LinkedSet{}})

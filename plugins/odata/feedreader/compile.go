@@ -44,8 +44,8 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 	if config.Tracking.On && compiled.Derives {
 		name := feed.Setting(query.Raw)
 		return nil, odataerror.ForSetting(name, setting.Invalid(name, config.QueryOptions.Raw, "expected no $apply, "+
-			"$search or $compute with "+feed.Setting(sourceconfig.NameTrackChanges)+" = 1: a service tracks the rows of "+
-			"the set itself"))
+			"$search or $compute with "+feed.Setting(sourceconfig.NameTrackChanges)+" = 1: a service tracks the rows "+
+			"of the set itself"))
 	}
 	feed.model = &edm.Model{Dialect: config.Dialect, Structures: compiled.Structures()}
 	feed.Subtypes = subtypes(model, compiled.View)

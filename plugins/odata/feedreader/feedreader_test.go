@@ -354,7 +354,8 @@ func TestCursorPropertiesOfV4(t *testing.T) {
 			edm.Property{Name: i.String(), Filterable: true, Type: edm.Type{Primitive: i}},
 			edm.Property{Name: i.String() + "s", Filterable: true, Type: edm.Type{Primitive: i, Collection: true}})
 	}
-	assert.Equal(t, "Edm.Byte Edm.Int16 Edm.Int32 Edm.Int64 Edm.Decimal Edm.String Edm.DateTime Edm.DateTimeOffset Edm.Date",
+	assert.Equal(t, "Edm.Byte Edm.Int16 Edm.Int32 Edm.Int64 Edm.Decimal Edm.String Edm.DateTime "+
+		"Edm.DateTimeOffset Edm.Date",
 		strings.Join(CursorProperties(entityType), " "))
 }
 

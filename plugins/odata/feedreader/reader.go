@@ -215,8 +215,8 @@ func (r *Reader) warnOfLongNumber(out *decode.Output) {
 		return
 	}
 	r.Feed.hasLongNumber = true
-	sdk.Log(wit.LevelWarn, r.Label()+": property "+out.Page.LongNumber+": the service ignores IEEE754Compatible=true and "+
-		"writes numbers that it may have rounded to 53 bits; SAP CAP writes them as texts with "+
+	sdk.Log(wit.LevelWarn, r.Label()+": property "+out.Page.LongNumber+": the service ignores IEEE754Compatible=true "+
+		"and writes numbers that it may have rounded to 53 bits; SAP CAP writes them as texts with "+
 		"cds.features.ieee754compatible=true")
 }
 

@@ -212,7 +212,8 @@ func (k *Keys) eachPart(key []byte, visit func(p *edm.Property, text string)) er
 	return nil
 }
 
-// literalTexts returns the parts of an encoded key, but for the constant one, as texts of literals, or nil if it cannot be read.
+// literalTexts returns the parts of an encoded key, but for the constant one, as texts of literals, or nil if it cannot
+// be read.
 func (k *Keys) literalTexts(key []byte) (texts []string) {
 	if k == nil || len(key) == 0 || len(k.schema.Keys) != len(k.nodes[0].Fields) ||
 		k.eachPart(key, func(p *edm.Property, text string) {

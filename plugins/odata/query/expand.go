@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// nestedOptions are the options of expanded entities in the user's own $expand that the connector passes on as they are,
-// $filter and $orderby, by the path of the navigation property.
+// nestedOptions are the options of expanded entities in the user's own $expand that the connector passes on as they
+// are, $filter and $orderby, by the path of the navigation property.
 type nestedOptions map[string][]string
 
 // parse reads the value of $expand, `Items($select=A,B;$orderby=A;$expand=Parts),Customer`. Navigation properties and

@@ -44,7 +44,8 @@ func TestExpandOptions(t *testing.T) {
 		{name: "a condition on expanded entities", settings: Settings{Expand: []string{"Items"},
 			Conditions: []Condition{items}}, v2: "$expand=Items", v4: "$expand=Items($filter=Count%20gt%205)"},
 		{name: "the user's own", settings: Settings{Conditions: []Condition{items},
-			Raw: "$expand=Items($filter=contains(A,';)');$orderby=Count desc,ID;$select=Count;$expand=Parts($select=ID)),Customer"},
+			Raw: "$expand=Items($filter=contains(A,';)');$orderby=Count desc,ID;$select=Count;" +
+				"$expand=Parts($select=ID)),Customer"},
 			v2: "!Items($filter=contains(A", v4: "$expand=Items($filter=(contains(A,'%3B)'))%20and%20Count%20gt%205%3B" +
 				"$orderby=Count%20desc,ID%3B$select=ID,Count%3B$expand=Parts($select=ID)),Customer"},
 		{name: "an option that leaves out entities", settings: Settings{Raw: "$expand=Items($top=3)"},

@@ -3,8 +3,8 @@
 // responses ([RowChecker]). OData v2 has no $filter inside of $expand, so conditions on expanded rows are applied here,
 // in every dialect.
 //
-// level.go is the tree of expansions, expand.go $expand with options in it, route.go the path to a condition's property,
-// compare.go compares values.
+// level.go is the tree of expansions, expand.go $expand with options in it, route.go the path to a condition's
+// property, compare.go compares values.
 package query
 
 import (
@@ -22,8 +22,8 @@ import (
 type Query struct {
 	View   *edm.View // the part of each row that is read
 	Prefix string    // of the settings' names
-	// Derives means that the user's own options are applied to rows before $filter and $orderby, so that nothing follows
-	// from the key of a row.
+	// Derives means that the user's own options are applied to rows before $filter and $orderby, so that nothing
+	// follows from the key of a row.
 	Derives bool
 
 	selectOption string

@@ -78,8 +78,8 @@ func declareV4() *setting.Table {
 		t.Declare(key)
 	}
 	t.Declare(setting.Define("sap.odata#{n}."+NameDrafts, wit.KindString, wit.Low, setting.Default(DraftsActive),
-		"Rows to read of a set with drafts, which has IsActiveEntity in its key: active leaves out drafts, all reads them, "+
-			"too.", setting.Allowed(DraftsActive, "all"), setting.InGroup("Entity set {n}"), setting.Display("Drafts")))
+		"Rows to read of a set with drafts, which has IsActiveEntity in its key: active leaves out drafts, all "+
+			"reads them, too.", setting.Allowed(DraftsActive, "all"), setting.InGroup("Entity set {n}"), setting.Display("Drafts")))
 	return t
 }
 

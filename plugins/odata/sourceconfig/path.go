@@ -23,8 +23,8 @@ type resourcePath struct {
 }
 
 // findPath finds the entities of a path: of a view with parameters, ZC_X(P_Date=datetime'2024-01-31T00:00:00')/Set, in
-// an entity, Orders(7)/Items, in a singleton, Me/Trips, or of a derived type, Vehicles/NS.Car. The name of the result is
-// that URL.
+// an entity, Orders(7)/Items, in a singleton, Me/Trips, or of a derived type, Vehicles/NS.Car. The name of the result
+// is that URL.
 func findPath(cfg *EntitySetConfig, model *edm.Model, name string) (*edm.Set, *edm.StructuredType, error) {
 	p := resourcePath{config: cfg, model: model, setting: name}
 	for i, segment := range uri.SplitPath(cfg.Set) {

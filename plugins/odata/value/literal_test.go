@@ -152,7 +152,8 @@ func FuzzLiteral(f *testing.F) {
 		}
 		literal, err := Literal(edm.V2, property(primitive), text)
 		if err != nil {
-			assert.True(t, primitive == edm.NotPrimitive || strings.Contains(err.Error(), AcceptedForms(&property(primitive).Type)),
+			assert.True(t, primitive == edm.NotPrimitive || strings.Contains(err.Error(),
+				AcceptedForms(&property(primitive).Type)),
 				"%v %q: %v", primitive, text, err)
 			return
 		}

@@ -138,8 +138,8 @@ func TestCompareOfV4(t *testing.T) {
 		{edm.Enum, "Red", "Red", 0},
 	} {
 		order, ok := Compare(test.typ, test.a, test.b)
-		assert.True(t, order == test.want && ok, "%v: %s, %s: expected %d, found %d, %v", test.typ, test.a, test.b, test.want,
-			order, ok)
+		assert.True(t, order == test.want && ok, "%v: %s, %s: expected %d, found %d, %v", test.typ, test.a, test.b,
+			test.want, order, ok)
 	}
 	for _, test := range [][2]string{{"PT1X", "PT1S"}, {"PT1S", ""}} {
 		_, ok := Compare(edm.Duration, test[0], test[1])
