@@ -13,12 +13,14 @@ import (
 // function results. Members may have any order.
 type JSON struct {
 	stream
-	form   jsonForm // the decoder itself
-	state  jsonState
-	open   int // number of open objects around the rows
-	item   itemState
-	scalar []byte // the last unescaped value; its memory is reused
-	name   []byte // the last unescaped name; its memory is reused
+	form jsonForm // the decoder itself
+	// endObject, if not nil, is called after the last member of a struct.
+	endObject func(s *structure)
+	state     jsonState
+	open      int // number of open objects around the rows
+	item      itemState
+	scalar    []byte // the last unescaped value; its memory is reused
+	name      []byte // the last unescaped name; its memory is reused
 }
 
 // itemState describes the current item of the array of rows. [JSON] uses isDeleted alone.

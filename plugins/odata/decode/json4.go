@@ -30,6 +30,7 @@ type JSON4Options struct {
 func NewJSON4(schema *RowSchema, options JSON4Options) *JSON4 {
 	d := &JSON4{options: options}
 	d.form = d
+	d.endObject = d.checkObject
 	d.singly = options.Partial
 	d.init(d, schema, 0)
 	return d
@@ -46,7 +47,7 @@ const (
 	exactUnscaled = 1e15    // unscaled decimals below fit a float64
 )
 
-// prepareStructure implements [format]. Package kernel leaves to Go what endObject and appendPrimitive have to check.
+// prepareStructure implements [format]. Package kernel leaves to Go what checkObject and appendPrimitive have to check.
 func (j *JSON4) prepareStructure(s *structure) {
 	j.JSON.prepareStructure(s)
 	for i := range s.properties {

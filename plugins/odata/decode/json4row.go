@@ -25,7 +25,7 @@ func (j *JSON4) control(s *structure, name []byte) controlKind {
 
 // readControl implements [jsonForm].
 func (j *JSON4) readControl(s *structure, name []byte, value textRange) {
-	s.MaxRows = 0 // endObject and finishObject must see the struct
+	s.MaxRows = 0 // checkObject and finishObject must see the struct
 	raw := j.text[value.start:value.end]
 	property, term := annotation(name)
 	switch string(term) {
@@ -71,8 +71,8 @@ func (j *JSON4) readNextLink(s *structure, p *property, value textRange) {
 	}
 }
 
-// endObject implements [jsonForm]. It looks for the array of a next link, and for missing columns.
-func (j *JSON4) endObject(s *structure) {
+// checkObject looks for the array of a next link, and for missing columns.
+func (j *JSON4) checkObject(s *structure) {
 	if s.link != nil && s.link.rows == 0 {
 		j.locateItems(s)
 	}
@@ -174,4 +174,39 @@ func (j *JSON4) memberText(b []byte, object textRange, names ...string) []byte {
 		}
 	}
 	return nil
+}
+
+// readCollection reads the array in a column. Its items are the only column of inner.
+func (j *JSON) readCollection(s *structure, p *property, inner *structure, pos int) *scan.Error {
+	b := j.text
+	o := s.O
+	end := o + 1
+	count := 0
+	var items result
+	if b[pos] != '[' || s.Depth <= 0 {
+		next, err := scan.JSONValue(b, pos, s.Depth)
+		items.problem = &conversionError{expected: "an array", found: quoted(b[pos:max(pos, next)])}
+		if err == nil {
+			s.endStruct(p, next, o, items)
+		}
+		return err
+	}
+	i, isEnd, err := scan.JSONFirst(b, pos+1, ']')
+	for err == nil && !isEnd {
+		inner.MaxRows = 0
+		inner.begin(i, end)
+		inner.Depth = s.Depth - 1
+		inner.BeginColumn(0)
+		if err = j.readValue(inner, &inner.properties[0]); err != nil {
+			break
+		}
+		end = inner.complete()
+		items = items.with(inner.result)
+		count++
+		i, isEnd, err = scan.JSONNext(b, inner.P, ']')
+	}
+	if err == nil {
+		s.endStruct(p, i, j.writeCount(o, end, count), items)
+	}
+	return err
 }

@@ -15,8 +15,6 @@ type jsonForm interface {
 	readControl(s *structure, name []byte, value textRange)
 	// appendPrimitive appends the value of a primitive column whose JSON is text.
 	appendPrimitive(dst []byte, s *structure, column *Column, text []byte) ([]byte, *conversionError)
-	// endObject is called after the last member of a struct.
-	endObject(s *structure)
 	// finishObject adds the item that was decoded last, whose output ends at end.
 	finishObject(row []byte, pageOffset int64, end int, out *Output)
 	// typeName returns the type that a row names, or nil.

@@ -50,7 +50,9 @@ func (j *JSON) object(s *structure, pos, o, depth int) (next, end int, err *scan
 			return 0, 0, err
 		}
 		if isEnd {
-			j.form.endObject(s)
+			if j.endObject != nil {
+				j.endObject(s)
+			}
 			return s.P, s.complete(), nil
 		}
 	}
@@ -146,9 +148,6 @@ func (j *JSON) readControl(s *structure, _ []byte, value textRange) {
 	j.item.isDeleted = bytes.HasSuffix(j.scalarText(j.text[value.start:value.end]), []byte("/$deletedEntity"))
 	s.MaxRows = 0 // finishObject must see each row that may be deleted
 }
-
-// endObject implements [jsonForm].
-func (j *JSON) endObject(*structure) {}
 
 // skip skips the value of a property that is no column.
 func (j *JSON) skip(s *structure, p *property, value int) *scan.Error {
@@ -257,7 +256,10 @@ func (j *JSON) readNested(s *structure, p *property, pos int) *scan.Error {
 	inner := s.structureIn(p.Column)
 	o := s.O + p.Optional
 	kernel.Put(s.Arena, s.O, branchValue)
-	if !p.column.isArray() {
+	if p.column.Kind == Collection {
+		return j.readCollection(s, p, inner, pos)
+	}
+	if p.column.Kind != NavigationToMany {
 		inner.MaxRows = 0
 		next, end, err := j.object(inner, pos, o, s.Depth)
 		if err != nil {
@@ -343,8 +345,7 @@ func (j *JSON) readFeed(s *structure, pos, o, depth int) (next, end int, feedRes
 	return i, end, feedResult, nil
 }
 
-// readItems reads the array of an expanded feed's rows, or of a collection. last is the end of the last item, or after
-// the opening bracket.
+// readItems reads the array of an expanded feed's rows. last is the end of the last row, or after the opening bracket.
 func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, feedResult result, err *scan.Error) {
 	b := j.text
 	if depth <= 0 {
@@ -356,15 +357,12 @@ func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, 
 	count := 0
 	i, isEnd, err := scan.JSONFirst(b, pos+1, ']')
 	for err == nil && !isEnd {
-		switch {
-		case s.column.Kind == Collection:
-			last, end, err = j.collectionItem(s, i, end, depth-1)
-		case b[i] == '{':
+		if b[i] == '{' {
 			s.reserve(i, end)
 			s.repeat()
 			last, end, err = j.object(s, i, end, depth-1)
 			count += s.RowCount
-		default:
+		} else {
 			last, err = scan.JSONValue(b, i, depth-1)
 			s.problem = &conversionError{expected: "an object", found: quoted(b[i:max(i, last)])}
 			s.link = nil
@@ -380,16 +378,4 @@ func (j *JSON) readItems(s *structure, pos, o, depth int) (next, last, end int, 
 		return 0, 0, 0, feedResult, err
 	}
 	return i, last, j.writeCount(o, end, count), feedResult, nil
-}
-
-// collectionItem reads an item of a collection as the only column of s.
-func (j *JSON) collectionItem(s *structure, pos, o, depth int) (next, end int, err *scan.Error) {
-	s.MaxRows = 0
-	s.begin(pos, o)
-	s.Depth = depth
-	s.BeginColumn(0)
-	if err = j.readValue(s, &s.properties[0]); err != nil {
-		return 0, 0, err
-	}
-	return s.P, s.complete(), nil
 }

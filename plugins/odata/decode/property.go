@@ -61,7 +61,8 @@ func (p *property) configure(markup int) (kind int) {
 			return kernel.DateTime
 		}
 	case edm.Date:
-		return kernel.Date
+		p.Low = 1 // above High: see package kernel
+		return kernel.DateTime
 	case edm.Guid:
 		return kernel.GUID
 	}

@@ -3,6 +3,7 @@ package bench
 import (
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/plugins/odata/decode"
 )
@@ -29,4 +30,22 @@ func BenchmarkJSON4(b *testing.B) {
 	b.ReportMetric(median(times[1])/median(times[0]), "v4/v2")
 	b.ReportMetric(median(times[2])/median(times[0]), "inexact/v2")
 	b.ReportMetric(0, "ns/op")
+}
+
+// Regular rows of v4 cause no allocations in a warm guest.
+func TestRowsOfJSON4AllocateNothing(t *testing.T) {
+	g := newGuest(t)
+	const exact = 2
+	count := func(rows int) int64 {
+		_, doc := Orders4(rows)
+		for range 3 {
+			g.decode(t, 0, exact, doc, pieceSize, nil)
+		}
+		before := g.call(t, g.allocs)
+		g.decode(t, 0, exact, doc, pieceSize, nil)
+		return int64(g.call(t, g.allocs) - before)
+	}
+	of100 := count(100)
+	of1000 := count(1000)
+	assert.True(t, of1000-of100 <= 20 && of1000 <= 100, "found %d objects for 100 rows, %d for 1,000", of100, of1000)
 }

@@ -166,13 +166,14 @@ func putUnscaled(p unsafe.Pointer, i int, v int) int {
 	return i + 1 + n
 }
 
-// readTime writes the milliseconds of the date at p. Dates of JSON are ticks or, as in Atom, ISO 8601.
+// readTime writes the days of the Edm.Date at p, or the milliseconds of a point in time: in JSON ticks or, as in Atom,
+// ISO 8601.
 func readTime(s *Struct, e *Property, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	ms := 0
 	if s.Markup == 0 && (Byte(in, p) == '/' || Byte(in, p) == '\\') {
 		p, ms = readTicks(s, e, in, p)
 	} else {
-		p, ms = readISOTime(s, in, p)
+		p, ms = readISOTime(s, e, in, p)
 	}
 	if p < 0 {
 		return -1, 0
@@ -222,66 +223,60 @@ func readTicks(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
 	return p + 1, ms
 }
 
-// readDate returns the days from 0001-01-01 to the date yyyy-mm-dd at p, -1 for other forms.
-func readDate(in unsafe.Pointer, p int) int {
-	a := Load(in, p)
-	if a&0xff0000ff00000000 != '-'<<32|'-'<<56 {
-		return -1
-	}
-	d := (a&0xffffffff | a>>8&0xffff00000000 | Load(in, p+8)<<48) ^ Zeros
-	if Nondigits(d) != 0 {
-		return -1
-	}
-	d = eightDigits(d) // yyyymmdd
-	a = d % 100
-	c := d / 100 % 100
-	d = d / 10000
-	if d < 1 || c < 1 || c > 12 || a < 1 {
-		return -1
-	}
-	if a > 28 {
-		days := uint64(31)
-		if c == 4 || c == 6 || c == 9 || c == 11 {
-			days = 30
-		}
-		if c == 2 {
-			days = 28
-			if d&3 == 0 && (d%100 != 0 || d%400 == 0) {
-				days = 29
-			}
-		}
-		if a > days {
-			return -1
-		}
-	}
-	if c <= 2 { // years begin in March, so that the leap day is the last
-		d--
-		c += 12
-	}
-	return int(365*d+d/4-d/100+d/400+(153*(c-3)+2)/5+a) - 307
-}
-
-const daysTo1970 = 719162 // from 0001-01-01
-
-// readISOTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z. It returns the offset after it, -1 for other
-// forms, and milliseconds since 1970.
-func readISOTime(s *Struct, in unsafe.Pointer, p int) (int, int) {
-	ms := readDate(in, p)
+// readISOTime reads yyyy-mm-ddThh:mm:ss, up to nine fraction digits and Z, or only the date if e is an Edm.Date. It
+// returns the offset after it, -1 for other forms, and milliseconds or days since 1970.
+func readISOTime(s *Struct, e *Property, in unsafe.Pointer, p int) (int, int) {
+	ms := 0
 	{
+		a := Load(in, p)
 		b := Load(in, p+8)
 		c := Load(in, p+12)
-		if ms < 0 || b&0x0000ff0000ff0000 != 'T'<<16|':'<<40 || c&0xff00000000 != ':'<<32 {
+		if e.Low > e.High { // as the start of the day
+			b = b&0xffff | 'T'<<16 | '0'<<24 | '0'<<32 | ':'<<40 | '0'<<48 | '0'<<56
+			c = '0' | ':'<<8 | '0'<<16 | '0'<<24 | ':'<<32 | '0'<<40 | '0'<<48
+		}
+		if a&0xff0000ff00000000 != '-'<<32|'-'<<56 || b&0x0000ff0000ff0000 != 'T'<<16|':'<<40 ||
+			c&0xff00000000 != ':'<<32 {
 			return -1, 0
 		}
+		d := (a&0xffffffff | a>>8&0xffff00000000 | b<<48) ^ Zeros
 		b = (b>>24&0xffff | b>>32&0xffff0000 | c>>8&0xffff00000000 | '0'<<48 | '0'<<56) ^ Zeros
-		if Nondigits(b) != 0 {
+		if Nondigits(d)|Nondigits(b) != 0 {
 			return -1, 0
 		}
+		d = eightDigits(d) // yyyymmdd
 		b = eightDigits(b) // hhmmss00
-		if b >= 24000000 || b/10000%100 > 59 || b/100%100 > 59 {
+		a = d % 100
+		c = d / 100 % 100
+		d = d / 10000
+		if d < 1 || c < 1 || c > 12 || a < 1 || b >= 24000000 || b/10000%100 > 59 || b/100%100 > 59 {
 			return -1, 0
 		}
-		ms = (((ms-daysTo1970)*24+int(b/1000000))*60+int(b/10000%100))*60000 + int(b/100%100)*1000
+		if a > 28 {
+			days := uint64(31)
+			if c == 4 || c == 6 || c == 9 || c == 11 {
+				days = 30
+			}
+			if c == 2 {
+				days = 28
+				if d&3 == 0 && (d%100 != 0 || d%400 == 0) {
+					days = 29
+				}
+			}
+			if a > days {
+				return -1, 0
+			}
+		}
+		if c <= 2 { // years begin in March, so that the leap day is the last
+			d--
+			c += 12
+		}
+		ms = int(365*d+d/4-d/100+d/400+(153*(c-3)+2)/5+a) - 719469
+		ms = ((ms*24+int(b/1000000))*60+int(b/10000%100))*60000 + int(b/100%100)*1000
+	}
+	touch(e)
+	if e.Low > e.High {
+		return p + 10, ms / 86400000
 	}
 	p += 19
 	if Byte(in, p) == '.' {
@@ -341,7 +336,7 @@ func putGUID(in unsafe.Pointer, p int, arena unsafe.Pointer, o int) int {
 	return o + 37
 }
 
-// readOther writes a time of day, a GUID, a date or a Boolean.
+// readOther writes a time of day, a GUID or a Boolean.
 func readOther(kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) (int, int) {
 	if kind == TimeOfDay {
 		ms := readTimeOfDay(in, p)
@@ -356,14 +351,6 @@ func readOther(kind int, in unsafe.Pointer, p int, arena unsafe.Pointer, o int) 
 			return -1, 0
 		}
 		return p + 36, putGUID(in, p, arena, o)
-	}
-	if kind == Date {
-		days := readDate(in, p)
-		if days < 0 {
-			return -1, 0
-		}
-		o = putNumber(arena, o, days-daysTo1970)
-		return p + 10, o
 	}
 	if kind == GoValue {
 		return -1, 0

@@ -61,7 +61,6 @@ const (
 	DateTime
 	TimeOfDay
 	GUID
-	Date
 	GoValue // Go reads the value
 	Skip    // no column
 	End
@@ -75,8 +74,8 @@ type Property struct {
 	Null  Pattern // in Atom: the whole text of a null
 	Empty int     // 1 if Null stands for an empty string instead
 
-	Low      int    // of integers
-	High     int    // of integers
+	Low      int    // of integers and of points in time; above High for an Edm.Date
+	High     int    // of integers and of points in time
 	Scale    int    // of decimals
 	Limit    uint64 // the first unscaled value that is too large for a decimal
 	SkipsAny int    // 1 if the value of a skipped property may be any, 0 if it must be deferred
