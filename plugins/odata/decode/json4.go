@@ -31,8 +31,10 @@ func NewJSON4(schema *RowSchema, options JSON4Options) *JSON4 {
 	d := &JSON4{options: options}
 	d.form = d
 	d.endObject = d.checkObject
-	d.singly = options.Partial
 	d.init(d, schema, 0)
+	if options.Partial {
+		d.batch = 0 // checkObject must see each struct
+	}
 	return d
 }
 

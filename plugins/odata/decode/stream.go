@@ -16,7 +16,7 @@ type stream struct {
 	failed      bool // an error was returned
 	inRow       bool // the format is reading a row, for messages
 	skipNextRow bool // the next row becomes an error, as the host requested
-	singly      bool // Go completes each struct
+	batch       int  // consecutive structs that package kernel may complete
 	serviceText
 	page     Page
 	unknown  map[string]bool // paths in page.Unknown
@@ -86,6 +86,7 @@ const (
 func (s *stream) init(f format, schema *RowSchema, markup int) {
 	s.format = f
 	s.page = Page{Count: -1}
+	s.batch = 64
 	s.unknown = map[string]bool{}
 	s.allocate = func(size int) []byte { return make([]byte, 0, size) }
 	s.setSchema(schema, markup)

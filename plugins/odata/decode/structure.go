@@ -228,13 +228,8 @@ func (s *structure) begin(pos, o int) {
 
 // repeat lets package kernel read several consecutive structs.
 func (s *structure) repeat() {
-	const several = 64
 	s.Struct.Rows = nil
-	if s.stream.singly {
-		s.MaxRows = 0
-		return
-	}
-	s.MaxRows = several
+	s.MaxRows = s.stream.batch
 	s.MaxLead = cap(s.stream.out.Data) - s.maxOutput(0) // the rest of the text then has room
 	s.OutputLimit = cap(s.stream.out.Data) - len(s.properties) - 2*kernel.Padding
 }
@@ -242,7 +237,7 @@ func (s *structure) repeat() {
 // repeatRows lets package kernel read rows from pos on and write them to the output, if the schema allows it.
 func (s *structure) repeatRows(pos int) {
 	s.MaxRows = 0
-	if s.stream.singly || !s.schema.kernelWritesRows() {
+	if s.stream.batch == 0 || !s.schema.kernelWritesRows() {
 		return
 	}
 	out := s.stream.out

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math/rand"
 	"slices"
 	"strings"
 	"time"
@@ -12,12 +13,13 @@ import (
 
 // Orders4 returns the schema of the shape Orders in OData v4, with a point in time and a date, and a page of these rows
 // as CAP writes it.
-func Orders4(rows int) (*decode.RowSchema, []byte) {
+func Orders4(rows int, v Variant) (*decode.RowSchema, []byte) {
 	s := orders(rows)
 	columns := slices.Clone(s.Schema.Columns)
 	columns[3].Type = edm.DateTimeOffset
 	columns[4].Type = edm.Date
 	schema := newSchema("Demo.Order", columns)
+	r := rand.New(rand.NewSource(9))
 	var b strings.Builder
 	b.WriteString(`{"@odata.context":"$metadata#Orders","@odata.count":1000,"value":[`)
 	for n, row := range s.rows {
@@ -25,8 +27,8 @@ func Orders4(rows int) (*decode.RowSchema, []byte) {
 			b.WriteByte(',')
 		}
 		b.WriteByte('{')
-		for i, value := range row {
-			fmt.Fprintf(&b, `"%s":%s,`, columns[i].Name, json4Text(columns[i].Type, value))
+		for _, i := range v.order(r, row, false) {
+			fmt.Fprintf(&b, `"%s":%s,`, columns[i].Name, json4Text(columns[i].Type, row[i]))
 		}
 		fmt.Fprintf(&b, `"@odata.etag":"W/\"%d\""}`, n)
 	}

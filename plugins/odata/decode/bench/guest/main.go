@@ -42,7 +42,7 @@ func page(shape, atom uint32) {
 			decoder[0] = append(decoder[0], decode.NewJSON(schema))
 			decoder[1] = append(decoder[1], decode.NewAtom(schema))
 		}
-		orders, _ := bench.Orders4(0)
+		orders, _ := bench.Orders4(0, bench.Regular)
 		for i, isExact := range []bool{true, false} {
 			decoder[2+i] = []decode.Decoder{decode.NewJSON4(orders, decode.JSON4Options{Exact: isExact})}
 		}
