@@ -55,7 +55,8 @@ func checkDeadLetters(t *testing.T, schema *RowSchema, options JSON4Options, out
 		again, err := decodeWith(NewJSON4(schema, options), raw, cuts{size: 7})
 		require.True(t, err == nil && len(again.RowErrors) == 1 && (isNested ||
 			cause(again.RowErrors[0].Error.Message) == cause(rowError.Error.Message)),
-			"raw row %s: expected the error %q again, found %v and %v", raw, rowError.Error.Message, again.RowErrors, err)
+			"raw row %s: expected the error %q again, found %v and %v", raw, rowError.Error.Message, again.RowErrors,
+			err)
 	}
 }
 

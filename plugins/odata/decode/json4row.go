@@ -176,10 +176,9 @@ func (j *JSON4) memberText(b []byte, object textRange, names ...string) []byte {
 	return nil
 }
 
-// readCollection reads the array in a column. Its items are the only column of inner.
-func (j *JSON) readCollection(s *structure, p *property, inner *structure, pos int) *scan.Error {
+// readCollection reads the array in a column into the output from o on. Its items are the only column of inner.
+func (j *JSON) readCollection(s *structure, p *property, inner *structure, pos, o int) *scan.Error {
 	b := j.text
-	o := s.O
 	end := o + 1
 	count := 0
 	var items result

@@ -77,7 +77,8 @@ func TestNastyDocumentsOfJSON4TakeLinearTime(t *testing.T) {
 			_, err := decodePieces(decoder, doc, cuts{size: 1 << 10}, nil)
 			maxSteps := 2*len(doc)>>10 + parts + 200
 			assert.True(t, (err == nil || name == "brackets") && decoder.steps <= maxSteps && time.Since(start) < 3*time.Second,
-				"%s: expected at most %d steps, found %d in %v, %v", name, maxSteps, decoder.steps, time.Since(start), err)
+				"%s: expected at most %d steps, found %d in %v, %v", name, maxSteps, decoder.steps,
+				time.Since(start), err)
 		}
 	}
 }
@@ -97,7 +98,8 @@ func TestNestedPagesOfJSON4AreChecked(t *testing.T) {
 		`{"d":{"results":[]}}`:                               "a response of OData v2",
 		`{"@odata.context":"$metadata#Items","@odata.x":""}`: "<nil>",
 	} {
-		out, err := decodePieces(NewJSON4(schema, JSON4Options{}), []byte(doc), cuts{size: 5}, map[string]string{"a": page})
+		out, err := decodePieces(NewJSON4(schema, JSON4Options{}), []byte(doc), cuts{size: 5},
+			map[string]string{"a": page})
 		assert.True(t, strings.Contains(fmt.Sprint(err), want) && (err != nil || len(out.Rows) == 1),
 			"%s: expected %q, found %d rows, %v", page, want, len(out.Rows), err)
 	}
@@ -110,7 +112,8 @@ func TestRowSchemaOfCollections(t *testing.T) {
 		return edm.Property{Name: name, Type: typ, Nullable: true}
 	}
 	model := &edm.Model{Dialect: edm.V4, Structures: []*edm.StructuredType{
-		{Namespace: "N", Name: "A", Complex: true, Properties: []edm.Property{property("Zip", edm.Type{Primitive: edm.Int32})}},
+		{Namespace: "N", Name: "A", Complex: true,
+			Properties: []edm.Property{property("Zip", edm.Type{Primitive: edm.Int32})}},
 		{Namespace: "N", Name: "T", Properties: []edm.Property{
 			property("Tags", edm.Type{Primitive: edm.Enum, Collection: true, Enum: color}),
 			property("Places", edm.Type{Name: "N.A", Collection: true}),

@@ -257,7 +257,7 @@ func (j *JSON) readNested(s *structure, p *property, pos int) *scan.Error {
 	o := s.O + p.Optional
 	kernel.Put(s.Arena, s.O, branchValue)
 	if p.column.Kind == Collection {
-		return j.readCollection(s, p, inner, pos)
+		return j.readCollection(s, p, inner, pos, o)
 	}
 	if p.column.Kind != NavigationToMany {
 		inner.MaxRows = 0

@@ -129,7 +129,8 @@ func eachCutWith(t *testing.T, decoder Decoder, schema *RowSchema, doc []byte, n
 func same(a, b *Output) bool {
 	return bytes.Equal(a.Data, b.Data) && slices.Equal(a.Rows, b.Rows) && slices.Equal(a.Tracked, b.Tracked) &&
 		reflect.DeepEqual(a.Tombstones, b.Tombstones) &&
-		slices.Equal(a.Links, b.Links) && slices.Equal(a.Partial, b.Partial) && a.Page.LongNumber == b.Page.LongNumber && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
+		slices.Equal(a.Links, b.Links) && slices.Equal(a.Partial, b.Partial) &&
+		a.Page.LongNumber == b.Page.LongNumber && reflect.DeepEqual(a.RowErrors, b.RowErrors) &&
 		a.Page.Next == b.Page.Next && a.Page.Delta == b.Page.Delta &&
 		a.Page.Count == b.Page.Count && a.Page.Rows == b.Page.Rows &&
 		slices.Equal(a.Page.Unknown, b.Page.Unknown)

@@ -43,7 +43,8 @@ func refPrimitive4(column *Column, s string) ([]byte, error) {
 		if m[2] != "" {
 			millis, _ = strconv.Atoi((m[2][1:] + "00")[:3])
 		}
-		return binary.AppendVarint(nil, int64(clock.Hour()*3600+clock.Minute()*60+clock.Second())*1000+int64(millis)), err
+		seconds := clock.Hour()*3600 + clock.Minute()*60 + clock.Second()
+		return binary.AppendVarint(nil, int64(seconds)*1000+int64(millis)), err
 	case edm.Duration:
 		isValid = refAnyISOTime.MatchString(s) && s != "P"
 	case edm.Enum:
@@ -100,7 +101,8 @@ func (g *refGenerator) use4(s *RowSchema) *RowSchema {
 		if isItem && !slices.Contains(s.Keys, i) {
 			item := *c
 			item.Name = ""
-			*c = Column{Name: c.Name, Kind: Collection, Nested: &RowSchema{Columns: []Column{item}, ValueColumns: 1}}
+			*c = Column{Name: c.Name, Kind: Collection, Optional: g.IntN(2) == 0,
+				Nested: &RowSchema{Columns: []Column{item}, ValueColumns: 1}}
 		}
 	}
 	return s
@@ -278,7 +280,7 @@ func (r *refReader) json4Members(schema *RowSchema, path, raw string) (members [
 func (r *refReader) json4Value(c *Column, path, raw, next string) refValue {
 	isArray := raw[0] == '['
 	switch {
-	case raw == "null" && !c.isArray():
+	case raw == "null" && (!c.isArray() || c.Optional):
 		return refValue{}
 	case raw == "null":
 		return refValue{kind: refFeed}

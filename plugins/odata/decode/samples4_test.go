@@ -137,7 +137,8 @@ Items many inline {
 }
 `
 
-// Answers of CAP and Olingo have no unknown properties, no failed rows unless numbers are rounded, and the values that their texts show.
+// Answers of CAP and Olingo have no unknown properties, no failed rows unless numbers are rounded, and the values that
+// their texts show.
 func TestSamplesOfJSON4(t *testing.T) {
 	const deletions = "deleted Products(3) deleted\n2 deleted Products(21) changed\nnext http"
 	const links = "0 link Items of Products(4)\n1 link Items of Products(5)\ndelta http"
