@@ -67,8 +67,7 @@ func (test loadCase) check(t *testing.T, class *sourceconfig.Component) {
 		require.True(t, len(load.targets) == len(test.requests),
 			"expected %d requests, found %s", len(test.requests), strings.Join(load.targets, "\n"))
 		for i, part := range test.requests {
-			assert.True(t, strings.Contains(load.targets[i], part),
-				"expected %s in request %s", part, load.targets[i])
+			assert.True(t, strings.Contains(load.targets[i], part), "expected %s in request %s", part, load.targets[i])
 		}
 		assert.NoError(t, load.p.CheckOffset(load.opened.Feeds[0].Partition, offset))
 	})
