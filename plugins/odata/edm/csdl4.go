@@ -85,6 +85,7 @@ func (p *parser) parseContainer4() error {
 		case "Singleton":
 			set.Type = p.attribute("Type")
 			set.Singleton = true
+			// A single entity has neither a count, nor pages, nor an order (OData 4.01, URL Conventions, 5.1).
 			set.Countable = false
 			set.Pageable = false
 			set.Topable = false
