@@ -136,6 +136,7 @@ var boundsOfPlugins = map[string]string{
 	"feedreader.maxMetadata":         "transport.maxBodies",
 	"feedreader.MaxErrorBody":        "transport.maxBodies",
 	"probe.MaxServices":              "transport.maxRequests",
+	"probe.maxCataloguePages":        "transport.maxRounds",
 	"probe.MaxRecommended":           "transport.maxRequests",
 	"inspect.maxServices":            "transport.maxRequests",
 	"transform.maxDeclared":          "abi.maxDeclaredSchemas",

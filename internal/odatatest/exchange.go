@@ -78,8 +78,8 @@ func (ex *exchange) answer(path string) *fault {
 	if ex.mount.store {
 		return ex.serveStoredNotifications(path)
 	}
-	if ex.mount.catalogue {
-		return ex.serveCatalogue(path)
+	if ex.mount.catalogue != nil {
+		return ex.mount.catalogue(ex, path)
 	}
 	return ex.route(path)
 }

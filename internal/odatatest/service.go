@@ -97,7 +97,8 @@ func New(o Options) *Service {
 		{path: StorePath, dialect: v2, namespace: "NOTIFICATIONSTORE", container: "NOTIFICATIONSTORE_Entities", sap: true,
 			store: true},
 		{path: CataloguePath, dialect: v2, namespace: "CATALOGSERVICE", container: "CATALOGSERVICE_Entities", sap: true,
-			catalogue: true},
+			catalogue: (*exchange).serveCatalogue},
+		{path: Catalogue4Path, dialect: v4, catalogue: (*exchange).serveCatalogue4},
 	}
 	return s
 }
@@ -111,8 +112,9 @@ type mount struct {
 	sap       bool
 	tracks    bool // changes are tracked on request
 	odp       bool // the service for operational data provisioning
-	catalogue bool // the catalogue of services
 	store     bool // the store of notifications
+	// catalogue answers requests to the catalogue of services. Nil means that the path is no catalogue.
+	catalogue func(ex *exchange, path string) *fault
 }
 
 func (m *mount) language() string {
@@ -216,7 +218,7 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(recorded, e.affinity)
 	}
 	for _, m := range s.mounts {
-		if m.catalogue && sw.Catalogue <= 0 {
+		if m.catalogue != nil && sw.Catalogue <= 0 {
 			continue
 		}
 		if resourcePath, ok := strings.CutPrefix(r.URL.EscapedPath()+"/", m.path); ok {

@@ -178,25 +178,46 @@ func TestOffsetsOfOtherHosts(t *testing.T) {
 
 // The commands return JSON, also from a service that rejects $format. Without the required options they fail.
 func TestTools(t *testing.T) {
-	service := odatatest.New(odatatest.Options{})
-	load := newLoad(t, service, set("00", "Orders")...)
-	run := func(command string, options ...string) (string, error) {
-		var list []wit.Setting
-		for _, o := range options {
-			name, value, _ := strings.Cut(o, "=")
-			list = append(list, wit.Setting{Name: name, Value: value})
-		}
-		document, err := load.runCommand(command, list)
-		assert.True(t, err != nil || json.Valid([]byte(document)), "%s: invalid JSON: %s", command, document)
-		return document, err
+	for _, class := range sourceconfig.Components {
+		t.Run(class.Dialect.Name(), func(t *testing.T) {
+			service := odatatest.New(odatatest.Options{})
+			load := newUnopened(t, service)
+			run := func(command string, options ...string) (string, error) {
+				if class == sourceconfig.V4 {
+					options, _ = asV4(options)
+				}
+				var list []wit.Setting
+				for _, o := range options {
+					name, value, _ := strings.Cut(o, "=")
+					list = append(list, wit.Setting{Name: name, Value: value})
+				}
+				document, err := load.runCommand(command, list, "connector.class="+class.Class)
+				assert.True(t, err != nil || json.Valid([]byte(document)), "%s: invalid JSON: %s", command, document)
+				return document, err
+			}
+			check := func(part, command string, options ...string) {
+				t.Helper()
+				document, err := run(command, options...)
+				assert.True(t, err == nil && strings.Contains(document, part),
+					"%s: expected %s in %s (%v)", command, part, document, err)
+			}
+			checkTools(t, service, check)
+			for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind},
+				"fly": {"s=/"}, "list-entitysets": {"s=/nowhere"}} {
+				document, err := run(command, options...)
+				assert.True(t, err != nil, "%s %v: expected an error, found %s", command, options, document)
+			}
+		})
 	}
-	check := func(part, command string, options ...string) {
-		t.Helper()
-		document, err := run(command, options...)
-		assert.True(t, err == nil && strings.Contains(document, part),
-			"%s: expected %s in %s (%v)", command, part, document, err)
-	}
-	check(`{"service":"/V2/Northwind/Northwind.svc","collections":`, "ping", "s="+northwind+"/")
+	commands := (&plugin{}).Commands()
+	assert.True(t, len(commands) == 9 && commands[0].Name == "ping",
+		"expected ping to be the first of nine commands, found %+v", commands)
+}
+
+// checkTools checks the outputs of commands for the demo service.
+func checkTools(t *testing.T, service *odatatest.Service, check func(part, command string, options ...string)) {
+	t.Helper()
+	check(`/Northwind/Northwind.svc","collections":`, "ping", "s="+northwind+"/")
 	check(`{"name":"Order_Details","type":"NorthwindModel.Order_Detail","key":"OrderID,ProductID","creatable":true`,
 		"list-entitysets", "service="+northwind)
 	check(`{"name":"UnitPrice","type":"Decimal, scale 4"},{"name":"Quantity","type":"int16"},`,
@@ -204,14 +225,6 @@ func TestTools(t *testing.T) {
 	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
 	require.NoError(t, service.Set("refuse-format", "true"))
 	check(`"rows":[{"OrderID":10248,`, "peek", "s="+northwind, "e=Orders", "rows=1")
-	for command, options := range map[string][]string{"ping": nil, "extract-schema": {"s=" + northwind}, "fly": {"s=/"},
-		"list-entitysets": {"s=/nowhere"}} {
-		document, err := run(command, options...)
-		assert.True(t, err != nil, "%s %v: expected an error, found %s", command, options, document)
-	}
-	commands := load.p.Commands()
-	assert.True(t, len(commands) == 9 && commands[0].Name == "ping",
-		"expected ping to be the first of nine commands, found %+v", commands)
 }
 
 // TestInvalidSettingsStartNoTask: no task starts with settings that the validation rejects.

@@ -91,7 +91,7 @@ func (a *adviser) recommendProperties(cfg *sourceconfig.EntitySetConfig, model *
 		for i := range entityType.Properties {
 			property := &entityType.Properties[i]
 			chosen = append(chosen, prefix+property.Name)
-			if property.Type.Primitive != edm.NotPrimitive && (property.Filterable || many) {
+			if isFilter(property, many) {
 				filters = append(filters, prefix+property.Name)
 			}
 			inner := model.Structure(property.Type.Name)
@@ -99,7 +99,7 @@ func (a *adviser) recommendProperties(cfg *sourceconfig.EntitySetConfig, model *
 				continue
 			}
 			for j := range inner.Properties {
-				if q := &inner.Properties[j]; q.Type.Primitive != edm.NotPrimitive && (q.Filterable || many) {
+				if q := &inner.Properties[j]; isFilter(q, many) {
 					filters = append(filters, prefix+property.Name+"/"+q.Name)
 				}
 			}
@@ -131,6 +131,12 @@ func (a *adviser) recommendProperties(cfg *sourceconfig.EntitySetConfig, model *
 	}
 }
 
+// isFilter reports whether conditions can compare a property. Conditions on several expanded rows are not sent, so that
+// many means that the service need not filter by the property.
+func isFilter(property *edm.Property, many bool) bool {
+	return property.Type.Primitive != edm.NotPrimitive && !property.Type.Collection && (property.Filterable || many)
+}
+
 // checkDelta reports delta mode of a set without change tracking: an error if $metadata announce it for other sets,
 // else a hint, because many services leave the annotation out.
 func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model, set *edm.Set) {
@@ -152,7 +158,7 @@ func (a *adviser) checkDelta(cfg *sourceconfig.EntitySetConfig, model *edm.Model
 	}
 	a.AddProblem(name, setting.Invalid(name, a.Values.String(name),
 		"the metadata of "+cfg.Service+" announce change tracking "+
-			"(sap:change-tracking) for other entity sets and not for "+cfg.Set+odataerror.Suggest("", names, "")))
+			"("+cfg.Dialect.TrackingTerm+") for other entity sets and not for "+cfg.Set+odataerror.Suggest("", names, "")))
 }
 
 // compile compiles the feed as a start does, and again without each part that was rejected, to report all mistakes at

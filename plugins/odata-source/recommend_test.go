@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -17,13 +18,14 @@ import (
 )
 
 // validateOnline returns the result of an online validation by the name of the setting, and its requests' targets.
-func validateOnline(t *testing.T, s http.Handler, settings ...string) (map[string]wit.ConfigValue, []string) {
+func validateOnline(t *testing.T, class *sourceconfig.Component, s http.Handler,
+	settings ...string) (map[string]wit.ConfigValue, []string) {
 	t.Helper()
 	load := newUnopened(t, s)
 	var state []byte
 	var answers []wit.Response
 	for range 20 {
-		inquiry, err := load.p.Validate(sourceconfig.V2.Class, configuration(settings...), true, state, answers)
+		inquiry, err := load.p.Validate(class.Class, configuration(settings...), true, state, answers)
 		require.NoError(t, err)
 		if inquiry.Done != nil {
 			values := map[string]wit.ConfigValue{}
@@ -59,15 +61,17 @@ func TestRecommendations(t *testing.T) {
 		settings  []string
 		setting   string
 		want      []string // contained in the recommended values
+		want4     []string // the same of v4, unless want has its values, too
 		notPrefix string   // no recommended value has it
 		maxCount  int      // of recommended values
 	}{
 		{name: "the first set", setting: "sap.odata#00.service", want: []string{sapNorthwind}, maxCount: 1000},
 		{name: "a prefix of the path", settings: []string{"sap.odata#00.service=/sap/opu/odata/sap/NORTH"},
-			setting: "sap.odata#00.service", want: []string{sapNorthwind, odpNorthwind},
+			setting: "sap.odata#00.service", want: []string{sapNorthwind, odpNorthwind}, want4: []string{sapNorthwind},
 			notPrefix: "/sap/opu/odata/sap/Z", maxCount: 2},
 		{name: "a prefix of a name behind the first thousand", settings: []string{"sap.odata#00.service=zdemo_0999"},
 			setting: "sap.odata#00.service", want: []string{"/sap/opu/odata/sap/ZDEMO_09997_SRV"},
+			want4:     []string{"/sap/opu/odata4/sap/zdemo_09997/srvd_a2x/sap/zdemo_09997/0001"},
 			notPrefix: "/sap/opu/odata/sap/N", maxCount: 10},
 		{name: "sets", settings: []string{"sap.odata#00.service=" + sapNorthwind}, setting: "sap.odata#00.entityset",
 			want: []string{"Orders", "Customers"}, maxCount: 30},
@@ -96,8 +100,8 @@ func TestRecommendations(t *testing.T) {
 		{name: "choices", settings: sapSet("00", "Orders"), setting: "sap.odata#00.format",
 			want: []string{"json", "atom"}, maxCount: 2},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			values, _ := validateOnline(t, service, test.settings...)
+		check := func(t *testing.T, class *sourceconfig.Component) {
+			values, _ := validateOnline(t, class, service, test.settings...)
 			value, ok := values[test.setting]
 			require.True(t, ok && value.Visible, "%s is hidden (%v)", test.setting, ok)
 			for _, want := range test.want {
@@ -112,7 +116,18 @@ func TestRecommendations(t *testing.T) {
 			for name, e := range values {
 				assert.True(t, len(e.Errors) == 0 || len(test.settings) <= 2, "%s: %v", name, e.Errors)
 			}
-		})
+		}
+		t.Run(test.name, func(t *testing.T) { check(t, sourceconfig.V2) })
+		var ok bool
+		if test.want4 == nil {
+			test.want4 = test.want
+		}
+		if test.want, ok = asV4(test.want4); !ok {
+			continue
+		}
+		test.settings, _ = asV4(test.settings)
+		test.notPrefix = toV4.Replace(test.notPrefix)
+		t.Run(test.name+", v4", func(t *testing.T) { check(t, sourceconfig.V4) })
 	}
 }
 
@@ -158,7 +173,7 @@ func TestVisibility(t *testing.T) {
 		{name: "oauth configured", settings: append(sapSet("00", "Orders"), "sap.odata.auth.type=oauth2"),
 			setting: "sap.odata.oauth.scope", visible: true},
 	} {
-		values, _ := validateOnline(t, service, test.settings...)
+		values, _ := validateOnline(t, sourceconfig.V2, service, test.settings...)
 		if e := values[test.setting]; e.Visible != test.visible {
 			t.Errorf("%s: %s: expected visible %v, found %v", test.name, test.setting, test.visible, e.Visible)
 		}
@@ -198,9 +213,12 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 		{name: "delta mode without announced delta links",
 			settings: sapSet("00", "Employees", "track-changes=1", "exec-period=5")},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			values, _ := validateOnline(t, service, test.settings...)
+		check := func(t *testing.T, class *sourceconfig.Component) {
+			values, _ := validateOnline(t, class, service, test.settings...)
 			for name, want := range test.want {
+				if class == sourceconfig.V4 {
+					want = toV4.Replace(want)
+				}
 				problems := strings.Join(values["sap.odata#00."+name].Errors, "\n")
 				assert.True(t, strings.Contains(problems, want), "%s: expected %s, found %.600s", name, want, problems)
 			}
@@ -208,7 +226,10 @@ func TestErrorsOfOnlineValidation(t *testing.T) {
 				_, ok := test.want[strings.TrimPrefix(name, "sap.odata#00.")]
 				assert.True(t, len(e.Errors) == 0 || ok, "%s: %v", name, e.Errors)
 			}
-		})
+		}
+		t.Run(test.name, func(t *testing.T) { check(t, sourceconfig.V2) })
+		test.settings, _ = asV4(test.settings)
+		t.Run(test.name+", v4", func(t *testing.T) { check(t, sourceconfig.V4) })
 	}
 }
 
@@ -219,22 +240,43 @@ func trackingService(tracking string) http.Handler {
 			`/><EntitySet Name="Whole" EntityType="N.T"/>`, 1), http.NotFound)
 }
 
+// trackingService4 is [trackingService] of v4, with an annotation.
+func trackingService4(tracking string) http.Handler {
+	return withMetadata(`<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">`+
+		`<edmx:DataServices><Schema Namespace="N" xmlns="http://docs.oasis-open.org/odata/ns/edm">`+
+		`<EntityType Name="T"><Key><PropertyRef Name="ID"/></Key><Property Name="ID" Type="Edm.Int32" Nullable="false"/>`+
+		`</EntityType><EntityContainer Name="C"><EntitySet Name="Tracked" EntityType="N.T">`+tracking+`</EntitySet>`+
+		`<EntitySet Name="Whole" EntityType="N.T"/></EntityContainer></Schema></edmx:DataServices></edmx:Edmx>`,
+		http.NotFound)
+}
+
 // Delta mode of a set without change tracking is an error if the service announces tracking for another set, and
 // otherwise a hint.
 func TestDeltaOfSetWithoutTracking(t *testing.T) {
 	const tracking = `sap:change-tracking="true"`
+	const tracking4 = `<Annotation Term="Org.OData.Capabilities.V1.ChangeTracking"><Record><PropertyValue ` +
+		`Property="Supported" Bool="true"/></Record></Annotation>`
 	for _, test := range []struct {
 		set      string
 		tracking string // the annotation of the set Tracked
 		message  string
 		hint     string
+		class    *sourceconfig.Component // Nil means v2.
 	}{
 		{set: "Tracked", tracking: tracking},
 		{set: "Whole", tracking: tracking, message: "expected one of Tracked"},
 		{set: "Whole", hint: "announces no change tracking"},
+		{set: "Tracked", tracking: tracking4, class: sourceconfig.V4},
+		{set: "Whole", tracking: tracking4, class: sourceconfig.V4,
+			message: "(Capabilities.ChangeTracking) for other entity sets and not for Whole; expected one of Tracked"},
+		{set: "Whole", hint: "announces no change tracking", class: sourceconfig.V4},
 	} {
 		settings := sapSet("00", test.set, "track-changes=1", "exec-period=5")
-		values, _ := validateOnline(t, trackingService(test.tracking), settings...)
+		service := trackingService(test.tracking)
+		if test.class != nil {
+			service = trackingService4(test.tracking)
+		}
+		values, _ := validateOnline(t, cmp.Or(test.class, sourceconfig.V2), service, settings...)
 		e := values["sap.odata#00.track-changes"]
 		problems := strings.Join(e.Errors, "")
 		assert.True(t, strings.Contains(problems, test.message) && (problems == "") == (test.message == "") &&
@@ -246,20 +288,31 @@ func TestDeltaOfSetWithoutTracking(t *testing.T) {
 // If a service does not respond, or not in time, the settings have no errors: nothing is recommended, except for a
 // hint.
 func TestNothingToRecommend(t *testing.T) {
-	for _, status := range []int{404, 500, 504, 401} {
+	for _, test := range []struct {
+		status int
+		class  *sourceconfig.Component
+	}{{404, sourceconfig.V2}, {500, sourceconfig.V2}, {504, sourceconfig.V2}, {401, sourceconfig.V2},
+		{404, sourceconfig.V4}, {500, sourceconfig.V4}} {
+		status := test.status
+		settings := sapSet("00", "Orders")
+		service := sapNorthwind
+		if test.class == sourceconfig.V4 {
+			settings, _ = asV4(settings)
+			service = toV4.Replace(service)
+		}
 		handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.Contains(r.URL.Path, "CATALOGSERVICE") || status != 404 {
+			if strings.Contains(strings.ToLower(r.URL.Path), "/iwfnd/") || status != 404 {
 				http.Error(w, "no answer within 3s", status)
 				return
 			}
 			odatatest.New(odatatest.Options{}).ServeHTTP(w, r)
 		})
-		values, targets := validateOnline(t, handler, sapSet("00", "Orders")...)
+		values, targets := validateOnline(t, test.class, handler, settings...)
 		e := values["sap.odata#00.service"]
 		assert.True(t, len(e.Errors) == 0 && len(e.Recommended) == 0 &&
 			strings.Contains(e.Key.Documentation, "No services are suggested: "),
 			"%d: expected only a hint, found %v %v %s", status, e.Errors, e.Recommended, e.Key.Documentation)
-		assert.True(t, len(targets) <= 4 && strings.HasPrefix(targets[0], sapNorthwind) &&
+		assert.True(t, len(targets) <= 4 && strings.HasPrefix(targets[0], service) &&
 			!strings.Contains(targets[1], "$metadata"),
 			"%d: expected at most 4 requests, of the configured service first, found %v", status, targets)
 	}
@@ -291,7 +344,7 @@ func TestLargeCatalogue(t *testing.T) {
 		settings = append(settings, "sap.odata#"+number+".service=/sap/opu/odata/sap/Y000"+number)
 	}
 	start := time.Now()
-	values, targets := validateOnline(t, handler, settings...)
+	values, targets := validateOnline(t, sourceconfig.V2, handler, settings...)
 	size := 0
 	n := 0
 	for _, e := range values {

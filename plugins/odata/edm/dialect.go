@@ -23,6 +23,7 @@ type Dialect struct {
 	CountWord    string // what messages about that option contain, in lower case
 	DeltaToken   string // the query option that contains the token of a delta link
 	TrackChanges string // the preferences that request change tracking
+	TrackingTerm string // the annotation of sets whose changes are tracked
 	// DeltaInNext means that some services put the delta token into the last next link.
 	DeltaInNext bool
 	// DeltaEnds means that changes end with a delta link, so that changes without one show that the service ignored the
@@ -89,6 +90,7 @@ var (
 		CountWord:    "inlinecount",
 		DeltaToken:   "!deltatoken",
 		TrackChanges: "odata.track-changes",
+		TrackingTerm: "sap:change-tracking",
 		DeltaInNext:  true,
 		Literals: []LiteralForm{
 			Binary:         {Quoted: true, Prefix: "X", Hex: true},
@@ -113,6 +115,7 @@ var (
 		CountWord:     "$count",
 		DeltaToken:    "$deltatoken",
 		TrackChanges:  "odata.track-changes,track-changes",
+		TrackingTerm:  "Capabilities.ChangeTracking",
 		DeltaEnds:     true,
 		ExpandOptions: true,
 		Micros:        true,

@@ -18,31 +18,28 @@ func listServices(prober *probe.Prober, args arguments) (wit.CommandResult, erro
 	v := args.values()
 	query := config.Query(v)
 	origin := sourceconfig.Origin(v)
-	const options = "$format=json"
-	rows, catalogue, next, err := prober.Catalogue(query, options)
-	from := query.AppendTo(probe.Catalogues[catalogue] + "/ServiceCollection?" + options)
+	page, err := prober.Catalogue(query)
 	list := jsontext.NewArray()
 	trail := pageTrail{list: "catalogue of services"}
 	for err == nil {
-		if err := trail.add(from); err != nil {
+		if err := trail.add(page.Target); err != nil {
 			return wit.CommandResult{}, err
 		}
-		for _, s := range rows {
+		for _, s := range page.Services {
 			if hasPrefixFold(s.Name, args.prefix) || hasPrefixFold(s.Path, args.prefix) {
 				list.Items = append(list.Items, jsontext.NewObject(probe.TextMember("service", s.Path),
 					probe.TextMember("name", s.Name),
 					probe.TextMember("version", s.Version), probe.TextMember("title", s.Title)))
 			}
 		}
-		if next == "" || len(list.Items) >= maxServices {
+		if page.Next == "" || len(list.Items) >= maxServices {
 			return probe.JSONResult(list), nil
 		}
-		target, wrong := origin.Resolve(next, "", from)
+		target, wrong := origin.Resolve(page.Next, "", page.Target)
 		if wrong != nil {
 			return wit.CommandResult{}, odataerror.ForSetting(config.LinkHosts, "catalogue of services: "+wrong.Error())
 		}
-		from = query.AppendTo(target)
-		rows, next, err = prober.CataloguePage(from)
+		page, err = prober.NextPage(page, query.AppendTo(target))
 	}
 	return wit.CommandResult{}, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/culvert-project/culvert/plugins/odata/config"
 	"github.com/culvert-project/culvert/plugins/odata/document"
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
@@ -247,7 +248,7 @@ func listSets(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 
 // extractSchema returns the schemas of keys, if any, and values. The host prints them in the requested form.
 func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
-	feed, err := feedOf(p, a)
+	feed, _, err := feedOf(p, a)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
@@ -259,21 +260,24 @@ func extractSchema(p *probe.Prober, a arguments) (wit.CommandResult, error) {
 	return wit.CommandResult{Schemas: &schemas}, nil
 }
 
-// feedOf returns the feed of an entity set: as configured for the connector, or with default settings.
-func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, error) {
+// feedOf returns the feed of an entity set, as configured for the connector or with default settings, and the metadata
+// of its service.
+func feedOf(p *probe.Prober, args arguments) (*feedreader.Feed, *edm.Model, error) {
 	values := args.values()
 	model, err := p.Metadata(args.root, config.Query(values))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, e := range args.class.EntitySets(values) {
 		if e.Service == args.root && e.Set == args.set {
-			return feedreader.New(e, model)
+			feed, err := feedreader.New(e, model)
+			return feed, model, err
 		}
 	}
 	e := sourceconfig.EntitySetConfig{Dialect: args.class.Dialect, Query: config.Query(values),
 		Identity:     sourceconfig.Identity{Number: "00", Service: args.root, Set: args.set},
 		PagingConfig: sourceconfig.PagingConfig{Count: true}}
 	e.Options.ScaleFallback = values.Int(sourceconfig.ScaleFallback)
-	return feedreader.New(e, model)
+	feed, err := feedreader.New(e, model)
+	return feed, model, err
 }

@@ -19,14 +19,16 @@ import (
 
 // peek returns the first rows of an entity set, with the names and types of their fields.
 func peek(prober *probe.Prober, args arguments) (wit.CommandResult, error) {
-	feed, err := feedOf(prober, args)
+	feed, model, err := feedOf(prober, args)
 	if err != nil {
 		return wit.CommandResult{}, err
 	}
 	// Some rows are enough, in any order and without a count.
 	feed.Paging.Ordered = false
 	feed.Paging.Countable = false
-	feed.Paging.Top = args.rows
+	if set := model.Set(args.set); set == nil || !set.Singleton {
+		feed.Paging.Top = args.rows
+	}
 	feed.Paging.Cursor = nil
 	feed.PageSize = args.rows
 	// Request the first page, if necessary without $format.

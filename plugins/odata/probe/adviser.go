@@ -196,7 +196,7 @@ func (a *Adviser) RecommendServices() {
 	if len(a.missing) > 0 {
 		return
 	}
-	entries, index, _, err := a.Catalogue(config.Query(a.Values), allServices)
+	page, err := a.firstPage(config.Query(a.Values), func(c *catalogue) string { return c.limited })
 	switch {
 	case errors.Is(err, ErrMissing):
 		return
@@ -206,13 +206,16 @@ func (a *Adviser) RecommendServices() {
 		}
 		return
 	}
-	a.addOffers(entries)
+	a.addOffers(page.Services)
+	if page.catalogue.filter == nil {
+		a.addPages(page)
+	}
 	searches := 0
 	for _, name := range names {
 		input := strings.TrimSpace(a.Values.String(name))
-		if input != "" && !a.paths[document.ServicePath(input)] && len(entries) > 0 && searches < MaxServices {
+		if input != "" && !a.paths[document.ServicePath(input)] && len(page.Services) > 0 && searches < MaxServices {
 			searches++
-			a.searchServices(input, Catalogues[index])
+			a.searchServices(input, page.catalogue)
 		}
 	}
 	for _, name := range names {
@@ -235,23 +238,41 @@ func (a *Adviser) addOffers(services []CatalogueEntry) {
 
 var allServices = "$format=json&$top=" + strconv.Itoa(MaxRecommended)
 
+// maxCataloguePages limits the pages of a catalogue without filters, so that rounds remain for other documents.
+const maxCataloguePages = 10
+
+// addPages adds the services of further pages.
+func (a *Adviser) addPages(page *CataloguePage) {
+	for n := 1; n < maxCataloguePages && page.Next != ""; n++ {
+		target, err := (uri.Origin{}).Resolve(page.Next, "", page.Target)
+		if err != nil {
+			return
+		}
+		if page, err = a.NextPage(page, config.Query(a.Values).AppendTo(target)); err != nil {
+			return
+		}
+		a.addOffers(page.Services)
+	}
+}
+
 // searchServices adds services that start with the name in input, or with half of it in case it is misspelled.
-func (a *Adviser) searchServices(input, catalogue string) {
+func (a *Adviser) searchServices(input string, c *catalogue) {
+	if c.filter == nil {
+		return
+	}
 	name := strings.ToUpper(input[strings.LastIndexByte(strings.TrimRight(input, "/"), '/')+1:])
 	name, _, _ = strings.Cut(strings.Trim(name, "/"), ";")
 	if len(name) < 2 {
 		return
 	}
 	for _, prefix := range []string{name, strings.ToValidUTF8(name[:len(name)/2], "")} {
-		literal := uri.AppendLiteral(nil, edm.V2, uri.Literal{Type: edm.String, Text: prefix})
-		filter := uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")")
-		response, err := a.Get(a.catalogueRequest(config.Query(a.Values), catalogue,
-			allServices+"&$filter="+string(filter)))
+		request := a.catalogueRequest(config.Query(a.Values), c, c.limited+"&"+c.filter(prefix))
+		response, err := a.Get(request)
 		if err != nil {
 			continue
 		}
-		if rows, _, err := readCatalogue(response); err == nil {
-			a.addOffers(rows)
+		if page, err := a.readPage(c, request.Target, response); err == nil {
+			a.addOffers(page.Services)
 		}
 	}
 }
@@ -275,10 +296,10 @@ func (a *Adviser) matchingServices(input string) []string {
 	return matching
 }
 
-// similarServices returns the paths of offers whose name starts with half of the last part of path, else the first
-// offers.
+// similarServices returns the paths of offers whose name starts with half of the name in path, else the first offers.
 func (a *Adviser) similarServices(path string) []string {
-	name := strings.ToLower(path[strings.LastIndexByte(path, '/')+1:])
+	segments := strings.Split(strings.ToLower(path), "/")
+	name := segments[max(len(segments)-gateways[a.Dialect].nameAt, 0)]
 	var similar, others []string
 	for _, s := range a.offers {
 		if strings.HasPrefix(s.lowerName, name[:len(name)/2]) {

@@ -77,9 +77,11 @@ func Steps(dialect *edm.Dialect, services []Service, query uri.Query, options []
 			steps = append(steps, entitySetStep(target, set, query))
 		}
 	}
-	request := (&Prober{Dialect: dialect}).catalogueRequest(query, Catalogues[0], "$top=1&$format=json")
+	prober := &Prober{Dialect: dialect}
+	newest := &gateways[dialect].catalogues[0]
+	request := prober.catalogueRequest(query, newest, "$top=1&"+newest.options)
 	check := checkResponse(request, func(response *wit.Response) (string, error) {
-		_, _, err := readCatalogue(response)
+		_, err := prober.readPage(newest, request.Target, response)
 		return "readable", err
 	})
 	steps = append(steps, step{name: "catalogue", check: check, optional: true})
@@ -172,7 +174,7 @@ func (s *step) run(p *Prober) (wit.CommandResult, error) {
 		message = "not readable; only suggestions of services are missing: " + err.Error()
 	case ok:
 		var advice string
-		if name, advice = suggestFix(last, failure); name == "" {
+		if name, advice = suggestFix(gateways[p.Dialect], last, failure); name == "" {
 			name = s.setting
 		}
 		message = failure.Message
@@ -228,7 +230,12 @@ func entitySetStep(svc Service, set Set, query uri.Query) step {
 			if err != nil {
 				return "", err
 			}
-			target := svc.Path + "/" + address + "?" + options + "$top=1"
+			entitySet := m.Set(set.Name)
+			isSingle := entitySet != nil && entitySet.Singleton
+			target := svc.Path + "/" + address
+			if !isSingle {
+				target += "?" + options + "$top=1"
+			}
 			accept := "application/atom+xml"
 			if !set.Atom {
 				accept = svc.dialect.JSON
@@ -239,7 +246,7 @@ func entitySetStep(svc Service, set Set, query uri.Query) step {
 			if response, err = get(document.Get(svc.dialect, "rows", query.AppendTo(target), accept)); err != nil {
 				return "", err
 			}
-			return readRows(svc, set, response)
+			return readRows(svc, set, isSingle, response)
 		}}
 }
 
@@ -258,9 +265,9 @@ func (set Set) find(model *edm.Model, s Service) (address, options string, err e
 	return address, options, err
 }
 
-// readRows checks the response to a request for one row. A sink need not be able to read, and a service need not know
-// $top.
-func readRows(svc Service, set Set, response *wit.Response) (string, error) {
+// readRows checks the response to a request for one row, which is no feed if isSingle is true. A sink need not be able
+// to read, and a service need not know $top.
+func readRows(svc Service, set Set, isSingle bool, response *wit.Response) (string, error) {
 	subject := "entity set " + set.Name + " of " + svc.Path
 	switch status := response.Status; {
 	case status == notImplemented && !svc.Writes:
@@ -279,7 +286,7 @@ func readRows(svc Service, set Set, response *wit.Response) (string, error) {
 		}
 		return "readable", nil
 	}
-	if v, err := jsontext.Parse(response.Body); err != nil || !v.Has(svc.dialect.Root) {
+	if v, err := jsontext.Parse(response.Body); err != nil || (!isSingle && !v.Has(svc.dialect.Root)) {
 		return "", odataerror.NotData(subject, "rows in JSON", response.Body)
 	}
 	return "readable", nil

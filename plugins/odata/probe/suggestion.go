@@ -13,7 +13,7 @@ import (
 //
 // Assumptions: the Internet Communication Framework answers for inactive nodes with an HTML page and 403 or 404, SAP
 // Gateway with an error document whose code starts with /IWFND/ or /IWBEP/.
-func suggestFix(response *wit.Response, failure *wit.Error) (name, advice string) {
+func suggestFix(system *gateway, response *wit.Response, failure *wit.Error) (name, advice string) {
 	code := ""
 	if failure.Code != nil {
 		code = strings.ToUpper(*failure.Code)
@@ -31,17 +31,17 @@ func suggestFix(response *wit.Response, failure *wit.Error) (name, advice string
 		return config.User, "A logon page means that the user has to be one for technical communication: transaction " +
 			"SU01, user type System or Communications"
 	case status == 403 && !isGateway:
-		return "", "Either the node of the service is not active (transaction SICF, default_host/sap/opu/odata), or, " +
+		return "", "Either the node of the service is not active (transaction SICF, " + system.node + "), or, " +
 			"where a Cloud Connector is between, the virtual host or the path is not exposed (Cloud Connector, Cloud " +
 			"To On-Premise, Access Control, Resources), or a firewall refuses it"
 	case status == 403:
 		return "", "The user lacks an authorization: transactions SU53 (of that user) and PFCG; for a service, " +
 			"object S_SERVICE; details in /IWFND/ERROR_LOG"
 	case status == 404 && isGateway:
-		return "", "The service is not registered at this Gateway: transaction /IWFND/MAINT_SERVICE; or the path " +
+		return "", "The service is not registered at this Gateway: transaction " + system.registration + "; or the path " +
 			"holds another name or version of it"
 	case status == 404:
-		return "", "Nothing is at this path: is it spelt as transaction /IWFND/MAINT_SERVICE shows it, and is its " +
+		return "", "Nothing is at this path: is it spelt as transaction " + system.registration + " shows it, and is its " +
 			"node active (transaction SICF)?"
 	case status == 417:
 		return "", "A Cloud Connector's administration returns HTTP 417 when a subaccount is added by a user " +
@@ -51,7 +51,7 @@ func suggestFix(response *wit.Response, failure *wit.Error) (name, advice string
 		return config.Client, "The client is not one of this system's"
 	case status >= 500 && (strings.Contains(searchText, "rfc") || strings.Contains(searchText, "system alias")):
 		return "", "The Gateway does not reach its back end: transaction SM59 (connection test of the RFC " +
-			"destination) and the system alias in /IWFND/MAINT_SERVICE"
+			"destination) and the system alias in " + system.registration
 	case status == 503:
 		return "", "The system is starting, stopping or has no free work process, or no Cloud Connector is attached: " +
 			"transaction SMICM; BTP cockpit, Connectivity, Cloud Connectors"
