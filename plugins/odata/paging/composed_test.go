@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 )
 
 var composedSeeds = flag.Int("composed", 12_000, "number of services of TestComposedServices")
@@ -114,6 +116,7 @@ func composedService(r *rand.Rand) (fake *service, set *Set, traits []string) {
 
 // TestComposedServices: whatever a service does, a load that ends with a proof has all rows that existed throughout.
 // Otherwise it fails, or it ends without proof. A service that does what OData demands is proven, each row read once.
+// Some of the services are of v4.
 func TestComposedServices(t *testing.T) {
 	t.Parallel()
 	verdicts := map[string]int{}
@@ -124,7 +127,10 @@ func TestComposedServices(t *testing.T) {
 		for _, exactlyOnce := range []bool{false, true} {
 			fake, set, traits := composedService(rand.New(rand.NewPCG(seed, 7)))
 			set.ExactlyOnce = exactlyOnce
-			description := fmt.Sprint(traits, " ", fake)
+			if seed%dialectStep == 0 {
+				setDialect(set, edm.V4)
+			}
+			description := fmt.Sprint(set.Dialect.Name(), " ", traits, " ", fake)
 			originalRows := slices.Clone(fake.keys)
 			rows := len(originalRows)
 			result, err := fake.load(t, set, nil)

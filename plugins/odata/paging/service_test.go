@@ -23,6 +23,7 @@ import (
 // service answers requests for a set in memory whose rows have one integer key, K. It accepts all options. By default
 // it applies $orderby and $filter and counts the filtered rows.
 type service struct {
+	dialect *edm.Dialect // of the set that is read
 	// keys are in the service's own order. page is the number of rows of a page.
 	keys []int
 	page int
@@ -98,12 +99,12 @@ func (s *service) get(target string) (a answer) {
 	}
 	filter := q.Get("$filter")
 	order := q.Get("$orderby")
-	wantsCount := q.Has("$inlinecount")
+	wantsCount := q.Has(s.dialect.CountName)
 	switch {
 	case order != "" && s.order == "refused":
 		return answer{status: 400, message: "no $orderby"}
 	case wantsCount && s.count == "refused":
-		return answer{status: 400, message: "no $inlinecount"}
+		return answer{status: 400, message: "no " + s.dialect.CountName}
 	case filter != "" && s.filter == "refused":
 		return answer{status: 400, message: "no $filter"}
 	case q.Has("$skip") && s.noSkip > 0:
@@ -204,7 +205,7 @@ func (s *service) link(query url.Values, end, last int) string {
 	case "sealed":
 		option = "$skiptoken=" + strings.Repeat("x", end)
 	}
-	for _, name := range []string{"$filter", "$orderby", "$inlinecount"} {
+	for _, name := range []string{"$filter", "$orderby", s.dialect.CountName} {
 		if query.Has(name) {
 			option = name + "=" + strings.ReplaceAll(query.Get(name), " ", "%20") + "&" + option
 		}
@@ -250,7 +251,7 @@ func (s *service) filterKeys(filter string) []int {
 		return keys
 	}
 	words := strings.Fields(filter)
-	bound, err := strconv.Atoi(strings.TrimSuffix(words[2], "L"))
+	bound, err := strconv.Atoi(strings.TrimSuffix(words[2], s.dialect.Form(edm.Int64).Suffix))
 	if err != nil || len(words) != 3 || words[0] != "K" {
 		panic(filter)
 	}
@@ -306,6 +307,7 @@ type result struct {
 // as after a restart. It sets defaults of the service.
 func (s *service) load(t *testing.T, set *Set, from *Position) (loaded result, err error) {
 	t.Helper()
+	s.dialect = set.Dialect
 	s.order = cmp.Or(s.order, "heeds")
 	s.filter = cmp.Or(s.filter, "heeds")
 	s.count = cmp.Or(s.count, "filtered")
@@ -429,12 +431,12 @@ func (s *service) readPage(set *Set, page *Page, position *Position, loaded *res
 		ReceivedAt: 1_700_000_000_000})
 }
 
-// setOf returns the set X as settings configure it.
+// setOf returns the set X of a service of v2 as settings configure it.
 func setOf(paging string, top int) *Set {
 	return &Set{Dialect: edm.V2, Name: "X", Service: "/s", Address: "X", Count: true, Paging: paging, Top: top,
 		Support:    Support{Ordered: true, Countable: true, Pageable: true},
 		LogEndings: LogEndings{AfterLoad: "nothing more", AfterRestart: "rows are delivered again"},
-		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: integerKeys()}
+		Setting:    func(name string) string { return "sap.odata#00." + name }, Keys: integerKeys(edm.V2)}
 }
 
 // randomService returns a service and the set to read, and reports whether the service behaves as it declares.
@@ -496,6 +498,7 @@ func (s *service) changeRows(r *rand.Rand) {
 
 // TestOddServices: whatever a service does and declares, either every row that existed throughout arrives, or the load
 // fails or ends without proof. With a service that behaves as it declares it never fails, and each row is read once.
+// Some of the services are read in v4, too.
 func TestOddServices(t *testing.T) {
 	t.Parallel()
 	rounds := 3000
@@ -503,39 +506,50 @@ func TestOddServices(t *testing.T) {
 	restarted := 0
 	maxRows := 0
 	for seed := range uint64(rounds) {
-		service, set, isSound := randomService(rand.New(rand.NewPCG(seed, 1)))
-		description := service.String()
-		result, err := service.load(t, set, nil)
-		switch {
-		case err == nil && result.end.verdict != Unproven && len(result.missing) > 0 && !service.ordersByChance():
-			t.Fatalf("seed %d, paging %s: rows %v are missing: %s\n%s", seed, set.Paging, result.missing, description,
-				strings.Join(service.requests, "\n"))
-		case isSound && (err != nil || result.repeated > 0):
-			t.Fatalf("seed %d, paging %s, behaves as declared: %d rows were read twice, %v: %s\n%s", seed, set.Paging,
-				result.repeated, err, description, strings.Join(service.requests, "\n"))
-		}
+		fake, result, err := loadOddService(t, seed, edm.V2, false)
 		if err != nil {
-			if fault := (*wit.Error)(nil); !errors.As(err, &fault) || fault.Message == "" {
-				t.Fatalf("seed %d: expected an error with a message, found %v", seed, err)
-			}
 			failed++
 		}
 		if result.repeated > 0 {
 			restarted++
 		}
-		maxRows = max(maxRows, len(service.requests)*service.page)
-		set.ExactlyOnce = true
-		service, _, _ = randomService(rand.New(rand.NewPCG(seed, 1)))
-		// Numbers of pages are valid from the first page on alone.
-		repeatsRows := (service.links == "page" && service.feedRows > 0) || (service.links == "skip" && !service.skips)
-		if result, err = service.load(t, set, nil); result.repeated > 0 && err == nil && service.beforeRequest == nil &&
-			!repeatsRows {
-			t.Fatalf("seed %d, paging %s: %d rows were read twice, with exactly-once: %s\n%s", seed, set.Paging,
-				result.repeated, description, strings.Join(service.requests, "\n"))
+		maxRows = max(maxRows, len(fake.requests)*fake.page)
+		fakeOnce, _, _ := loadOddService(t, seed, edm.V2, true)
+		if seed%dialectStep == 0 {
+			fakeV4, _, _ := loadOddService(t, seed, edm.V4, false)
+			checkSameRequests(t, fake, fakeV4)
+			fakeV4, _, _ = loadOddService(t, seed, edm.V4, true)
+			checkSameRequests(t, fakeOnce, fakeV4)
 		}
 	}
 	t.Logf("%d of %d loads failed, %d read rows twice, at most %d rows were requested", failed, rounds, restarted,
 		maxRows)
+}
+
+// loadOddService loads the service with a seed in a dialect, and checks the load.
+func loadOddService(t *testing.T, seed uint64, dialect *edm.Dialect, exactlyOnce bool) (*service, result, error) {
+	fake, set, isSound := randomService(rand.New(rand.NewPCG(seed, 1)))
+	set.ExactlyOnce = exactlyOnce
+	setDialect(set, dialect)
+	description := fmt.Sprintf("seed %d, %s, paging %s: %s", seed, dialect.Name(), set.Paging, fake)
+	loaded, err := fake.load(t, set, nil)
+	// Numbers of pages are valid from the first page on alone.
+	repeatsRows := fake.beforeRequest != nil || (fake.links == "page" && fake.feedRows > 0) ||
+		(fake.links == "skip" && !fake.skips)
+	fault := (*wit.Error)(nil)
+	switch {
+	case err != nil && (!errors.As(err, &fault) || fault.Message == ""):
+		t.Fatalf("expected an error with a message, found %v: %s", err, description)
+	case err == nil && loaded.end.verdict != Unproven && len(loaded.missing) > 0 && !fake.ordersByChance():
+		t.Fatalf("rows %v are missing: %s\n%s", loaded.missing, description, strings.Join(fake.requests, "\n"))
+	case !exactlyOnce && isSound && (err != nil || loaded.repeated > 0):
+		t.Fatalf("behaves as declared: %d rows were read twice, %v: %s\n%s", loaded.repeated, err, description,
+			strings.Join(fake.requests, "\n"))
+	case exactlyOnce && loaded.repeated > 0 && err == nil && !repeatsRows:
+		t.Fatalf("%d rows were read twice, with exactly-once: %s\n%s", loaded.repeated, description,
+			strings.Join(fake.requests, "\n"))
+	}
+	return fake, loaded, err
 }
 
 // TestPageOfKnownRows: if rows were inserted, a page may contain only the last rows of the page before it. That is not
@@ -614,8 +628,8 @@ func TestCircleOfLinksIsLeftByKey(t *testing.T) {
 }
 
 // integerKeys returns keys that are one integer, K.
-func integerKeys() *Keys {
-	return NewKeys(edm.V2, &edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
+func integerKeys(dialect *edm.Dialect) *Keys {
+	return NewKeys(dialect, &edm.StructuredType{Key: []string{"K"}, Properties: []edm.Property{{Name: "K", Filterable: true,
 		Sortable: true, Type: edm.Type{Primitive: edm.Int64}}}},
 		&decode.RowSchema{Columns: []decode.Column{{Name: "K", Type: edm.Int64}}, Keys: []int{0}},
 		[]wit.SchemaNode{{Kind: wit.Struct, Fields: []wit.Field{{Name: "K", Node: 1}}}, {Kind: wit.Int64}}, "")
