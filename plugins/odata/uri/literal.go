@@ -152,7 +152,8 @@ func parseNumber(dialect *edm.Dialect, text string) (Literal, error) {
 			if _, err := strconv.ParseInt(text, 10, 32); err != nil {
 				typ = edm.Int64
 			}
-			isDecimal = isDecimal && len(text) > len("-9223372036854775808")
+			_, err := strconv.ParseInt(text, 10, 64)
+			isDecimal = isDecimal && errors.Is(err, strconv.ErrRange)
 		}
 		if isDecimal {
 			typ = edm.Decimal

@@ -30,6 +30,8 @@ func TestLiteralsOfV4(t *testing.T) {
 		{Literal{Type: edm.Decimal, Text: "2.345"}, "2.345", 0},
 		{Literal{Type: edm.Decimal, Text: "1234567890123456789012345678901234567890"},
 			"1234567890123456789012345678901234567890", 0},
+		{Literal{Type: edm.Decimal, Text: "9223372036854775808"}, "9223372036854775808", 0},
+		{Literal{Type: edm.Decimal, Text: "-99999999999999999999"}, "-99999999999999999999", 0},
 		{Literal{Type: edm.Double, Text: "1.5"}, "1.5", edm.Decimal},
 		{Literal{Type: edm.Double, Text: "1E+10"}, "1E+10", 0},
 		{Literal{Type: edm.Double, Text: "INF"}, "INF", 0},
@@ -55,7 +57,7 @@ func TestLiteralsOfV4(t *testing.T) {
 		assert.True(t, err == nil && parsed == want, "%s: expected %v, found %v (%v)", test.text, want, parsed, err)
 	}
 	for _, text := range []string{"", "'a", "'a'b", "guid'" + sampleGUID + "'", "datetime'2024-01-31T00:00:00'",
-		"X'23AB'", "binary'%'", "5L", "1.5M", "null", "2024-02-30", "24:00:00", "0a1b2c3d-0000"} {
+		"X'23AB'", "binary'%'", "1-2", "--5", "5L", "1.5M", "null", "2024-02-30", "24:00:00", "0a1b2c3d-0000"} {
 		parsed, err := ParseLiteral(edm.V4, text)
 		assert.True(t, err != nil, "%q: expected an error, found %v", text, parsed)
 	}
