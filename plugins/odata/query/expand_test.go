@@ -48,6 +48,10 @@ func TestExpandOptions(t *testing.T) {
 				"$expand=Parts($select=ID)),Customer"},
 			v2: "!Items($filter=contains(A", v4: "$expand=Items($filter=(contains(A,'%3B)'))%20and%20Count%20gt%205%3B" +
 				"$orderby=Count%20desc,ID%3B$select=ID,Count%3B$expand=Parts($select=ID)),Customer"},
+		{name: "$select after $expand", settings: Settings{Raw: "$expand=Items($select=Count)&$select=Price"},
+			v2: "!Items($select=Count)", v4: "$select=ID,Price&$expand=Items($select=ID,Count)"},
+		{name: "$select before $expand", settings: Settings{Raw: "$select=Price&$expand=Items($select=Count)"},
+			v2: "!Items($select=Count)", v4: "$select=ID,Price&$expand=Items($select=ID,Count)"},
 		{name: "an option that leaves out entities", settings: Settings{Raw: "$expand=Items($top=3)"},
 			v2: "!Items($top=3)", v4: "!expected $select, $filter, $orderby or $expand for the entities of Items, found $top"},
 		{name: "no closing parenthesis", settings: Settings{Raw: "$expand=Items($select=ID"},

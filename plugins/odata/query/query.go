@@ -82,6 +82,7 @@ func Compile(settings Settings, model *edm.Model, structure *edm.StructuredType)
 // options that the connector sets itself. nested are the other options in $expand.
 func (q *Query) parseOptions(dialect *edm.Dialect, settings *Settings) (nested nestedOptions, err error) {
 	isSet := map[string]bool{} // by name, of ownOptions
+	hasSelect := len(settings.Select) > 0
 	for part := range strings.SplitSeq(strings.TrimPrefix(settings.Raw, "?"), "&") {
 		if part == "" {
 			continue
@@ -99,11 +100,11 @@ func (q *Query) parseOptions(dialect *edm.Dialect, settings *Settings) (nested n
 		case strings.EqualFold(name, "$filter"):
 			q.userFilter = uri.EncodeQuery(value)
 		case strings.EqualFold(name, "$select"):
-			if len(settings.Select) > 0 {
+			if hasSelect {
 				return nil, invalid(settings.Prefix+Raw, settings.Raw,
 					"expected $select in "+settings.Prefix+Select+" or here, found both")
 			}
-			settings.Select = parseList()
+			settings.Select = append(settings.Select, parseList()...) // $expand may have added paths
 		case strings.EqualFold(name, "$expand"):
 			if len(settings.Expand) > 0 {
 				return nil, invalid(settings.Prefix+Raw, settings.Raw,
