@@ -315,7 +315,9 @@ func (m *Model) Structure(name string) *StructuredType {
 		for i := range s.Properties {
 			m.resolveProperty(&s.Properties[i])
 		}
-		s.leaveOutStreams()
+		if content.isOASIS {
+			s.leaveOutStreams()
+		}
 		for i := range s.Navigations {
 			m.resolveNavigation(&s.Navigations[i])
 		}

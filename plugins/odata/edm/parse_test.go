@@ -98,6 +98,17 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
+// Types that only other versions have are rejected by name.
+func TestForeignTypes(t *testing.T) {
+	for _, name := range []string{"Edm.Stream", "Edm.Date", "Edm.Duration", "Edm.Geography"} {
+		document := `<Schema Namespace="N"><ComplexType Name="T"><Property Name="P" Type="` + name + `"/></ComplexType></Schema>`
+		model, err := edm.Parse([]byte(document), edm.V2)
+		require.NoError(t, err)
+		_, err = model.ValueSchema(model.Structure("N.T"), edm.Options{})
+		assert.Error(t, err, "its type "+name+" is neither a type of OData v2", name)
+	}
+}
+
 // A pack keeps the fields of properties that [edm.Pack] writes, which one property or another has here. Truncated packs
 // are rejected.
 func TestPackKeepsUsedFields(t *testing.T) {
