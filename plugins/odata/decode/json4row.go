@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/scan"
 )
 
@@ -148,8 +149,13 @@ func (j *JSON4) addChange(row []byte, pageOffset int64, out *Output) {
 		} else if tombstone.Ref == "" { // in the form of OData 4.01, id may be a property
 			tombstone.Ref = read("id")
 		}
-		if tombstone.Ref == "" {
-			for _, i := range j.schema.Keys {
+		keys := j.schema.Keys
+		if len(keys) == 1 && j.schema.Columns[keys[0]].Type == edm.Guid && edm.IsGUID(tombstone.Ref) {
+			// Dataverse and Business Central document the key alone as the id.
+			tombstone.Keys = []TombstoneKey{{Name: j.schema.Columns[keys[0]].Name, Text: tombstone.Ref}}
+			tombstone.Ref = ""
+		} else if tombstone.Ref == "" {
+			for _, i := range keys {
 				name := j.schema.Columns[i].Name
 				if value := j.valueOf(row, item, name); value.end != 0 && row[value.start] != 'n' {
 					tombstone.Keys = append(tombstone.Keys, TombstoneKey{Name: name, Text: read(name)})
