@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -183,7 +184,7 @@ func durationTicks(text string) (int64, bool) {
 	return ticks, ok && !rounded && !strings.Contains(text, ",") && len(fraction) <= len("1234567S")
 }
 
-// Compare orders two values in Atom's form: texts and members of enumerations by bytes, Guids without case, dates as
+// Compare orders two values in Atom's form: texts by bytes, members of enumerations as sets, Guids without case, dates as
 // points in time. ok is false if one is invalid.
 func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 	switch primitive {
@@ -216,6 +217,8 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 		x, okX := parseDuration(left)
 		y, okY := parseDuration(right)
 		return x.compare(y), okX && okY
+	case edm.Enum:
+		return slices.Compare(memberNames(left), memberNames(right)), true
 	case edm.Guid:
 		return strings.Compare(strings.ToLower(left), strings.ToLower(right)), true
 	case edm.Binary:

@@ -105,6 +105,16 @@ func enumMembers(enum *edm.EnumType, text string) (members string, ok bool) {
 	return strings.Join(names, ","), true
 }
 
+// memberNames returns the sorted members in a text: services write flags in any order, with or without blanks.
+func memberNames(text string) []string {
+	names := strings.Split(text, ",")
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+	}
+	slices.Sort(names)
+	return names
+}
+
 // enumForms describes the texts that [Literal] accepts for an enumeration.
 func enumForms(typ *edm.Type) string {
 	if typ.Enum == nil {

@@ -136,6 +136,8 @@ func TestCompareOfV4(t *testing.T) {
 		{edm.Duration, "-PT2S", "-PT1S", -1},
 		{edm.Duration, "-PT0S", "PT0S", 0},
 		{edm.Enum, "Red", "Red", 0},
+		{edm.Enum, "Red, Blue", "Blue,Red", 0},
+		{edm.Enum, "Blue", "Blue,Red", -1},
 	} {
 		order, ok := Compare(test.typ, test.a, test.b)
 		assert.True(t, order == test.want && ok, "%v: %s, %s: expected %d, found %d, %v", test.typ, test.a, test.b,
