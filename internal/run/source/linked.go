@@ -123,7 +123,7 @@ type linkedRequests struct {
 	total        int
 	pendingBytes int64 // size of the requests that wait
 	sinceRow     int   // requests since the last row arrived
-	row          int64 // the last row at the last request
+	received     int   // rows and errors before the last request; linked responses may have rows of the same index
 	backoff      progressBackoff
 }
 
@@ -132,7 +132,7 @@ const (
 	maxLinked       = 100_000
 	maxPendingBytes = 64 << 20
 	maxNesting      = 16 // how deep responses may link to each other
-	// unpacedLinked is how many linked requests a row may have before they are slowed down.
+	// unpacedLinked is how many linked requests may follow a row before they are slowed down.
 	unpacedLinked = 256
 	// reservedTagPrefix begins the tags of the host, such as [wit.TagComplete].
 	reservedTagPrefix = "culvert:"
@@ -152,8 +152,8 @@ func (p *page) fetchLinked(ctx context.Context, linked *wit.LinkedRequest,
 		return nil, &wit.Error{Kind: wit.ErrorData, Message: fmt.Sprintf("linked responses nest more than %d deep",
 			maxNesting)}
 	}
-	if p.linked.row != p.cursor.lastRow {
-		p.linked.row = p.cursor.lastRow
+	if p.linked.received != p.cursor.received {
+		p.linked.received = p.cursor.received
 		p.linked.sinceRow = 0
 		p.linked.backoff = progressBackoff{}
 	}

@@ -195,6 +195,19 @@ func TestSuccessiveResponsesDoNotNest(t *testing.T) {
 // Reads that return rows are not paced, and a longer period is unchanged.
 func TestProgressIsNotPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		// Each linked response has a row, as where entities are read again. They follow the last row of the page.
+		page := []string{"a=1"}
+		for range 2000 {
+			page = append(page, ">/inner")
+		}
+		w := newWorld(&reader{repeatsExactly: true}, page)
+		w.service.bodies = map[string][]string{"/inner": {"+b=1"}}
+		start := time.Now()
+		w.mustRun(t)
+		elapsed := time.Since(start)
+		assert.True(t, elapsed <= 5*time.Second, "expected at most 5 s for 2000 rows, found %v", elapsed)
+	})
+	synctest.Test(t, func(t *testing.T) {
 		pages := make([][]string, 500)
 		for i := range pages {
 			pages[i] = []string{fmt.Sprint("a", i, "=1")}
