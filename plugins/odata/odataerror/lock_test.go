@@ -112,6 +112,16 @@ func TestWhoSentAnError(t *testing.T) {
 		isFromRouter  bool
 	}{
 		{name: "document", response: wit.Response{Status: 404, Body: []byte(document)}, isFromService: true},
+		{
+			name:          "Olingo's document without a code",
+			response:      wit.Response{Status: 404, Body: []byte(`{"error":{"code":null,"message":"Not found"}}`)},
+			isFromService: true,
+		},
+		{
+			name:         "JSON without a code",
+			response:     wit.Response{Status: 404, Body: []byte(`{"error":{"message":"Not found"}}`)},
+			isFromRouter: true,
+		},
 		{name: "version", response: wit.Response{Status: 404, Headers: version}, isFromService: true},
 		{
 			name: "empty version",

@@ -65,10 +65,11 @@ func (r *Response) read() *document {
 			d.message = message.Text
 		}
 		isV2 := message.Get("value").Kind == jsontext.String
-		// Gateways write a number with a plain message, services one with a message of OData v2.
+		// Gateways write a number with a plain message, services one with a message of OData v2. Apache Olingo writes
+		// null where a service sets no code.
 		code := root.Get("code").Kind
-		d.isComplete = (code == jsontext.String && (isV2 || message.Kind == jsontext.String)) ||
-			(code == jsontext.Number && isV2)
+		isCode := code == jsontext.String || (code == jsontext.Null && root.Has("code"))
+		d.isComplete = (isCode && (isV2 || message.Kind == jsontext.String)) || (code == jsontext.Number && isV2)
 		d.transactionID = root.Get("innererror").Get("transactionid").Text
 	case IsHTML(body):
 		// a page has neither code nor message: see describeHTML
