@@ -4,19 +4,13 @@ package real
 
 import (
 	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,10 +31,9 @@ const capRows = 3001
 
 // capService is SAP CAP with the OData v2 adapter. Its rows are read by code that shares nothing with Culvert's.
 type capService struct {
+	entityModel
 	address string
 	peer    *e2etest.Peer
-	types   map[string]map[string]string // of each set, its properties' Edm types
-	keys    map[string][]string
 }
 
 // TestRealCAP reads and writes a real OData v2 service. No other test runs at the same time: on a busy machine the
@@ -50,7 +43,7 @@ func TestRealCAP(t *testing.T) {
 	dir := t.TempDir()
 	s := &capService{address: "127.0.0.1:" + port}
 	s.peer = e2etest.StartPeer(t, "cap/start.sh", dir, nil, port, strconv.Itoa(capRows), dir)
-	s.readMetadata(t)
+	s.entityModel = readMetadata(t, s.get(t, capPath+"/$metadata"))
 	t.Run("Read", s.testRead)
 	t.Run("Parts", s.testParts)
 	t.Run("Changes", s.testChanges)
@@ -60,7 +53,12 @@ func TestRealCAP(t *testing.T) {
 
 // settings returns the settings of a connector for the service.
 func (s *capService) settings(name, class string) []string {
-	host, port, _ := strings.Cut(s.address, ":")
+	return serviceSettings(s.address, name, class)
+}
+
+// serviceSettings returns the settings of a connector for the service at an address.
+func serviceSettings(address, name, class string) []string {
+	host, port, _ := strings.Cut(address, ":")
 	return []string{"name=" + name, "connector.class=" + class, "tasks.max=2", "sap.odata.host.protocol=http",
 		"sap.odata.host.address=" + host, "sap.odata.host.port=" + port, "sap.odata.max.retries=5",
 		"sap.odata.min.retry.backoff.ms=100",
@@ -90,195 +88,28 @@ func (s *capService) get(t *testing.T, path string) []byte {
 	return body
 }
 
-func (s *capService) readMetadata(t *testing.T) {
-	t.Helper()
-	var document struct {
-		Schema struct {
-			Sets []struct {
-				Name string `xml:",attr"`
-				Type string `xml:"EntityType,attr"`
-			} `xml:"EntityContainer>EntitySet"`
-			Types []struct {
-				Name string `xml:",attr"`
-				Keys []struct {
-					Name string `xml:",attr"`
-				} `xml:"Key>PropertyRef"`
-				Properties []struct {
-					Name string `xml:",attr"`
-					Type string `xml:",attr"`
-				} `xml:"Property"`
-			} `xml:"EntityType"`
-		} `xml:"DataServices>Schema"`
-	}
-	require.NoError(t, xml.Unmarshal(s.get(t, capPath+"/$metadata"), &document))
-	s.types = map[string]map[string]string{}
-	s.keys = map[string][]string{}
-	for _, set := range document.Schema.Sets {
-		for _, typ := range document.Schema.Types {
-			if "PeerService."+typ.Name != set.Type {
-				continue
-			}
-			s.types[set.Name] = map[string]string{}
-			for _, p := range typ.Properties {
-				s.types[set.Name][p.Name] = p.Type
-			}
-			for _, k := range typ.Keys {
-				s.keys[set.Name] = append(s.keys[set.Name], k.Name)
-			}
-		}
-	}
-}
-
-// capRow is an entity or a record's value, each property as a text that is the same for equal values; nil is null.
-type capRow map[string]*string
-
 // rows reads a whole set from the service in JSON, by $skip, and returns the entities by their keys.
 func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 	t.Helper()
-	byKey := map[string]capRow{}
+	var entities []map[string]any
 	for {
 		var page struct {
 			D struct{ Results []map[string]any }
 		}
 		d := json.NewDecoder(bytes.NewReader(s.get(t, fmt.Sprintf("%s/%s?$format=json&$orderby=%s&$skip=%d", capPath,
-			set, strings.Join(s.keys[set], ","), len(byKey)))))
+			set, strings.Join(s.keys[set], ","), len(entities)))))
 		d.UseNumber()
 		require.NoError(t, d.Decode(&page))
 		if len(page.D.Results) == 0 {
-			return byKey
+			return s.rowsByKey(t, set, entities)
 		}
 		for _, entity := range page.D.Results {
-			r := capRow{}
-			for name, edm := range s.types[set] {
-				r[name] = textOfJSON(t, edm, entity[name])
+			for name := range s.types[set] {
+				entity[name] = entity[name] // null if the service left it out
 			}
-			byKey[s.key(set, r)] = r
 		}
+		entities = append(entities, page.D.Results...)
 	}
-}
-
-func (s *capService) key(set string, r capRow) string {
-	var parts []string
-	for _, k := range s.keys[set] {
-		parts = append(parts, *r[k])
-	}
-	return strings.Join(parts, "|")
-}
-
-// topic reads a topic by `culvert consume` and returns its records' values by their keys.
-func (s *capService) topic(t *testing.T, p *e2etest.Place, set, topic string) map[string]capRow {
-	t.Helper()
-	rows := map[string]capRow{}
-	for _, record := range p.Documents(topic, "--data", p.Data) {
-		value := payload(t, record, "value")
-		key := payload(t, record, "key")
-		r := capRow{}
-		keyRow := capRow{}
-		for name, edm := range s.types[set] {
-			v, ok := value[name]
-			require.True(t, ok, "%s: expected %s in each record, found %v", topic, name, record)
-			r[name] = textOfRecord(t, edm, v)
-		}
-		require.True(t, len(value) == len(s.types[set]) && len(key) == len(s.keys[set]),
-			"%s: expected the properties of the metadata only, found %v", topic, record)
-		for _, name := range s.keys[set] {
-			keyRow[name] = textOfRecord(t, s.types[set][name], key[name])
-		}
-		id := s.key(set, r)
-		require.True(t, s.key(set, keyRow) == id,
-			"%s: expected key and value of the same entity, found %v", topic, record)
-		assert.True(t, rows[id] == nil, "%s: expected one record of %s, found two", topic, id)
-		rows[id] = r
-	}
-	return rows
-}
-
-func payload(t *testing.T, record map[string]any, part string) map[string]any {
-	t.Helper()
-	envelope, _ := record[part].(map[string]any)
-	fields, ok := envelope["payload"].(map[string]any)
-	require.True(t, ok, "expected %s with schema and payload, found %v", part, record)
-	return fields
-}
-
-var (
-	v2Date = regexp.MustCompile(`^/Date\((-?\d+)(\+0000)?\)/$`)
-	v2Time = regexp.MustCompile(`^PT(\d\d)H(\d\d)M(\d\d)S$`)
-)
-
-// textOfJSON returns a value of CAP's JSON as text.
-func textOfJSON(t *testing.T, edm string, v any) *string {
-	t.Helper()
-	if v == nil {
-		return nil
-	}
-	text := fmt.Sprint(v)
-	switch edm {
-	case "Edm.Decimal":
-		return decimalText(t, text)
-	case "Edm.Double":
-		return doubleText(t, text)
-	case "Edm.DateTime", "Edm.DateTimeOffset":
-		m := v2Date.FindStringSubmatch(text)
-		require.True(t, m != nil, "expected a date, found %s", text)
-		return &m[1]
-	case "Edm.Time":
-		m := v2Time.FindStringSubmatch(text)
-		require.True(t, m != nil, "expected a time, found %s", text)
-		ms := 0
-		for i, unit := range []int{3_600_000, 60_000, 1000} {
-			number, _ := strconv.Atoi(m[i+1])
-			ms += number * unit
-		}
-		text = strconv.Itoa(ms)
-	case "Edm.Binary":
-		b, err := base64.URLEncoding.DecodeString(text)
-		if err != nil {
-			b, err = base64.StdEncoding.DecodeString(text)
-			require.NoError(t, err)
-		}
-		text = hex.EncodeToString(b)
-	}
-	return &text
-}
-
-// textOfRecord returns a value of the JSON converter as text.
-func textOfRecord(t *testing.T, edm string, v any) *string {
-	t.Helper()
-	if v == nil {
-		return nil
-	}
-	_, isText := v.(string)
-	wantText := edm == "Edm.String" || edm == "Edm.Guid" || edm == "Edm.Binary"
-	require.True(t, isText == wantText, "%s: expected a string: %t, found %v", edm, wantText, v)
-	text := fmt.Sprint(v)
-	switch edm {
-	case "Edm.Decimal":
-		return decimalText(t, text)
-	case "Edm.Double":
-		return doubleText(t, text)
-	case "Edm.Binary":
-		b, err := base64.StdEncoding.DecodeString(text)
-		require.NoError(t, err)
-		text = hex.EncodeToString(b)
-	}
-	return &text
-}
-
-func decimalText(t *testing.T, text string) *string {
-	t.Helper()
-	r, ok := new(big.Rat).SetString(text)
-	require.True(t, ok, "expected a number, found %s", text)
-	s := r.RatString()
-	return &s
-}
-
-func doubleText(t *testing.T, text string) *string {
-	t.Helper()
-	f, err := strconv.ParseFloat(text, 64)
-	require.NoError(t, err)
-	s := strconv.FormatFloat(f, 'g', -1, 64)
-	return &s
 }
 
 // atomDifferences returns the differences between CAP's Atom and JSON, by set and property:
@@ -387,18 +218,6 @@ func rowsInAtom(set string, rows map[string]capRow, differences,
 		converted[key] = row
 	}
 	return converted
-}
-
-func compareRows(t *testing.T, what string, want, got map[string]capRow) {
-	t.Helper()
-	assert.Equal(t, len(want), len(got), what, "rows")
-	shown := 0
-	for key, w := range want {
-		if !reflect.DeepEqual(w, got[key]) && shown < 3 {
-			t.Errorf("%s: %s (-service +topic)\n%s", what, key, cmp.Diff(w, got[key]))
-			shown++
-		}
-	}
 }
 
 func (s *capService) log(t *testing.T) string {
