@@ -51,6 +51,7 @@ password. A password that is typed instead goes into NAME.secrets, which only it
 	f := c.Flags()
 	f.String("name", "", "`name` of the connector (default: the first entity set's)")
 	f.StringVarP(&d.file, "output", "o", "", "`file` to write, - for stdout (default: NAME.properties)")
+	f.String("class", "ODataSource", "`class` of the connector: ODataSource for services of OData v2, OData4Source for v4")
 	f.String("protocol", "https", "http or https")
 	f.String("host", "", "`name` or address of the service's host")
 	f.Int("port", 0, "its `port` (default: the protocol's)")
@@ -158,7 +159,8 @@ func checkNew(file string) error {
 // answers asks for all settings, with suggestions of the service once it is reachable, and returns the connector's
 // name. Wrong answers are asked for again.
 func (i *initDialog) answers(ctx context.Context) (name string) {
-	i.set("connector.class", "ODataSource")
+	class, _ := i.flags.GetString("class")
+	i.set("connector.class", class)
 	protocol := i.setting(ctx, "sap.odata.host.protocol", "protocol", "https", "Protocol", "https", "http")
 	i.setting(ctx, "sap.odata.host.address", "host", "", "Host of the OData service")
 	port := "443"

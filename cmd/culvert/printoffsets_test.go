@@ -140,6 +140,13 @@ var printedOffsets = []struct {
 			"  state    taken over; the request asks for changes\n  request  /d?!deltatoken='D1'\n",
 	},
 	{
+		name:      "import of v4",
+		partition: storedSet,
+		offset:    `{"url":"/d?%24deltatoken=D1"}`,
+		want: "service /s, entityset Orders\n" +
+			"  state    taken over; the request asks for changes\n  request  /d?%24deltatoken=D1\n",
+	},
+	{
 		name:      "phase of a later version",
 		partition: storedSet,
 		offset:    `{"phase":"x","url":"/d"}`,

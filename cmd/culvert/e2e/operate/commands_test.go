@@ -242,6 +242,12 @@ func TestInit(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 0 {
 		t.Errorf("expected that no other password is sent, found refused logons %v", l.FailedLogonsOf)
 	}
+	p.MustRun(append(common, "--yes", "--class", "OData4Source", "--service", strings.TrimSuffix(odatatest.SAP4Path, "/"),
+		"--entity-set", "Orders", "-o", "four.properties")...)
+	p.MustRunOnce(filepath.Join(p.Dir, "four.properties"))
+	p.CheckRecordCount("Orders", s.Count("Orders"))
+	p.Run(append(flags, "--class", "OData4Source", "-o", "-")...).WantCode(1).
+		WantStderr("use the connector class of OData v2")
 	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
 		WantCode(0).WantStdout("sap.odata.user.pwd=geheim\n")
 }
