@@ -31,7 +31,7 @@ func (c *comparison) differ(format string, args ...any) {
 func (d *demo) compare(elapsed time.Duration) error {
 	c := &comparison{}
 	rows := 0
-	for _, set := range []string{"Orders", "Products", "Order_Details"} {
+	for _, set := range []string{"Orders", "Products", "Order_Details", "Suppliers"} {
 		n, err := d.compareTopic(c, set)
 		if err != nil {
 			return err
