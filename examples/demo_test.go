@@ -52,8 +52,8 @@ func TestDemoTwice(t *testing.T) {
 			if m := progressLine.FindStringSubmatch(lines.Text()); m != nil {
 				arrived[m[1]+" "+m[2]] = true
 			}
-			if (arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] && arrived["suppliers 29"]) ||
-				strings.Contains(lines.Text(), "failed") {
+			if (arrived["order-details 100"] && arrived["copies 100"] && arrived["northwind 117"] &&
+				arrived["suppliers 29"]) || strings.Contains(lines.Text(), "failed") {
 				err := syscall.Kill(-c.Process.Pid, syscall.SIGINT)
 				assert.True(t, err == nil || err == syscall.ESRCH, "%v", err)
 				arrived = map[string]bool{}

@@ -59,8 +59,7 @@ func catalogueV2(root string) catalogue {
 		limited: allServices,
 		filter: func(prefix string) string {
 			literal := uri.AppendLiteral(nil, edm.V2, uri.Literal{Type: edm.String, Text: prefix})
-			return "$filter=" + string(uri.AppendEscaped(nil,
-				"startswith(TechnicalServiceName,"+string(literal)+")"))
+			return "$filter=" + string(uri.AppendEscaped(nil, "startswith(TechnicalServiceName,"+string(literal)+")"))
 		},
 		read:      readCollection,
 		condition: root + " is active (transaction /IWFND/MAINT_SERVICE)",

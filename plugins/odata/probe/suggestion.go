@@ -38,11 +38,11 @@ func suggestFix(system *gateway, response *wit.Response, failure *wit.Error) (na
 		return "", "The user lacks an authorization: transactions SU53 (of that user) and PFCG; for a service, " +
 			"object S_SERVICE; details in /IWFND/ERROR_LOG"
 	case status == 404 && isGateway:
-		return "", "The service is not registered at this Gateway: transaction " + system.registration + "; or the path " +
-			"holds another name or version of it"
+		return "", "The service is not registered at this Gateway: transaction " + system.registration +
+			"; or the path holds another name or version of it"
 	case status == 404:
-		return "", "Nothing is at this path: is it spelt as transaction " + system.registration + " shows it, and is its " +
-			"node active (transaction SICF)?"
+		return "", "Nothing is at this path: is it spelt as transaction " + system.registration +
+			" shows it, and is its node active (transaction SICF)?"
 	case status == 417:
 		return "", "A Cloud Connector's administration returns HTTP 417 when a subaccount is added by a user " +
 			"without the rights to: the user has to be an administrator of the subaccount or hold the role Cloud " +

@@ -242,14 +242,23 @@ func TestInit(t *testing.T) {
 	if l := s.Ledger(); l.FailedLogons != 0 {
 		t.Errorf("expected that no other password is sent, found refused logons %v", l.FailedLogonsOf)
 	}
-	p.MustRun(append(common, "--yes", "--class", "OData4Source", "--service", strings.TrimSuffix(odatatest.SAP4Path, "/"),
-		"--entity-set", "Orders", "-o", "four.properties")...)
-	p.MustRunOnce(filepath.Join(p.Dir, "four.properties"))
-	p.CheckRecordCount("Orders", s.Count("Orders"))
-	p.Run(append(flags, "--class", "OData4Source", "-o", "-")...).WantCode(1).
-		WantStderr("use the connector class of OData v2")
 	p.Run(append(flags, "--password", "geheim", "--password-in-file", "-o", "-")...).
 		WantCode(0).WantStdout("sap.odata.user.pwd=geheim\n")
+}
+
+// A flag names the class for services of OData v4. The other class names the right one.
+func TestInitOfV4(t *testing.T) {
+	t.Parallel()
+	p, s, address := e2etest.NewPlaceWithDemo(t, odatatest.Options{Rows: 10})
+	host, port, _ := net.SplitHostPort(address)
+	file := filepath.Join(p.Dir, "made.properties")
+	service := strings.TrimSuffix(odatatest.SAP4Path, "/")
+	args := []string{"init", "--plugins", e2etest.Plugins(t), "--data", p.Data, "--yes", "--protocol", "http", "--host",
+		host, "--port", port, "--service", service, "--entity-set", "Orders", "-o", file}
+	p.Run(args...).WantCode(1).WantStderr("use the connector class of OData v4")
+	p.MustRun(append(args, "--class", "OData4Source")...)
+	p.MustRunOnce(file)
+	p.CheckRecordCount("Orders", s.Count("Orders"))
 }
 
 // A typed password goes into a file of its own, and no error loses the answers.
