@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -24,7 +26,7 @@ type ExactWorker struct {
 	t       *testing.T
 	p       *e2etest.Place
 	S       *odatatest.Service
-	Held    *Holdup
+	Held    *e2etest.Holdup
 	Address string
 	Servers string
 	worker  string
@@ -58,7 +60,7 @@ func NewExactWorker(t *testing.T, servers string, p *e2etest.Place, name string,
 	e.S.Each("Order_Details", func(_ string, fields map[string]string) {
 		e.Rows[fields["OrderID"]+"/"+fields["ProductID"]] = len(e.Rows)
 	})
-	e.Held = &Holdup{Inner: e.S, After: -1}
+	e.Held = &e2etest.Holdup{Inner: e.S, After: -1}
 	e.Address = e2etest.Serve(t, e.Held)
 	e.worker = p.File(name+"-worker.properties", e2etest.PlainWorker(servers, "group.id=exact",
 		"exactly.once.source.support=enabled")...)
@@ -311,11 +313,7 @@ func (e *ExactWorker) check(what string) {
 // AwaitBlocked waits until the armed response is blocked.
 func (e *ExactWorker) AwaitBlocked(w *e2etest.Command) {
 	e.t.Helper()
-	select {
-	case <-e.Held.Held:
-	case <-time.After(e2etest.WaitLimit):
-		e.t.Fatalf("expected a blocked response, found none; stderr:\n%s", w.Stderr.String())
-	}
+	e.Held.Await(w)
 }
 
 // StopAtRandom stops a worker by a signal at a random moment: within a page or shortly after one.
@@ -362,4 +360,17 @@ func (e *ExactWorker) Run(rounds int, signals ...syscall.Signal) {
 		e.StopAtRandom(e.Start(runUntilStopped, e.Files()...), signals[round%len(signals)])
 	}
 	e.Finish(fmt.Sprintf("%d times %v", rounds, signals))
+}
+
+// ExactRounds returns how often a worker with exactly-once is killed: usual times, 200 with CULVERT_SOAK=1, or
+// CULVERT_SOAK times if it is higher.
+func ExactRounds(usual int) int {
+	soak := os.Getenv("CULVERT_SOAK")
+	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
+		return n
+	}
+	if soak != "" {
+		return 200
+	}
+	return usual
 }

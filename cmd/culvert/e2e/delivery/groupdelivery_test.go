@@ -84,7 +84,7 @@ func TestSinkOfAGroup(t *testing.T) { onEmbedded(t, SinkOfAGroup) }
 func SinkOfAGroup(t *testing.T, p *e2etest.Place, servers string) {
 	const rows = 400
 	s := odatatest.New(odatatest.Options{Rows: 10})
-	held := &Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	held := &e2etest.Holdup{After: -1, Inner: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			<-time.After(10 * time.Millisecond) // so that faults occur while rows are written
 		}

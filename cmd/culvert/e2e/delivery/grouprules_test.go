@@ -66,7 +66,7 @@ func (g *Group) owner(by int, name string) (n int) {
 func TestSoakNotificationsOfAGroup(t *testing.T) {
 	s := odatatest.New(odatatest.Options{Rows: 300, PageSize: 60, Subscriptions: true,
 		Switches: odatatest.Switches{CSRF: true}})
-	h := &Holdup{Inner: s, After: -1}
+	h := &e2etest.Holdup{Inner: s, After: -1}
 	h.Arm(20_000)
 	address := e2etest.Serve(t, h)
 	balancer, ports := StartBalancer(t, 3)

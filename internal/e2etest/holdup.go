@@ -1,25 +1,11 @@
-package delivery
+package e2etest
 
 import (
 	"net/http"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
-
-// ExactRounds returns how often a worker with exactly-once is killed: usual times, 200 with CULVERT_SOAK=1, or
-// CULVERT_SOAK times if it is higher.
-func ExactRounds(usual int) int {
-	soak := os.Getenv("CULVERT_SOAK")
-	if n, err := strconv.Atoi(soak); err == nil && n > 1 {
-		return n
-	}
-	if soak != "" {
-		return 200
-	}
-	return usual
-}
 
 // Holdup is a service whose responses block within a feed's body, at a number of bytes since the last block, until they
 // are released: the moment to kill the reader.
@@ -43,6 +29,17 @@ func (h *Holdup) Arm(after int) {
 	h.Release = make(chan struct{})
 }
 
+// Await waits until a response is blocked. c is the command that reads it.
+func (h *Holdup) Await(c *Command) {
+	c.t.Helper()
+	select {
+	case <-h.Held:
+	case <-time.After(WaitLimit):
+		c.t.Fatalf("expected a blocked response, found none; stderr:\n%s", c.Stderr.String())
+	}
+}
+
+// ServeHTTP answers by Inner.
 func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.Contains(r.URL.Path, "$metadata") {
 		h.Inner.ServeHTTP(w, r)
