@@ -2,6 +2,7 @@ package completeness
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -27,6 +28,15 @@ const (
 	pagingMode
 	countMode
 	deliveryMode
+	version
+	// The dimensions after the version are of v4 alone.
+	annotations
+	emptyPages
+	linkBase
+	tokenUse
+	tombstones
+	changedRows
+	changePages
 	dimensionCount
 )
 
@@ -44,7 +54,7 @@ var dimensions = [dimensionCount][]string{
 	linkForm:  {"links", "by key", "token", "number", "none", "without the options", "missing at one page"},
 	notShown:  {"hidden", "none", "by authorization", "under expand", "null keys", "undecodable"},
 	nodeCount: {"nodes", "one", "one lags"},
-	failures:  {"failure", "none", "400 once", "503 once", "HTML once"},
+	failures:  {"failure", "none", "400 once", "503 once", "HTML once", "error behind rows once"},
 	changes:   {"change", "none", "insert", "delete", "move", "delete and insert"},
 	loadCount: {"loads", "one", "grown", "shrunk", "equal"},
 	trackingToken: {"tokens", "none", "last page", "each page", "never", "missing once", "ODP last page",
@@ -52,6 +62,14 @@ var dimensions = [dimensionCount][]string{
 	pagingMode:   {"paging", "auto", "keys", "links", "top"},
 	countMode:    {"counting", "on", "off"},
 	deliveryMode: {"delivery", "at least once", "exactly once"},
+	version:      {"version", "v2", "v4"},
+	annotations:  {"annotations", "behind", "in front", "short names", "mixed"},
+	emptyPages:   {"empty pages", "with value", "without value", "one at the start"},
+	linkBase:     {"relative links", "to the request", "to the context"},
+	tokenUse:     {"delta token", "heeded", "ignored"},
+	tombstones:   {"tombstones", "4.0", "4.0, absolute", "4.01", "4.01 by key"},
+	changedRows:  {"changed rows", "whole", "partial", "with links", "with links, expanded", "three times", "deleted last"},
+	changePages:  {"changes", "on one page", "on pages of one"},
 }
 
 func (d dimension) String() string { return dimensions[d][0] }
@@ -61,6 +79,9 @@ func (d dimension) values() []string { return dimensions[d][1:] }
 
 // description has one value of each dimension.
 type description [dimensionCount]string
+
+// dimensionsOfChanges are the dimensions of v4 that only concern the changes after a load.
+var dimensionsOfChanges = []dimension{tokenUse, tombstones, changedRows, changePages}
 
 // defaults returns the service that has the default of each dimension.
 func defaults() (d description) {
@@ -112,6 +133,23 @@ var exclusions = []exclusion{
 	{"after a load in delta mode, changes follow", func(d *description) bool {
 		return d[trackingToken] != "none" && d[loadCount] != "one"
 	}},
+	{"services of ODP are of v2", func(d *description) bool {
+		return d[version] == "v4" && strings.HasPrefix(d[trackingToken], "ODP")
+	}},
+	{"only pages of v4 have an error behind their rows", func(d *description) bool {
+		return d[version] == "v2" && d[failures] == "error behind rows once"
+	}},
+	{"without change tracking there are no changes", func(d *description) bool {
+		return d[trackingToken] == "none" && slices.ContainsFunc(dimensionsOfChanges, func(i dimension) bool {
+			return d[i] != i.values()[0]
+		})
+	}},
+	{"an error document is no page", func(d *description) bool {
+		return d[failures] == "error behind rows once" && d[emptyPages] != "with value"
+	}},
+	{"a page without link has no link to the first rows", func(d *description) bool {
+		return d[emptyPages] == "one at the start" && (d[cutting] != "page with link" || d[linkForm] == "none")
+	}},
 	{"an extraction of ODP has no navigation properties", func(d *description) bool {
 		return strings.HasPrefix(d[trackingToken], "ODP") && d[notShown] == "under expand"
 	}},
@@ -159,6 +197,8 @@ func placesIf(isAny bool, rows int) []string {
 // requests returns the numbers of the requests before which the set may change, or that may fail.
 func (d *description) requests() []int {
 	switch {
+	case d[changes] != "none" && d[version] == "v4":
+		return []int{2, 3, 5}
 	case d[changes] != "none":
 		return []int{2, 3, 4, 5, 6, 7}
 	case d[failures] != "none":
@@ -180,11 +220,19 @@ func (d *description) patterns(rows int) int {
 	return 1
 }
 
-// variants calls visit for each variant of a description. visit returns false if later requests make no difference.
+// variants calls visit for each variant of a description. visit returns false if later requests make no difference. In
+// v4, whose pager is the same, it leaves out many patterns and half the sizes of pages, and the set changes less often.
 func (d *description) variants(visit func(v variant) (isRelevant bool)) {
+	step := 1
+	if d[version] == "v4" {
+		step = 19
+	}
 	for rows := range maxRows + 1 {
 		for page := 2; page <= 3; page++ {
-			for pattern := range d.patterns(rows) {
+			if step > 1 && rows%2 != page%2 {
+				continue
+			}
+			for pattern := 0; pattern < d.patterns(rows); pattern += step {
 				v := variant{rows: rows, page: page, pattern: pattern}
 				for _, v.place = range placesIf(d[notShown] != "none" || d[nodeCount] != "one", rows) {
 					for _, v.changed = range placesIf(d[changes] != "none", rows) {
@@ -209,7 +257,7 @@ func (d *description) isHonest() bool {
 		d[tops] == "heeded" && d[linkForm] != "without the options" && d[linkForm] != "missing at one page"
 	hasKeys := d[keyType] != "duplicate" && d[keyType] != "generated"
 	isSteady := d[notShown] == "none" && d[nodeCount] == "one" && d[changes] == "none" &&
-		(d[failures] == "none" || d[failures] == "503 once")
+		(d[failures] == "none" || d[failures] == "503 once" || d[failures] == "error behind rows once")
 	isFollowed := d[pagingMode] != "links" || (d[linkForm] == "by key" && d[cutting] == "page with link" &&
 		d[counts] == "right" && d[countMode] == "on")
 	// If each page has a delta link, only a count shows the end.
@@ -217,7 +265,8 @@ func (d *description) isHonest() bool {
 	hasTokens := d[trackingToken] != "never" && d[trackingToken] != "missing once" && d[trackingToken] != "ODP never" &&
 		d[trackingToken] != "ODP DeltaLinksOf"
 	isTracked := !d.tracks() || (hasTokens && d[linkForm] == "by key" && d[cutting] == "page with link")
-	return isSound && hasKeys && isSteady && isFollowed && isTracked && showsEnd
+	return isSound && hasKeys && isSteady && isFollowed && isTracked && showsEnd && d[tokenUse] == "heeded" &&
+		d[emptyPages] != "one at the start" // the last page then has all rows, and its count may be that of the page
 }
 
 // maxRequestsOf returns the number of requests that an honest service needs at most.

@@ -4,9 +4,11 @@
 // dimensions_test.go lists the dimensions with their values, and the combinations that no service has. service_test.go
 // answers requests as a combination of values demands, load_test.go reads a service to its end, through the pager, the
 // decoder and delta mode. nothing-tells.tsv lists the services whose missing rows no affordable request shows.
+// changes_test.go answers what only v4 has: changes that are read to their end, in the forms of that version.
 //
-// The tests read all pairs of values, and all triples of six dimensions. With the flag -triples they read all triples,
-// which are 26,954 services. The tests then fail, because the loads of 365 services are wrong:
+// The tests read all pairs of values, and all triples of six dimensions, of v2 and, in fewer variants, of v4. With the
+// flag -triples they read all triples of v2, which are 26,954 services. The tests then fail, because the loads of 365
+// services are wrong:
 //
 //   - 185 services are read in delta mode. Most of them count wrongly or not at all, so only the delta link shows the
 //     end of the first extraction.

@@ -56,7 +56,7 @@ func (e *enumeration) readService(d description) {
 		loaded := r.read(s)
 		e.loads++
 		e.check(s, &loaded)
-		return len(loaded.requests) >= v.request
+		return len(s.requests) >= v.request
 	})
 }
 
@@ -64,14 +64,13 @@ func (e *enumeration) readService(d description) {
 func (e *enumeration) check(s *service, loaded *result) {
 	d := &s.description
 	isProven := loaded.err == nil && paging.Proves(loaded.verdict)
-	isEvident := func(id int) bool { return s.isEvident(id, loaded.arrived) }
 	problem := ""
 	switch {
 	case errors.Is(loaded.err, errEndless):
 		problem = "does not end"
 	case isProven && len(loaded.missing) > 0:
 		problem = "rows are missing"
-	case loaded.err == nil && slices.ContainsFunc(loaded.missing, isEvident):
+	case loaded.err == nil && loaded.isEvident:
 		problem = "ends, although rows are missing that an answer contained"
 	case d.isHonest() && !isProven:
 		problem = "is honest, and not proven"
@@ -79,6 +78,9 @@ func (e *enumeration) check(s *service, loaded *result) {
 		problem = "is honest, and rows arrived twice"
 	case d.isHonest() && len(loaded.requests) > d.maxRequestsOf(len(s.stored), s.page):
 		problem = fmt.Sprintf("is honest, and needed more than %d requests", d.maxRequestsOf(len(s.stored), s.page))
+	}
+	if problem == "" {
+		problem = loaded.problemOfChanges(s)
 	}
 	if problem == "" {
 		return
@@ -125,8 +127,9 @@ func combine(dimensions []dimension, count int, d description, visit func(d desc
 	}
 }
 
+// allDimensions returns the dimensions of v2.
 func allDimensions() (all []dimension) {
-	for i := range dimensionCount {
+	for i := range version {
 		all = append(all, i)
 	}
 	return all
@@ -147,11 +150,50 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// TestTriples does the same for three of the dimensions that decide how pages are requested.
+// defaultsOfV4 returns the service of v4 that has the default of each dimension, and the dimensions of v4 alone.
+func defaultsOfV4() (d description, own []dimension) {
+	d = defaults()
+	d[version] = "v4"
+	for i := version + 1; i < dimensionCount; i++ {
+		own = append(own, i)
+	}
+	return d, own
+}
+
+// TestPairsOfV4 is TestPairs for v4, whose own dimensions are combined with all others.
+func TestPairsOfV4(t *testing.T) {
+	t.Parallel()
+	e := newEnumeration(t)
+	d, own := defaultsOfV4()
+	for count := range 3 {
+		combine(append(allDimensions(), own...), count, d, e.readService)
+	}
+	e.report()
+}
+
+// TestChangesOfV4 reads services of v4 that track changes and differ in three dimensions of v4, or in one of them and one
+// of the others: either an error ends the load, or the rows after all changes are those of the service.
+func TestChangesOfV4(t *testing.T) {
+	t.Parallel()
+	e := newEnumeration(t)
+	d, own := defaultsOfV4()
+	d[trackingToken] = "last page"
+	combine(own, 3, d, e.readService)
+	for _, other := range []dimension{keyType, failures, changes, linkForm} {
+		for _, i := range own {
+			combine([]dimension{i, other}, 2, d, e.readService)
+		}
+	}
+	e.report()
+}
+
+// TestTriples does the same for three of the dimensions that decide how pages are requested, in both versions.
 func TestTriples(t *testing.T) {
 	t.Parallel()
 	e := newEnumeration(t)
 	dimensions := []dimension{filterOrder, sortOrder, cutting, counts, skips, linkForm}
+	v4, _ := defaultsOfV4()
+	combine(dimensions, 3, v4, e.readService)
 	if *allTriples {
 		dimensions = allDimensions()
 	}
@@ -163,12 +205,23 @@ func TestTriples(t *testing.T) {
 // default with a chance of one in five.
 func TestSamples(t *testing.T) {
 	t.Parallel()
+	readSamples(t, defaults(), allDimensions(), *sampleCount)
+}
+
+// TestSamplesOfV4 is TestSamples for half as many services of v4.
+func TestSamplesOfV4(t *testing.T) {
+	t.Parallel()
+	d, own := defaultsOfV4()
+	readSamples(t, d, append(allDimensions(), own...), *sampleCount/2)
+}
+
+func readSamples(t *testing.T, standard description, dimensions []dimension, count int) {
 	e := newEnumeration(t)
 	random := rand.New(rand.NewPCG(69, 2))
 	places := placesIf(true, 3)
-	for e.loads < *sampleCount {
-		d := defaults()
-		for i := range dimensionCount {
+	for e.loads < count {
+		d := standard
+		for _, i := range dimensions {
 			values := i.values()
 			if random.IntN(5) == 0 {
 				d[i] = values[random.IntN(len(values))]

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/feedreader"
 	"github.com/culvert-project/culvert/plugins/odata/paging"
-	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -32,7 +32,7 @@ type readers map[string]*reader
 // find returns the reader for a description.
 func (rs readers) find(t testing.TB, d *description) *reader {
 	name := strings.Join([]string{d[keyType], d[pagingMode], d[countMode], d[deliveryMode], d[notShown],
-		d[trackingToken]}, "/")
+		d[trackingToken], d[version], d[changedRows]}, "/")
 	r := rs[name]
 	if r == nil {
 		r = newReader(t, d)
@@ -43,24 +43,28 @@ func (rs readers) find(t testing.TB, d *description) *reader {
 
 func newReader(t testing.TB, d *description) *reader {
 	t.Helper()
-	settings := []string{"service=/s", "entityset=X", "topic=t", "paging=" + d[pagingMode], "format=json"}
+	settings := []string{"service=/s", "entityset=X", "topic=t", "paging=" + d[pagingMode]}
 	if d[countMode] == "off" {
 		settings = append(settings, "count=none")
 	}
 	if d[deliveryMode] == "exactly once" {
 		settings = append(settings, "incomplete.load=fail")
 	}
-	if d[notShown] == "under expand" {
+	if d[notShown] == "under expand" || d[changedRows] == "with links, expanded" {
 		settings = append(settings, "expand=E")
 	}
 	if d.tracks() {
-		settings = append(settings, "track-changes=1", "exec-period=60")
+		settings = append(settings, "track-changes=1", "exec-period=60", "deletes=tombstone")
+	}
+	w := wireOf(d)
+	if w == v2Wire {
+		settings = append(settings, "format=json")
 	}
 	for i := range settings {
 		settings[i] = "sap.odata#00." + settings[i]
 	}
-	context, sets := feedreader.NewContext(sourceconfig.V2, configtest.Source(settings...))
-	model, err := edm.Parse([]byte(d.metadata(v2Wire)), edm.V2)
+	context, sets := feedreader.NewContext(w.class, configtest.Source(settings...))
+	model, err := edm.Parse([]byte(d.metadata(w)), w.class.Dialect)
 	require.NoError(t, err)
 	feed, err := feedreader.New(sets[0], model)
 	require.NoError(t, err)
@@ -106,7 +110,15 @@ type result struct {
 	requests []string
 	missing  []int
 	doubled  int // rows that arrived more than once
-	offset   []wit.OffsetEntry
+	// isEvident means that the service returned a missing row although the load ended.
+	isEvident bool
+	offset    []wit.OffsetEntry
+	// originals are the rows before the load, state the rows that changes have left, by their encoded keys.
+	originals  []row
+	state      map[string]int
+	isFinished bool
+	// hasChanges means that changes were read to their end.
+	hasChanges bool
 }
 
 const failed = "failed"
@@ -136,8 +148,7 @@ func (r *reader) read(s *service) result {
 
 // load reads a service from the end of an earlier load on, or from the start.
 func (r *reader) load(s *service, previous []wit.OffsetEntry) result {
-	originals := append([]row(nil), s.stored...)
-	loaded := result{arrived: map[int]int{}, offset: previous}
+	loaded := result{arrived: map[int]int{}, offset: previous, originals: slices.Clone(s.stored), state: map[string]int{}}
 	if r.feed.Tracking.On {
 		loaded.err = r.track(s, &loaded)
 	} else {
@@ -146,14 +157,23 @@ func (r *reader) load(s *service, previous []wit.OffsetEntry) result {
 	if loaded.err != nil {
 		loaded.verdict = failed
 	}
-	loaded.requests = s.requests
-	loaded.missing = s.missing(originals, loaded.arrived)
-	for _, times := range loaded.arrived {
-		if times > 1 {
-			loaded.doubled++
-		}
+	if !loaded.isFinished {
+		loaded.finish(s)
 	}
 	return loaded
+}
+
+// finish evaluates a load after its last request.
+func (r *result) finish(s *service) {
+	r.isFinished = true
+	r.requests = s.requests
+	r.missing = s.missing(r.originals, r.arrived)
+	r.isEvident = slices.ContainsFunc(r.missing, func(id int) bool { return s.isEvident(id, r.arrived) })
+	for _, times := range r.arrived {
+		if times > 1 {
+			r.doubled++
+		}
+	}
 }
 
 // readSet reads the whole set.
@@ -216,7 +236,13 @@ func (r *response) head(target string, w *wire) *wit.Response {
 // as in delta mode.
 func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
 	for i := range decoded.Rows {
+		key := decoded.Rows[i].Key
+		keyText := string(decoded.Data[key.Start : key.Start+key.Size])
 		value := decoded.Rows[i].Value
+		if value.Encoding == wit.Absent {
+			delete(r.state, keyText)
+			continue
+		}
 		data := decoded.Data[value.Start : value.Start+value.Size]
 		if isOptional {
 			_, size := binary.Varint(data)
@@ -224,6 +250,9 @@ func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
 		}
 		id, _ := binary.Varint(data)
 		r.arrived[int(id)]++
+		if isOptional {
+			r.state[keyText] = int(id)
+		}
 	}
 	for i := range decoded.Errors {
 		rowError := &decoded.Errors[i]
@@ -235,10 +264,14 @@ func (r *result) add(decoded *wit.DecodeResult, isOptional bool) {
 	}
 }
 
+// polls is the number of times that changes are requested after a load of v4.
+const polls = 4
+
 // track reads the set once, and requests the changes that follow.
 func (r *reader) track(s *service, loaded *result) error {
 	set := delta.Set{Feed: r.feed}
 	reason := wit.PollReason{Start: wit.Set}
+	poll := 0
 	for attempts := 0; ; {
 		if len(s.requests) > maxRequests {
 			return errEndless
@@ -253,7 +286,7 @@ func (r *reader) track(s *service, loaded *result) error {
 		if err != nil {
 			return err
 		}
-		decoded, _, err := page.Decode("", uint16(answer.status), []byte(answer.body), true)
+		isMore, err := r.decodeTracked(s, page, &answer, loaded)
 		r.pool.End(page.Base(), err == nil)
 		var failure *wit.Error
 		switch isTransient := errors.As(err, &failure) && failure.Kind == wit.ErrorTransient; {
@@ -264,15 +297,50 @@ func (r *reader) track(s *service, loaded *result) error {
 			return err
 		}
 		attempts = 0
-		loaded.offset = *decoded.Next
-		if strings.Contains(target, "deltatoken=") {
+		if s.wire == v2Wire && strings.Contains(target, "deltatoken=") {
 			return nil // changes do not make up for rows that the load lacks
 		}
-		loaded.add(&decoded, true)
-		loaded.verdict = paging.LookupText(loaded.offset, "complete")
-		reason = wit.PollReason{More: wit.Set}
-		if !decoded.More {
-			reason = wit.PollReason{Poll: wit.Set}
+		if poll == 0 {
+			loaded.verdict = paging.LookupText(loaded.offset, "complete")
 		}
+		reason = wit.PollReason{More: wit.Set}
+		if isMore {
+			continue
+		}
+		reason = wit.PollReason{Poll: wit.Set}
+		if s.wire == v2Wire {
+			continue
+		}
+		if poll == 0 {
+			loaded.finish(s)
+		}
+		poll++
+		loaded.hasChanges = poll > polls
+		if loaded.hasChanges {
+			return nil
+		}
+		s.changeAfterLoad(poll)
 	}
+}
+
+// decodeTracked decodes an answer in delta mode, and the answers to the requests to which it leads.
+func (r *reader) decodeTracked(s *service, page *delta.Page, answer *response, loaded *result) (isMore bool, err error) {
+	pending := []wit.LinkedRequest{{}}
+	for len(pending) > 0 {
+		request := pending[0].Request
+		if request.Target != "" {
+			*answer = s.get(request.Target)
+		}
+		decoded, _, err := page.Decode(request.Tag, uint16(answer.status), []byte(answer.body), true)
+		if err != nil {
+			return false, err
+		}
+		pending = append(pending[1:], decoded.Linked...)
+		loaded.add(&decoded, true)
+		if decoded.Next != nil {
+			loaded.offset = *decoded.Next
+		}
+		isMore = isMore || decoded.More
+	}
+	return isMore, nil
 }

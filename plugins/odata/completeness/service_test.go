@@ -27,14 +27,16 @@ type service struct {
 	cursors      [][]row // the rows that follow a page, by token
 	deleted      map[int]bool
 	shown        map[int]bool // rows that an answer contained, except changes
-	changedRows  []row        // rows that were inserted, or changed and thereby stored elsewhere
+	log          []change     // since the start
 	special      int          // the first row that is hidden, or that the second node lacks. Zero means none.
 	hasChanged   bool
 	isSubscribed bool
+	isFailing    bool // the page ends with an error
+	hasNoToken   bool // no further page has a delta link
 }
 
 func newService(d description, v variant) *service {
-	s := &service{description: d, variant: v, wire: v2Wire, deleted: map[int]bool{}, shown: map[int]bool{}}
+	s := &service{description: d, variant: v, wire: wireOf(&d), deleted: map[int]bool{}, shown: map[int]bool{}}
 	for i := range v.rows {
 		s.stored = append(s.stored, row{id: i + 1, key: s.keyOf(i)})
 	}
@@ -160,7 +162,7 @@ func (s *service) changeRows() {
 		s.remove(index)
 	case "move": // a row that was changed is stored elsewhere
 		moved := s.stored[index]
-		s.changedRows = append(s.changedRows, moved)
+		s.log = append(s.log, change{row: moved})
 		remaining := slices.Delete(slices.Clone(s.stored), index, index+1)
 		s.stored = slices.Insert(remaining, len(remaining)-min(index, len(remaining)), moved)
 	case "delete and insert":
@@ -172,11 +174,12 @@ func (s *service) changeRows() {
 func (s *service) insert(key []string) {
 	inserted := row{id: s.variant.rows + 100 + len(s.requests), key: key}
 	s.stored = append(slices.Clone(s.stored), inserted)
-	s.changedRows = append(s.changedRows, inserted)
+	s.log = append(s.log, change{row: inserted})
 }
 
 func (s *service) remove(index int) {
 	s.deleted[s.stored[index].id] = true
+	s.log = append(s.log, change{row: s.stored[index], isDeleted: true})
 	s.stored = slices.Delete(slices.Clone(s.stored), index, index+1)
 }
 
@@ -205,7 +208,8 @@ type response struct {
 func (s *service) get(target string) response {
 	path, query, _ := strings.Cut(target, "?")
 	s.requests = append(s.requests, target)
-	if s.description[failures] != "none" && len(s.requests) == s.request {
+	s.isFailing = s.description[failures] == "error behind rows once" && len(s.requests) == s.request
+	if s.description[failures] != "none" && len(s.requests) == s.request && !s.isFailing {
 		return s.fail()
 	}
 	if s.description[changes] != "none" && !s.hasChanged && len(s.requests) == s.request && len(s.stored) > 0 {
@@ -221,9 +225,16 @@ func (s *service) get(target string) response {
 	case strings.HasSuffix(path, "DeltaLinksOfX"):
 		return response{status: 200, body: `{"d":{"results":[{"DeltaToken":"D1","CreatedAt":"/Date(1700000000000)/",` +
 			`"IsInitialLoad":true}]}}`}
+	case s.description[version] == "v4" && path != "/s/X":
+		return s.entity(path, options)
+	case s.description[version] == "v4" && options.Has("$deltatoken"):
+		return response{status: 200, body: s.changesSince(options)}
 	case strings.Contains(query, "deltatoken="):
-		hasToken := s.description[trackingToken] != "missing once"
-		return response{status: 200, body: s.render(s.changedRows, -1, "", url.Values{}, hasToken)}
+		token := ""
+		if s.description[trackingToken] != "missing once" {
+			token = "D1"
+		}
+		return response{status: 200, body: s.render(s.insertedRows(), -1, "", url.Values{}, token)}
 	case options.Has(s.wire.countOption) && s.description[counts] == "refused",
 		options.Has("$filter") && s.description[filterOrder] == "refused":
 		return response{status: 400, body: s.wire.refusal}
@@ -282,6 +293,9 @@ func (s *service) feed(options url.Values) string {
 		start = skipped
 	}
 	token := options.Get("$skiptoken")
+	if s.beginsEmpty(options) && len(rows) > 0 {
+		return s.render(nil, s.countIf(options, filtered, 0, 0), s.linkTo(firstRows, options), options, "")
+	}
 	rows, start = s.follow(rows, start, token, options)
 	remaining := rows[min(start, len(rows)):]
 	page := slices.Clone(remaining[:min(size, len(remaining))])
@@ -303,17 +317,22 @@ func (s *service) feed(options url.Values) string {
 	if s.description[notShown] == "by authorization" {
 		page = slices.DeleteFunc(page, func(r row) bool { return s.isSpecial(r.id) })
 	}
-	counted := -1
-	if options.Has(s.wire.countOption) {
-		counted = s.countOf(filtered, len(page), returned)
-	}
+	counted := s.countIf(options, filtered, len(page), returned)
 	for _, r := range page {
 		s.shown[r.id] = true
 	}
-	return s.render(page, counted, link, options, s.hasToken(hasMore))
+	deltaToken := ""
+	if s.hasToken(hasMore) {
+		deltaToken = "D1"
+	}
+	return s.render(page, counted, link, options, deltaToken)
 }
 
-func (s *service) countOf(filtered, page, returned int) int {
+// countIf returns the count of a page, or -1 for a page without.
+func (s *service) countIf(options url.Values, filtered, page, returned int) int {
+	if !options.Has(s.wire.countOption) {
+		return -1
+	}
 	switch s.description[counts] {
 	case "absent":
 		return -1
@@ -331,7 +350,7 @@ func (s *service) countOf(filtered, page, returned int) int {
 
 // follow returns the rows of a link's token, and the index of the first one.
 func (s *service) follow(rows []row, start int, token string, options url.Values) ([]row, int) {
-	if token == "" {
+	if token == "" || token == firstRows {
 		return rows, start
 	}
 	switch s.description[linkForm] {
@@ -372,6 +391,11 @@ func (s *service) link(rows []row, end int, last row, options url.Values) string
 			return ""
 		}
 	}
+	return s.linkTo(token, options)
+}
+
+// linkTo returns a next link with a token that repeats the options of the request.
+func (s *service) linkTo(token string, options url.Values) string {
 	var repeated []string
 	for _, name := range []string{"$filter", "$orderby", s.wire.countOption, "$select", "$expand", "$top"} {
 		if options.Has(name) {
@@ -512,61 +536,79 @@ func (s *service) sort(rows []row, options url.Values, isCut bool) {
 	}
 }
 
-// render returns a page in JSON.
-func (s *service) render(page []row, counted int, link string, options url.Values, hasToken bool) string {
-	selected := options.Get("$select")
-	names := []string{"K"}
-	if s.description[keyType] == "two components" {
-		names = []string{"A", "B"}
+// render returns a page in JSON. counted is -1 for a page without count; link and token may be empty.
+func (s *service) render(page []row, counted int, link string, options url.Values, token string) string {
+	rows := append([]byte(s.wire.rows), '[')
+	for i, r := range page {
+		if i > 0 {
+			rows = append(rows, ',')
+		}
+		rows = append(s.appendRow(append(rows, '{'), r, i, options), '}')
+	}
+	rows = append(rows, ']')
+	if s.description[version] == "v4" {
+		return s.document(rows, len(page) == 0, counted, link, token)
 	}
 	body := []byte(s.wire.begin)
 	if counted >= 0 {
-		body = fmt.Appendf(body, s.wire.count, counted)
+		body = append(fmt.Appendf(body, s.wire.count, counted), ',')
 	}
-	body = append(append(body, s.wire.rows...), '[')
-	for i, r := range page {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, '{')
-		if selected == "" || strings.Contains(selected, "V") {
-			if s.isSpecial(r.id) && s.description[notShown] == "undecodable" {
-				body = fmt.Appendf(body, `"V":"no number %d",`, r.id)
-			} else {
-				body = append(strconv.AppendInt(append(body, `"V":`...), int64(r.id), 10), ',')
-			}
-		}
-		if options.Has("$expand") {
-			body = append(body, s.wire.expanded...)
-		}
-		for part, name := range names {
-			if part > 0 {
-				body = append(body, ',')
-			}
-			text := r.key[part]
-			if s.description[keyType] == "generated" {
-				text = strconv.Itoa(i + 1)
-			}
-			if s.isNumber(part) {
-				body = append(append(body, `"`+name+`":`...), text...)
-			} else {
-				body = append(append(append(body, `"`+name+`":"`...), text...), '"')
-			}
-		}
-		body = append(body, '}')
-	}
-	body = append(body, ']')
+	body = append(body, rows...)
 	if link != "" {
-		body = fmt.Appendf(body, s.wire.nextLink, link)
+		body = fmt.Appendf(append(body, ','), s.wire.nextLink, link)
 	}
-	if hasToken {
-		body = append(body, s.wire.deltaLink...)
+	if token != "" {
+		body = fmt.Appendf(append(body, ','), s.wire.deltaLink, token)
 	}
 	return string(append(body, s.wire.end...))
 }
 
+// appendRow appends the members of a row, which is at an index of its page.
+func (s *service) appendRow(body []byte, r row, index int, options url.Values) []byte {
+	if selected := options.Get("$select"); selected == "" || strings.Contains(selected, "V") {
+		if s.isSpecial(r.id) && s.description[notShown] == "undecodable" {
+			body = fmt.Appendf(body, `"V":"no number %d",`, r.id)
+		} else {
+			body = append(strconv.AppendInt(append(body, `"V":`...), int64(r.id), 10), ',')
+		}
+	}
+	if options.Has("$expand") {
+		body = append(body, s.wire.expanded...)
+	}
+	return s.appendKey(body, r, index)
+}
+
+// appendKey appends the key properties of a row.
+func (s *service) appendKey(body []byte, r row, index int) []byte {
+	for part, name := range s.keyNames() {
+		if part > 0 {
+			body = append(body, ',')
+		}
+		text := r.key[part]
+		if s.description[keyType] == "generated" {
+			text = strconv.Itoa(index + 1)
+		}
+		if s.isNumber(part) {
+			body = append(append(body, `"`+name+`":`...), text...)
+		} else {
+			body = append(append(append(body, `"`+name+`":"`...), text...), '"')
+		}
+	}
+	return body
+}
+
+func (s *service) keyNames() []string {
+	if s.description[keyType] == "two components" {
+		return []string{"A", "B"}
+	}
+	return []string{"K"}
+}
+
 // hasToken reports whether a page has a delta link.
 func (s *service) hasToken(hasMore bool) bool {
+	if s.hasNoToken {
+		return false
+	}
 	switch s.description[trackingToken] {
 	case "last page", "missing once", "ODP last page", "ODP missing once":
 		return !hasMore
@@ -579,11 +621,14 @@ func (s *service) hasToken(hasMore bool) bool {
 // isEvident reports whether an answer contained a missing row although no row with its key arrived. It returns false if
 // a node lags, and for a large set, because the pager remembers only a sample of its keys.
 func (s *service) isEvident(id int, arrived map[int]int) bool {
+	if !s.shown[id] || s.variant.rows > maxRows || s.description[nodeCount] != "one" {
+		return false
+	}
 	index := slices.IndexFunc(s.stored, func(r row) bool { return r.id == id })
 	hasKeyArrived := slices.ContainsFunc(s.stored, func(r row) bool {
 		return arrived[r.id] > 0 && slices.Equal(r.key, s.stored[index].key)
 	})
-	return s.shown[id] && !hasKeyArrived && s.variant.rows <= maxRows && s.description[nodeCount] == "one"
+	return !hasKeyArrived
 }
 
 // missing returns the rows that the user may read, that existed throughout the load, and that did not arrive.
