@@ -2,10 +2,12 @@ package feedreader
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/query"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
+	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
 // activeEntity is the key property that distinguishes the row of an entity from a draft of it, in services of SAP
@@ -17,8 +19,10 @@ const activeEntity = "IsActiveEntity"
 func (f *Feed) selectActive(entityType *edm.StructuredType) {
 	hasCondition := func(c query.Condition) bool { return c.Property == activeEntity }
 	property := entityType.Property(activeEntity)
+	filter, _ := uri.Option(strings.TrimPrefix(f.QueryOptions.Raw, "?"), "$filter")
 	if f.Drafts != sourceconfig.DraftsActive || property == nil || property.Type.Primitive != edm.Boolean ||
-		!entityType.IsKey(activeEntity) || slices.ContainsFunc(f.QueryOptions.Conditions, hasCondition) {
+		!entityType.IsKey(activeEntity) || strings.Contains(filter, activeEntity) ||
+		slices.ContainsFunc(f.QueryOptions.Conditions, hasCondition) {
 		return
 	}
 	name := f.Setting(sourceconfig.NameDrafts)
