@@ -83,6 +83,22 @@ func TestNastyDocumentsOfJSON4TakeLinearTime(t *testing.T) {
 	}
 }
 
+// A text of many flags takes time in proportion to its length, whatever the number of members.
+func TestManyFlagsTakeLinearTime(t *testing.T) {
+	schema := parseSchema(t, "ID Edm.Int32 key\nFlags Edm.Enum? flags=None")
+	enum := schema.Columns[1].Enum
+	for i := range 200_000 {
+		enum.Members = append(enum.Members, "M"+strconv.Itoa(i))
+	}
+	require.NoError(t, schema.Init())
+	start := time.Now()
+	doc := `{"value":[{"ID":1,"Flags":"` + strings.Join(enum.Members, ",") + `"},{"ID":2,"Flags":"M,"}]}`
+	out, err := decodeWith(NewJSON4(schema, JSON4Options{}), []byte(doc), cuts{size: len(doc)})
+	assert.True(t, err == nil && len(out.Rows) == 1 && len(out.RowErrors) == 1 && time.Since(start) < 3*time.Second,
+		"expected a row and an error soon, found %d and %d in %v, %v", len(out.Rows), len(out.RowErrors),
+		time.Since(start), err)
+}
+
 // Pages behind the links in rows are checked as in v2: for loops, for rows of other types and for repeated rows.
 func TestNestedPagesOfJSON4AreChecked(t *testing.T) {
 	schema := parseSchema(t, "ID Edm.Int32 key\nItems many inline {\n Pos Edm.Int32 key\n}")

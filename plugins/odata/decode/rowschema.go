@@ -115,6 +115,7 @@ type RowSchema struct {
 
 	columnByName map[string]int
 	isIgnored    map[string]bool
+	members      map[*edm.EnumType]map[string]bool // the members of each [Column.Enum]
 }
 
 // Init builds the lookup tables. It returns an error for a duplicate column and for a key column that is not primitive.
@@ -124,10 +125,17 @@ func (r *RowSchema) Init() error {
 	for _, name := range r.Ignored {
 		r.isIgnored[name] = true
 	}
+	r.members = map[*edm.EnumType]map[string]bool{}
 	for i := range r.Columns {
 		column := &r.Columns[i]
 		column.inner = strings.TrimPrefix(column.Name+"/", "/") // an item of a collection has no name
 		column.steps = targetSteps(column.Target)
+		if enum := column.Enum; enum != nil && r.members[enum] == nil {
+			r.members[enum] = make(map[string]bool, len(enum.Members))
+			for _, name := range enum.Members {
+				r.members[enum][name] = true
+			}
+		}
 		if column.Nested != nil {
 			if err := column.Nested.Init(); err != nil {
 				return err

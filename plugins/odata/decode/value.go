@@ -99,7 +99,7 @@ func (v *values) append(dst []byte, schema *RowSchema, column *Column, text []by
 		}
 		return connectdata.AppendBytes(dst, v.binary), ""
 	case edm.Date, edm.TimeOfDay, edm.Duration, edm.Enum, edm.Geo:
-		return v.append4(dst, column, text)
+		return v.append4(dst, schema, column, text)
 	case edm.Double:
 		f, fits := parseFloat(text, 64)
 		if !fits {

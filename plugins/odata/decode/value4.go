@@ -13,7 +13,7 @@ import (
 )
 
 // append4 is append for the types that only OData v4 has.
-func (v *values) append4(dst []byte, column *Column, text []byte) (out []byte, expected string) {
+func (v *values) append4(dst []byte, schema *RowSchema, column *Column, text []byte) (out []byte, expected string) {
 	var instant datetime.DateTime
 	isValid := false
 	switch column.Type {
@@ -33,7 +33,7 @@ func (v *values) append4(dst []byte, column *Column, text []byte) (out []byte, e
 		isValid = isDuration(text)
 		expected = "Edm.Duration"
 	case edm.Enum:
-		isValid = isMember(column.Enum, text)
+		isValid = schema.isMember(column.Enum, text)
 		expected = expectedMember
 	case edm.Geo:
 		isValid = bytes.HasPrefix(text, []byte("{")) && utf8.Valid(text)
@@ -52,15 +52,16 @@ func isDuration(text []byte) bool {
 }
 
 // isMember reports whether a text names a member of the type, or members of flags.
-func isMember(enum *edm.EnumType, text []byte) bool {
+func (r *RowSchema) isMember(enum *edm.EnumType, text []byte) bool {
 	if enum == nil {
 		return utf8.Valid(text)
 	}
+	members := r.members[enum]
 	if !enum.Flags {
-		return slices.Contains(enum.Members, string(text))
+		return members[string(text)]
 	}
 	for name := range bytes.SplitSeq(text, []byte(",")) {
-		if !slices.Contains(enum.Members, string(bytes.TrimSpace(name))) {
+		if !members[string(bytes.TrimSpace(name))] {
 			return false
 		}
 	}
