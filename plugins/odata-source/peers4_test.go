@@ -69,14 +69,14 @@ func TestPeekIntoValuesOfV4(t *testing.T) {
 	}
 }
 
-// TestSingletonIsReadWithoutOptions: services reject options of feeds for a single entity.
+// TestSingletonIsReadWithoutOptions: services reject options of feeds for a single entity, which proves itself.
 func TestSingletonIsReadWithoutOptions(t *testing.T) {
 	load := newUnopened(t, capService(t))
 	load.class = sourceconfig.V4
-	require.NoError(t, load.open(capSet("Settings")...))
+	require.NoError(t, load.open(append(capSet("Settings"), "sap.odata.completeness=require")...))
 	load.readAll(nil)
 	assert.Equal(t, []string{"[1 Peer & Söhne 1709210096789]"}, load.values)
-	assert.Equal(t, []string{"/peer/$metadata", "/peer/Settings"}, load.targets[:2])
+	assert.Equal(t, []string{"/peer/$metadata", "/peer/Settings"}, load.targets)
 }
 
 // TestDoctorOfV4 runs all steps of the doctor for services of v4.

@@ -53,6 +53,7 @@ func New(config sourceconfig.EntitySetConfig, model *edm.Model) (*Feed, error) {
 		sdk.Log(wit.LevelWarn, "entity set "+config.Set+" of "+config.Service+": its metadata say that the set "+
 			"requires a filter or is not addressable; trying anyway")
 	}
+	feed.support.Singleton = set.Singleton
 	feed.support.Ordered = len(entityType.Key) > 0 && !set.Singleton
 	for _, name := range entityType.Key {
 		property := entityType.Property(name)
@@ -158,7 +159,7 @@ func (f *Feed) compilePaging(entityType *edm.StructuredType, key []wit.SchemaNod
 		ExactlyOnce: f.ExactlyOnce && !f.Tracking.On, Completeness: f.Completeness}
 	// Rows of ODP are in the order of the queue, and derived rows are not those with the keys of the set.
 	f.Paging.Ordered = f.support.Ordered && f.ODP == nil && !f.RowQuery.Derives
-	if key != nil && !f.RowQuery.Derives {
+	if key != nil && !f.RowQuery.Derives && !f.support.Singleton {
 		f.Keys = paging.NewKeys(f.Dialect, entityType, f.RowSchema, key, f.constantKey())
 		f.Paging.Keys = f.Keys
 	}

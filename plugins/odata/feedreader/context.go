@@ -47,7 +47,7 @@ func PackContext(unpacked *Context) []byte {
 		feed := &unpacked.Feeds[i]
 		b = pack.String(pack.String(pack.String(b, feed.Name), feed.Address), feed.Subscriptions)
 		for _, flag := range []bool{feed.Atom, feed.support.Ordered, feed.support.Countable, feed.support.Pageable,
-			feed.support.Partial, feed.DeclaresTracking} {
+			feed.support.Partial, feed.support.Singleton, feed.DeclaresTracking} {
 			b = pack.Bool(b, flag)
 		}
 		b = edm.Pack(pack.Strings(pack.Strings(feed.ODP.pack(b), feed.Derived), feed.Subtypes), feed.model.Structures)
@@ -72,7 +72,7 @@ func UnpackContext(context []byte) (*Context, error) {
 		feed.Address = reader.String()
 		feed.Subscriptions = reader.String()
 		for _, flag := range []*bool{&feed.Atom, &feed.support.Ordered, &feed.support.Countable, &feed.support.Pageable,
-			&feed.support.Partial, &feed.DeclaresTracking} {
+			&feed.support.Partial, &feed.support.Singleton, &feed.DeclaresTracking} {
 			*flag = reader.Bool()
 		}
 		if reader.Bool() {

@@ -306,6 +306,8 @@ func (t *transition) afterUnlinkedPage() error {
 	isAfterRow := t.lastDecoded > 0 || (isLinked && t.position.pageRows > 1)
 	t.recordLastKeys(true)
 	switch {
+	case t.set.Singleton:
+		return t.complete("")
 	case isCounted && !isMissing, t.newRows() <= 0 && !hasOnlyErrors && (!isLinked || isMissing):
 		return t.lastPage() // all counted rows were read, or further ones were requested in vain
 	case t.nothingDecoded() && t.Rows > t.overlapRows():

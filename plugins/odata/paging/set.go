@@ -53,6 +53,7 @@ type Support struct {
 	Countable bool // the number of rows can be requested
 	Pageable  bool // $skip and $top work
 	Partial   bool // the set does not have all rows
+	Singleton bool // the set is one entity, which is complete
 }
 
 // Label names the set in messages.

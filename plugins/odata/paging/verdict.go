@@ -200,7 +200,7 @@ func (t *transition) finish(doubt string) error {
 	verdict := Unproven
 	if doubt == "" && t.isProvenByKey() {
 		verdict = ProvenByKey
-	} else if doubt == "" && t.isProvenByCount() {
+	} else if doubt == "" && (t.isProvenByCount() || (t.set.Singleton && rows == 1)) {
 		verdict = ProvenByCount
 	}
 	duration := "?"
@@ -276,5 +276,5 @@ func (s *Set) missingProof(position *Position, doubt string) string {
 
 // CanProve reports whether a load of the set can be proven, as far as the configuration and the metadata show.
 func (s *Set) CanProve() bool {
-	return !s.Partial && ((s.Count && s.Countable) || s.canUseKeyset(known{}))
+	return !s.Partial && ((s.Count && s.Countable) || s.Singleton || s.canUseKeyset(known{}))
 }
