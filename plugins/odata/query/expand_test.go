@@ -72,3 +72,15 @@ func TestExpandOptions(t *testing.T) {
 		}
 	}
 }
+
+// A condition cannot follow a collection: its items are no single value.
+func TestConditionsThroughCollections(t *testing.T) {
+	text := edm.Property{Name: "City", Filterable: true, Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}}
+	order := &edm.StructuredType{Name: "Order", Properties: []edm.Property{{Name: "Addresses", Filterable: true,
+		Type: edm.Type{Name: "Address", Collection: true}}}}
+	model := &edm.Model{Dialect: edm.V4, Structures: []*edm.StructuredType{order, {Name: "Address", Complex: true,
+		Properties: []edm.Property{text}}}}
+	_, err := Compile(Settings{Conditions: []Condition{{Prefix: "c.", Property: "Addresses/City", Option: "eq",
+		Low: "x"}}}, model, order)
+	assert.Error(t, err, "Addresses of Order is a collection; expected a condition on it in query, as $filter=Addresses/any(")
+}
