@@ -1,6 +1,7 @@
 package delta
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,12 +36,13 @@ func Begin(pool *feedreader.Pool, context *feedreader.Context, feed *feedreader.
 	switch current := current.(type) {
 	case *subscribing:
 		if current.step == stepExtract { // the job exists: further requests start no other
-			page.phase = &loading{common: current.common, url: current.url, applied: confirmsTracking(response.Headers)}
+			page.phase = &loading{common: current.common, url: current.url,
+				applied: page.set().confirmsTracking(response.Headers)}
 			page.rows.markers.Snapshot = current.snapshot
 			page.firstExtraction = true
 		}
 	case *loading:
-		current.applied = current.applied || confirmsTracking(response.Headers)
+		current.applied = current.applied || page.set().confirmsTracking(response.Headers)
 		*page.rows.markers = feedreader.SnapshotMarkers{Snapshot: current.snapshot, Started: current.continued}
 	case *readingSnapshot:
 		if err := page.beginSnapshotPage(feed, current, pool, context, response); err != nil {
@@ -75,18 +77,15 @@ func BeginDocument(pool *feedreader.Pool, context *feedreader.Context, feed *fee
 	return page
 }
 
-// trackChanges is the preference in a response, which may have the prefix odata.
-const trackChanges = "track-changes"
-
-// confirmsTracking reports whether a response confirms change tracking.
-func confirmsTracking(headers []wit.Header) bool {
+// confirmsTracking reports whether a response confirms change tracking, by one of the dialect's preferences.
+func (s Set) confirmsTracking(headers []wit.Header) bool {
 	for _, h := range headers {
 		if !strings.EqualFold(h.Name, "Preference-Applied") {
 			continue
 		}
 		for part := range strings.SplitSeq(h.Value, ",") {
-			name := strings.TrimPrefix(strings.ToLower(strings.TrimSpace(part)), "odata.")
-			if name == trackChanges {
+			isPart := func(preference string) bool { return strings.EqualFold(strings.TrimSpace(part), preference) }
+			if slices.ContainsFunc(strings.Split(s.Dialect.TrackChanges, ","), isPart) {
 				return true
 			}
 		}
