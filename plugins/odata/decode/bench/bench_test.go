@@ -113,10 +113,10 @@ func (g *guest) call(t testing.TB, f api.Function, args ...uint64) uint64 {
 }
 
 // decode passes a page in pieces of size bytes and copies rows and data out, as the host does. It returns the number of
-// rows. visit, if not nil, gets the copies of each piece. atom is 1 for Atom, 0 for JSON, as in the other functions.
-func (g *guest) decode(t testing.TB, shape int, atom uint64, doc []byte, size int, visit func(rows, data []byte)) int {
+// rows. visit, if not nil, gets the copies of each piece. format is its number in [Formats].
+func (g *guest) decode(t testing.TB, shape, format int, doc []byte, size int, visit func(rows, data []byte)) int {
 	address := uint32(g.call(t, g.room, uint64(size)))
-	g.call(t, g.page, uint64(shape), atom)
+	g.call(t, g.page, uint64(shape), uint64(format))
 	total := 0
 	for len(doc) > 0 {
 		n := min(size, len(doc))
@@ -163,25 +163,17 @@ func median(values []float64) float64 {
 }
 
 // medianTimes returns the median CPU times in nanoseconds that guests take for a page, measured alternately.
-func medianTimes(b *testing.B, shape int, atom uint64, doc []byte, guests ...*guest) (medians []float64) {
+func medianTimes(b *testing.B, shape, format int, doc []byte, guests ...*guest) (medians []float64) {
 	times := make([][]float64, len(guests))
 	for b.Loop() {
 		for n, g := range guests {
-			times[n] = append(times[n], measureCPU(func() { g.decode(b, shape, atom, doc, pieceSize, nil) }))
+			times[n] = append(times[n], measureCPU(func() { g.decode(b, shape, format, doc, pieceSize, nil) }))
 		}
 	}
 	for _, guestTimes := range times {
 		medians = append(medians, median(guestTimes))
 	}
 	return medians
-}
-
-// pageOf returns a page of rows of a shape, and its decoder.
-func pageOf(shape Shape, atom int, v Variant) ([]byte, decode.Decoder) {
-	if atom == 1 {
-		return shape.Atom(v), decode.NewAtom(shape.Schema)
-	}
-	return shape.JSON(v), decode.NewJSON(shape.Schema)
 }
 
 // readNatively processes a page like a plain native program: encoding/json into a map, or all tokens of encoding/xml.
@@ -234,26 +226,26 @@ func BenchmarkPages(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-	for atom, format := range []string{"JSON", "Atom"} {
+	for n, format := range Formats[:FormatNumbers4] {
 		var orders func()
-		for k, shape := range Shapes(pageRows) {
-			regular, native := pageOf(shape, atom, Regular)
-			want := len(mustDecode(b, native, regular, pageRows).Rows)
+		for k, shape := range format.Shapes(pageRows) {
+			regular := format.Page(shape, Regular)
+			want := len(mustDecode(b, format.NewDecoder(shape.Schema), regular, pageRows).Rows)
 			decode := func(doc []byte) func() {
 				return func() {
-					require.Equal(b, want, g.decode(b, k, uint64(atom), doc, pieceSize, nil), "rows")
+					require.Equal(b, want, g.decode(b, k, n, doc, pieceSize, nil), "rows")
 				}
 			}
 			if shape.Name == "Odd" {
-				compare(format+"/Odd", orders, decode(regular))
+				compare(format.Name+"/Odd", orders, decode(regular))
 				continue
 			}
-			b.Run(format+"/"+shape.Name, func(b *testing.B) {
+			b.Run(format.Name+"/"+shape.Name, func(b *testing.B) {
 				var guestTimes, anchorTimes []float64
 				for b.Loop() {
 					runtime.GC() // otherwise the anchor's garbage is collected in the guest's time
 					guestTimes = append(guestTimes, measureCPU(decode(regular)))
-					anchorTimes = append(anchorTimes, measureCPU(func() { readNatively(atom == 1, regular) }))
+					anchorTimes = append(anchorTimes, measureCPU(func() { readNatively(n == FormatAtom, regular) }))
 				}
 				guestTime := median(guestTimes)
 				anchorTime := median(anchorTimes)
@@ -270,8 +262,8 @@ func BenchmarkPages(b *testing.B) {
 				continue
 			}
 			for _, variant := range []Variant{Omitted, Shuffled} {
-				other, _ := pageOf(shape, atom, variant)
-				compare(format+"/"+shape.Name+"/"+variant.String(), decode(regular), decode(other))
+				compare(format.Name+"/"+shape.Name+"/"+variant.String(), decode(regular),
+					decode(format.Page(shape, variant)))
 			}
 		}
 	}
@@ -280,18 +272,18 @@ func BenchmarkPages(b *testing.B) {
 // The guest returns the same bytes as the native decoder.
 func TestGuestReturnsNativeRows(t *testing.T) {
 	g := newGuest(t)
-	for atom := range 2 {
-		for k, shape := range Shapes(100) {
+	for n, format := range Formats {
+		for k, shape := range format.Shapes(100) {
 			for _, v := range []Variant{Regular, Omitted, Shuffled} {
-				doc, d := pageOf(shape, atom, v)
-				out := mustDecode(t, d, doc, 100)
+				doc := format.Page(shape, v)
+				out := mustDecode(t, format.NewDecoder(shape.Schema), doc, 100)
 				require.True(t, shape.Name == "Odd" || len(out.Rows) == 100,
 					"%s %s: expected 100 rows without errors, found %d", shape.Name, v, len(out.Rows))
 				for _, size := range []int{pieceSize, 4096, 700} {
 					var data []byte
-					g.decode(t, k, uint64(atom), doc, size, func(_, d []byte) { data = append(data, d...) })
+					g.decode(t, k, n, doc, size, func(_, d []byte) { data = append(data, d...) })
 					assert.True(t, bytes.Equal(data, out.Data),
-						"%s %s in pieces of %d: the guest's data differ", shape.Name, v, size)
+						"%s %s %s in pieces of %d: the guest's data differ", format.Name, shape.Name, v, size)
 				}
 			}
 		}
@@ -330,27 +322,27 @@ func TestDecoderInWasm(t *testing.T) {
 // Rows cause no allocations in a warm guest: pages of 100 and of 1,000 rows have the same few.
 func TestRowsAllocateNothing(t *testing.T) {
 	g := newGuest(t)
-	for atom := range 2 {
-		for k, shape := range Shapes(0) {
+	for n, format := range Formats {
+		for k, shape := range format.Shapes(0) {
 			if shape.Name == "Odd" { // texts of errors and references of deleted rows are allocated
 				continue
 			}
 			count := func(rows int) int64 {
-				doc, _ := pageOf(Shapes(rows)[k], atom, Regular)
+				doc := format.Page(format.Shapes(rows)[k], Regular)
 				for range 3 {
-					g.decode(t, k, uint64(atom), doc, pieceSize, nil)
+					g.decode(t, k, n, doc, pieceSize, nil)
 				}
 				before := g.call(t, g.allocs)
-				g.decode(t, k, uint64(atom), doc, pieceSize, nil)
+				g.decode(t, k, n, doc, pieceSize, nil)
 				return int64(g.call(t, g.allocs) - before)
 			}
 			of100 := count(100)
 			of1000 := count(1000)
 			if of1000-of100 > 20 || of1000 > 100 {
-				t.Errorf("shape %d, atom %d: expected at most 100 objects, 20 of them for more rows, "+
-					"found %d for 100 rows, %d for 1,000", k, atom, of100, of1000)
+				t.Errorf("%s/%s: expected at most 100 objects, 20 of them for more rows, "+
+					"found %d for 100 rows, %d for 1,000", format.Name, shape.Name, of100, of1000)
 			}
-			t.Logf("shape %d, atom %d: %d objects for 100 rows, %d for 1,000", k, atom, of100, of1000)
+			t.Logf("%s/%s: %d objects for 100 rows, %d for 1,000", format.Name, shape.Name, of100, of1000)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode"
@@ -47,18 +46,6 @@ func odd(rows int) Shape {
 	s.Name = "Odd"
 	s.oddRows = rows
 	return s
-}
-
-// oddPage returns a page that repeats rows, each time with other keys, until it has count rows.
-func oddPage(atom bool, rows []oddRow, count int) []byte {
-	var texts []string
-	for i := range count {
-		texts = append(texts, strings.ReplaceAll(rows[i%len(rows)].text, "10248", strconv.Itoa(10_000+i)))
-	}
-	if atom {
-		return []byte(atomPageHead + strings.Join(texts, "") + atomPageTail)
-	}
-	return []byte(jsonPageHead + strings.Join(texts, ",") + jsonPageTail)
 }
 
 // replaceOnce returns a text in which each old text of pairs is replaced by the new text after it, once.

@@ -21,22 +21,22 @@ import (
 // Each row of the page Odd takes its branch: alone in a page it results in what its list specifies.
 func TestOddRowsTakeTheirBranch(t *testing.T) {
 	for _, format := range []struct {
-		name string
+		Format
 		base string
-		rows []oddRow
 	}{
-		{name: "JSON", base: jsonObject(jsonBase), rows: oddJSON()},
-		{name: "Atom", base: atomEntry(atomProperties), rows: oddAtom()},
+		{Format: Formats[FormatJSON], base: jsonObject(jsonBase)},
+		{Format: Formats[FormatAtom], base: atomEntry(atomProperties)},
+		{Format: Formats[FormatJSON4], base: jsonObject(json4Base)},
 	} {
-		baseResults := decodeOdd(t, format.name, format.base)
+		baseResults := format.decodeOdd(t, format.base)
 		got := strings.Join(baseResults, " ")
-		assert.True(t, got == orderWant, "%s: expected the base row\n%s, found\n%s", format.name, orderWant, got)
+		assert.True(t, got == orderWant, "%s: expected the base row\n%s, found\n%s", format.Name, orderWant, got)
 		texts := map[string]bool{format.base: true}
-		for _, row := range format.rows {
-			t.Run(format.name+"/"+row.branch, func(t *testing.T) {
+		for _, row := range format.odd() {
+			t.Run(format.Name+"/"+row.branch, func(t *testing.T) {
 				assert.True(t, !texts[row.text], "expected a text that no other row has, found %s", row.text)
 				texts[row.text] = true
-				differences := slices.DeleteFunc(decodeOdd(t, format.name, row.text),
+				differences := slices.DeleteFunc(format.decodeOdd(t, row.text),
 					func(result string) bool { return slices.Contains(baseResults, result) })
 				got := strings.Join(differences, " ")
 				assert.True(t, got == row.want, "expected\n%q, found\n%q", row.want, got)
@@ -46,17 +46,12 @@ func TestOddRowsTakeTheirBranch(t *testing.T) {
 }
 
 // decodeOdd returns what a row alone in a page results in: its columns, its error, its deletion, and unknown names.
-func decodeOdd(t *testing.T, format, row string) (results []string) {
+func (f Format) decodeOdd(t *testing.T, row string) (results []string) {
 	t.Helper()
-	schema := odd(0).Schema
-	page := jsonPageHead + row + jsonPageTail
-	d := decode.Decoder(decode.NewJSON(schema))
-	if format == "Atom" {
-		page = atomPageHead + row + atomPageTail
-		d = decode.NewAtom(schema)
-	}
+	shapes := f.Shapes(0)
+	schema := shapes[len(shapes)-1].Schema
 	var out decode.Output
-	err := d.Write([]byte(page), true, &out)
+	err := f.NewDecoder(schema).Write([]byte(f.head+row+f.tail), true, &out)
 	require.True(t, err == nil && out.Page.Rows == 1 && out.Page.Done &&
 		len(out.Rows)+len(out.RowErrors)+len(out.Tombstones) == 1, "expected one row, found %+v, %v", out, err)
 	for _, r := range out.Rows {
@@ -72,8 +67,14 @@ func decodeOdd(t *testing.T, format, row string) (results []string) {
 		}
 	}
 	for _, tombstone := range out.Tombstones {
-		deletedAt := time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339)
-		results = append(results, "deleted "+tombstone.Ref+" at "+deletedAt)
+		result := "deleted " + tombstone.Ref
+		for _, key := range tombstone.Keys {
+			result += key.Name + " " + key.Text
+		}
+		if tombstone.When != 0 {
+			result += " at " + time.UnixMilli(tombstone.When).UTC().Format(time.RFC3339)
+		}
+		results = append(results, result)
 	}
 	for _, name := range out.Page.Unknown {
 		results = append(results, "unknown "+name)
@@ -130,7 +131,10 @@ func renderColumn(c *decode.Column, b []byte) (string, []byte) {
 		return strconv.Quote(string(content)), b[size:]
 	}
 	n, size := connectdata.Number(b)
-	if c.Type == edm.DateTime {
+	switch c.Type {
+	case edm.Date:
+		return time.Unix(n*24*60*60, 0).UTC().Format(time.RFC3339), b[size:]
+	case edm.DateTime, edm.DateTimeOffset:
 		return time.UnixMilli(n).UTC().Format(time.RFC3339Nano), b[size:]
 	}
 	return strconv.FormatInt(n, 10), b[size:]

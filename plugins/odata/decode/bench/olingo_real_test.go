@@ -8,19 +8,43 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/require"
 )
 
-// olingo reads a page a number of times with Apache Olingo. atom is 1 for Atom, 0 for JSON. It returns the number of
-// entries, -1 if Olingo rejects the page, and the nanoseconds of CPU time per reading.
-type olingo func(b *testing.B, times, atom int, page []byte) (entries int, ns float64)
+// peer is a client that reads the pages of a format.
+type peer struct {
+	name     string
+	format   int
+	tool     string // runs program
+	program  string
+	metadata string
+	mode     string // the second word of a request to program
+}
 
-// startOlingo starts a JVM that reads pages until the benchmark ends.
-func startOlingo(b *testing.B) olingo {
-	cmd := exec.Command("../../../../testdata/peers/olingo/tool.sh", "testdata/Olingo.java", "testdata/metadata.xml")
+var peers = []peer{
+	{name: "Olingo 2", format: FormatJSON, tool: "olingo", program: "testdata/Olingo.java",
+		metadata: "testdata/metadata.xml", mode: "application/json"},
+	{name: "Olingo 2", format: FormatAtom, tool: "olingo", program: "testdata/Olingo.java",
+		metadata: "testdata/metadata.xml", mode: "application/atom+xml"},
+	{name: "Olingo 4 typed", format: FormatJSON4, tool: "olingo4", program: peersFolder + "olingo4/client/Values.java",
+		metadata: "testdata/metadata4.xml", mode: "typed"},
+	{name: "Olingo 4 untyped", format: FormatJSON4, tool: "olingo4", program: peersFolder + "olingo4/client/Values.java",
+		metadata: "testdata/metadata4.xml", mode: "untyped"},
+}
+
+const peersFolder = "../../../../testdata/peers/"
+
+// pageReader reads a page a number of times. It returns the number of entries, -1 if the peer rejects the page, and the
+// nanoseconds of CPU time per reading.
+type pageReader func(b *testing.B, times int, page []byte) (entries int, ns float64)
+
+// start starts a JVM that reads pages until the benchmark ends.
+func (p peer) start(b *testing.B) pageReader {
+	cmd := exec.Command(peersFolder+p.tool+"/tool.sh", p.program, p.metadata)
 	cmd.Env = append(os.Environ(), "TIMEOUT=900", "HEAP=512m", "TIERED=4")
 	cmd.Stderr = os.Stderr
 	requests, err := cmd.StdinPipe()
@@ -34,88 +58,112 @@ func startOlingo(b *testing.B) olingo {
 	})
 	responses := bufio.NewScanner(stdout)
 	file := filepath.Join(b.TempDir(), "page")
-	return func(b *testing.B, times, atom int, page []byte) (entries int, ns float64) {
+	return func(b *testing.B, times int, page []byte) (entries int, ns float64) {
 		require.NoError(b, os.WriteFile(file, page, 0o600))
-		fmt.Fprintf(requests, "%d %s %s\n", times, []string{"application/json", "application/atom+xml"}[atom], file)
-		require.True(b, responses.Scan(), "Olingo.java ended")
-		_, err := fmt.Sscan(responses.Text(), &entries, &ns)
+		fmt.Fprintf(requests, "%d %s %s\n", times, p.mode, file)
+		require.True(b, responses.Scan(), "%s ended", p.program)
+		_, err := fmt.Sscan(responses.Text(), &entries)
 		require.NoError(b, err)
+		if entries >= 0 { // otherwise a message follows
+			_, err = fmt.Sscan(responses.Text(), &entries, &ns)
+			require.NoError(b, err)
+		}
 		return entries, ns
 	}
 }
 
-// acceptedRows returns the rows that Olingo reads, and the branches of the others.
-func (o olingo) acceptedRows(b *testing.B, atom int, rows []oddRow) (accepted []oddRow, rejected []string) {
-	for _, row := range rows {
-		if entries, _ := o(b, 1, atom, oddPage(atom == 1, []oddRow{row}, 1)); entries < 0 {
-			rejected = append(rejected, row.branch)
-		} else {
-			accepted = append(accepted, row)
-		}
-	}
-	return accepted, rejected
+// peerPage is a page of pageRows rows that a peer reads.
+type peerPage struct {
+	doc      []byte
+	entries  int      // that the peer reads
+	rejected []string // branches of odd rows that the page leaves out
 }
 
-// BenchmarkRealPeersPages compares Apache Olingo's EntityProvider.readFeed on a warm JVM with the guest in its sandbox,
-// on the same pages and in turns. It prints the median nanoseconds of CPU per row of each, and their ratio. For the JVM
+// acceptedPage returns a page of the odd rows that the peer reads.
+func (read pageReader) acceptedPage(b *testing.B, f Format) (page peerPage) {
+	var accepted []oddRow
+	var entriesOf []int
+	for _, row := range f.odd() {
+		n, _ := read(b, 1, f.oddPage([]oddRow{row}, 1))
+		if n < 0 {
+			page.rejected = append(page.rejected, row.branch)
+			continue
+		}
+		accepted = append(accepted, row)
+		entriesOf = append(entriesOf, n)
+	}
+	for n := range pageRows {
+		page.entries += entriesOf[n%len(entriesOf)]
+	}
+	page.doc = f.oddPage(accepted, pageRows)
+	return page
+}
+
+// BenchmarkRealPeersPages compares Apache Olingo's clients on a warm JVM with the guest in its sandbox, on the same
+// pages and in turns: EntityProvider.readFeed of Olingo 2, and the typed and the untyped client of Olingo 4. It prints
+// the median nanoseconds of CPU per row of each, their ratio, and what the anchor of BenchmarkPages takes. For the JVM
 // only the working thread is measured, without the garbage collector; for the guest the whole process. Rows of the page
 // Odd that Olingo rejects are named, and are in neither's page. `make bench-peers` runs it.
 func BenchmarkRealPeersPages(b *testing.B) {
+	g := newGuest(b)
+	for _, p := range peers {
+		format := Formats[p.format]
+		b.Run(format.Name+"/"+p.name, func(b *testing.B) {
+			read := p.start(b)
+			for k, shape := range format.Shapes(pageRows) {
+				regular := peerPage{doc: format.Page(shape, Regular), entries: pageRows}
+				switch shape.Name {
+				case "Orders":
+					p.compare(b, g, read, k, shape.Name, regular)
+					shuffled := peerPage{doc: format.Page(shape, Shuffled), entries: pageRows}
+					p.compare(b, g, read, k, shape.Name+"/shuffled", shuffled)
+				case "Expanded":
+					p.compare(b, g, read, k, shape.Name, regular)
+				case "Odd":
+					p.compare(b, g, read, k, shape.Name, read.acceptedPage(b, format))
+				}
+			}
+		})
+	}
+}
+
+// compare lets the peer and the guest read a page of a shape in turns.
+func (p peer) compare(b *testing.B, g *guest, read pageReader, shape int, name string, page peerPage) {
 	const (
 		warmUp = 200 // pages
 		turns  = 9
 		pages  = 20 // of a turn
 	)
-	g := newGuest(b)
-	o := startOlingo(b)
-	compare := func(name string, shape, atom int, page []byte, deleted int, rejected []string) {
-		b.Run(name, func(b *testing.B) {
-			var olingoTimes, guestTimes []float64
-			if len(rejected) > 0 {
-				b.Logf("Olingo rejects %d rows: %s", len(rejected), strings.Join(rejected, "; "))
-			}
-			entries, _ := o(b, warmUp, atom, page)
-			require.Equal(b, pageRows-deleted, entries, "entries")
-			_, native := pageOf(Shapes(0)[shape], atom, Regular)
-			want := len(mustDecode(b, native, page, pageRows).Rows)
-			require.Equal(b, want, g.decode(b, shape, uint64(atom), page, pieceSize, nil), "rows")
-			for b.Loop() {
-				for range turns {
-					_, ns := o(b, pages, atom, page)
-					olingoTimes = append(olingoTimes, ns/pageRows)
-					guestTimes = append(guestTimes, measureCPU(func() {
-						for range pages {
-							g.decode(b, shape, uint64(atom), page, pieceSize, nil)
-						}
-					})/pages/pageRows)
+	b.Run(name, func(b *testing.B) {
+		var peerTimes, guestTimes, anchorTimes []float64
+		if len(page.rejected) > 0 {
+			b.Logf("%s rejects %d rows: %s", p.name, len(page.rejected), strings.Join(page.rejected, "; "))
+		}
+		entries, _ := read(b, warmUp, page.doc)
+		require.Equal(b, page.entries, entries, "entries")
+		native := Formats[p.format].NewDecoder(Formats[p.format].Shapes(0)[shape].Schema)
+		want := len(mustDecode(b, native, page.doc, pageRows).Rows)
+		require.Equal(b, want, g.decode(b, shape, p.format, page.doc, pieceSize, nil), "rows")
+		perRow := func(read func()) float64 {
+			runtime.GC() // otherwise the anchor's garbage is collected in the guest's time
+			return measureCPU(func() {
+				for range pages {
+					read()
 				}
-			}
-			b.ReportMetric(0, "ns/op")
-			b.ReportMetric(median(olingoTimes), "Olingo-cpu-ns/row")
-			b.ReportMetric(median(guestTimes), "ours-cpu-ns/row")
-			b.ReportMetric(median(olingoTimes)/median(guestTimes), "times-as-fast")
-		})
-	}
-	for atom, format := range []string{"JSON", "Atom"} {
-		for k, shape := range Shapes(pageRows) {
-			page, _ := pageOf(shape, atom, Regular)
-			switch shape.Name {
-			case "Orders":
-				shuffled, _ := pageOf(shape, atom, Shuffled)
-				compare(format+"/Orders", k, atom, page, 0, nil)
-				compare(format+"/Orders/shuffled", k, atom, shuffled, 0, nil)
-			case "Expanded":
-				compare(format+"/Expanded", k, atom, page, 0, nil)
-			case "Odd":
-				rows, rejected := o.acceptedRows(b, atom, [][]oddRow{oddJSON(), oddAtom()}[atom])
-				deleted := 0
-				for n := range pageRows {
-					if strings.HasPrefix(rows[n%len(rows)].branch, "a deleted entry") {
-						deleted++
-					}
-				}
-				compare(format+"/Odd", k, atom, oddPage(atom == 1, rows, pageRows), deleted, rejected)
+			}) / pages / pageRows
+		}
+		for b.Loop() {
+			for range turns {
+				_, ns := read(b, pages, page.doc)
+				peerTimes = append(peerTimes, ns/pageRows)
+				guestTimes = append(guestTimes, perRow(func() { g.decode(b, shape, p.format, page.doc, pieceSize, nil) }))
+				anchorTimes = append(anchorTimes, perRow(func() { readNatively(p.format == FormatAtom, page.doc) }))
 			}
 		}
-	}
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(median(peerTimes), "Olingo-cpu-ns/row")
+		b.ReportMetric(median(guestTimes), "ours-cpu-ns/row")
+		b.ReportMetric(median(anchorTimes), "anchor-cpu-ns/row")
+		b.ReportMetric(median(peerTimes)/median(guestTimes), "times-as-fast")
+	})
 }

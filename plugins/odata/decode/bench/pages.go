@@ -29,15 +29,6 @@ func Shapes(rows int) []Shape {
 	return []Shape{orders(rows), wide(rows), long(rows), expanded(rows), odd(rows)}
 }
 
-// Schemas returns the row schemas of the shapes.
-func Schemas() []*decode.RowSchema {
-	var schemas []*decode.RowSchema
-	for _, s := range Shapes(0) {
-		schemas = append(schemas, s.Schema)
-	}
-	return schemas
-}
-
 func column(name string, t edm.Primitive, optional bool) decode.Column {
 	return decode.Column{Name: name, Type: t, Optional: optional, Scale: 4, Precision: 15}
 }
@@ -205,42 +196,35 @@ const (
 	jsonPageTail = `],"__count":"1000","__next":"x?$skiptoken=2"}}`
 )
 
-// JSON returns the shape's page in verbose JSON.
-func (s Shape) JSON(v Variant) []byte {
-	if s.oddRows > 0 {
-		return oddPage(false, oddJSON(), s.oddRows)
+// writeJSON writes a row in verbose JSON.
+func (s Shape) writeJSON(b *strings.Builder, n int, order []int) {
+	row := s.rows[n]
+	uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
+	fmt.Fprintf(b, `{"__metadata":{"id":"%s","uri":"%s","type":"%s"}`, uri, uri, s.Schema.Name)
+	for _, i := range order {
+		fmt.Fprintf(b, `,"%s":%s`, s.Schema.Columns[i].Name, jsonText(s.Schema.Columns[i].Type, row[i]))
 	}
-	r := rand.New(rand.NewSource(9))
-	var b strings.Builder
-	b.WriteString(jsonPageHead)
-	for n, row := range s.rows {
-		if n > 0 {
+	if s.items == nil {
+		fmt.Fprintf(b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
+		return
+	}
+	b.WriteString(`,"Items":{"results":[`)
+	for k, item := range s.items[n] {
+		if k > 0 {
 			b.WriteByte(',')
 		}
-		uri := "https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/" + s.Name + "(" + *row[0] + ")"
-		fmt.Fprintf(&b, `{"__metadata":{"id":"%s","uri":"%s","type":"%s"}`, uri, uri, s.Schema.Name)
-		for _, i := range v.order(r, row, s.Name == "Wide") {
-			fmt.Fprintf(&b, `,"%s":%s`, s.Schema.Columns[i].Name, jsonText(s.Schema.Columns[i].Type, row[i]))
+		fmt.Fprintf(b, `{"__metadata":{"id":"%s/%d","uri":"%s/%d","type":"Demo.Item"}`, uri, k, uri, k)
+		for i, c := range s.itemColumns() {
+			fmt.Fprintf(b, `,"%s":%s`, c.Name, jsonText(c.Type, item[i]))
 		}
-		if s.items == nil {
-			fmt.Fprintf(&b, `,"Items":{"__deferred":{"uri":"%s/Items"}}}`, uri)
-			continue
-		}
-		b.WriteString(`,"Items":{"results":[`)
-		for k, item := range s.items[n] {
-			if k > 0 {
-				b.WriteByte(',')
-			}
-			fmt.Fprintf(&b, `{"__metadata":{"id":"%s/%d","uri":"%s/%d","type":"Demo.Item"}`, uri, k, uri, k)
-			for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
-				fmt.Fprintf(&b, `,"%s":%s`, c.Name, jsonText(c.Type, item[i]))
-			}
-			b.WriteByte('}')
-		}
-		b.WriteString(`]}}`)
+		b.WriteByte('}')
 	}
-	b.WriteString(jsonPageTail)
-	return []byte(b.String())
+	b.WriteString(`]}}`)
+}
+
+// itemColumns returns the columns of the expanded feed Items.
+func (s Shape) itemColumns() []decode.Column {
+	return s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns
 }
 
 func jsonText(t edm.Primitive, v *string) string {
@@ -261,34 +245,25 @@ const (
 	atomPageTail = `<link rel="next" href="x?$skiptoken=2"/></feed>`
 )
 
-// Atom returns the shape's page as a feed of SAP Gateway, without white space between elements.
-func (s Shape) Atom(v Variant) []byte {
-	if s.oddRows > 0 {
-		return oddPage(true, oddAtom(), s.oddRows)
+// writeAtom writes a row as SAP Gateway does, without white space between elements.
+func (s Shape) writeAtom(b *strings.Builder, n int, order []int) {
+	row := s.rows[n]
+	uri := s.Name + "(" + *row[0] + ")"
+	fmt.Fprintf(b,
+		`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Schema.Name, uri, s.Name, uri)
+	if s.items != nil {
+		s.atomItems(b, uri, s.items[n])
 	}
-	r := rand.New(rand.NewSource(9))
-	var b strings.Builder
-	b.WriteString(atomPageHead)
-	for n, row := range s.rows {
-		uri := s.Name + "(" + *row[0] + ")"
-		fmt.Fprintf(&b,
-			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="%s" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><link href="%s" rel="self" title="%s"/><link href="%s/Items" rel="http://schemas.microsoft.com/ado/2007/08/dataservices/related/Items" type="application/atom+xml;type=feed" title="Items">`, uri, uri, s.Schema.Name, uri, s.Name, uri)
-		if s.items != nil {
-			s.atomItems(&b, uri, s.items[n])
+	b.WriteString(`</link><content type="application/xml"><m:properties>`)
+	for _, i := range order {
+		name := s.Schema.Columns[i].Name
+		if row[i] == nil {
+			fmt.Fprintf(b, `<d:%s m:null="true"/>`, name)
+			continue
 		}
-		b.WriteString(`</link><content type="application/xml"><m:properties>`)
-		for _, i := range v.order(r, row, s.Name == "Wide") {
-			name := s.Schema.Columns[i].Name
-			if row[i] == nil {
-				fmt.Fprintf(&b, `<d:%s m:null="true"/>`, name)
-				continue
-			}
-			fmt.Fprintf(&b, `<d:%s>%s</d:%s>`, name, atomText(s.Schema.Columns[i].Type, *row[i]), name)
-		}
-		b.WriteString(`</m:properties></content></entry>`)
+		fmt.Fprintf(b, `<d:%s>%s</d:%s>`, name, atomText(s.Schema.Columns[i].Type, *row[i]), name)
 	}
-	b.WriteString(atomPageTail)
-	return []byte(b.String())
+	b.WriteString(`</m:properties></content></entry>`)
 }
 
 func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
@@ -297,7 +272,7 @@ func (s Shape) atomItems(b *strings.Builder, uri string, items [][]*string) {
 	for k, item := range items {
 		fmt.Fprintf(b,
 			`<entry><id>https://sap.example.com:44300/sap/opu/odata/DEMO/SRV/%s/%d</id><title type="text">%s</title><updated>2024-01-01T00:00:00Z</updated><category term="Demo.Item" scheme="http://schemas.microsoft.com/ado/2007/08/dataservices/scheme"/><content type="application/xml"><m:properties>`, uri, k, uri)
-		for i, c := range s.Schema.Columns[len(s.Schema.Columns)-1].Nested.Columns {
+		for i, c := range s.itemColumns() {
 			fmt.Fprintf(b, `<d:%s>%s</d:%s>`, c.Name, atomText(c.Type, *item[i]), c.Name)
 		}
 		b.WriteString(`</m:properties></content></entry>`)

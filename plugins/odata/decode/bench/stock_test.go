@@ -13,11 +13,11 @@ func BenchmarkStock(b *testing.B) {
 	require.NoError(b, err)
 	assembled := newGuest(b)
 	compiled := instantiate(b, binary)
-	for atom, format := range []string{"JSON", "Atom"} {
-		for k, shape := range Shapes(pageRows) {
-			doc, _ := pageOf(shape, atom, Regular)
-			b.Run(format+"/"+shape.Name, func(b *testing.B) {
-				times := medianTimes(b, k, uint64(atom), doc, assembled, compiled)
+	for n, format := range Formats[:FormatJSON4] {
+		for k, shape := range format.Shapes(pageRows) {
+			doc := format.Page(shape, Regular)
+			b.Run(format.Name+"/"+shape.Name, func(b *testing.B) {
+				times := medianTimes(b, k, n, doc, assembled, compiled)
 				b.ReportMetric(times[1]/times[0], "times-kernel")
 				b.ReportMetric(0, "ns/op")
 			})

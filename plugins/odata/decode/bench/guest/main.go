@@ -16,9 +16,9 @@ func main() {}
 
 var (
 	buffer  []byte
-	decoder [4][]decode.Decoder // of JSON, of Atom, then of exact and of other JSON of v4, by shape
-	current decode.Decoder      // of the page that page started
-	out     decode.Output       // of the last piece
+	decoder [][]decode.Decoder // by format and shape
+	current decode.Decoder     // of the page that page started
+	out     decode.Output      // of the last piece
 )
 
 // room returns the address of a buffer with at least this size.
@@ -31,23 +31,22 @@ func room(size uint32) uint32 {
 	return uint32(uintptr(unsafe.Pointer(&buffer[0])))
 }
 
-// page starts a page of a shape, by its index in [bench.Shapes]. atom is 1 for Atom, 0 for JSON, and
-// 2 or 3 for JSON of v4. As in a plugin, a garbage collection that has begun can end here.
+// page starts a page of a shape, by its index in [bench.Shapes], in a format, by its number. As in a plugin, a garbage
+// collection that has begun can end here.
 //
 //go:wasmexport page
-func page(shape, atom uint32) {
+func page(shape, format uint32) {
 	runtime.Gosched()
-	if decoder[0] == nil {
-		for _, schema := range bench.Schemas() {
-			decoder[0] = append(decoder[0], decode.NewJSON(schema))
-			decoder[1] = append(decoder[1], decode.NewAtom(schema))
-		}
-		orders, _ := bench.Orders4(0, bench.Regular)
-		for i, isExact := range []bool{true, false} {
-			decoder[2+i] = []decode.Decoder{decode.NewJSON4(orders, decode.JSON4Options{Exact: isExact})}
+	if decoder == nil {
+		for _, f := range bench.Formats {
+			var decoders []decode.Decoder
+			for _, s := range f.Shapes(0) {
+				decoders = append(decoders, f.NewDecoder(s.Schema))
+			}
+			decoder = append(decoder, decoders)
 		}
 	}
-	current = decoder[atom][shape]
+	current = decoder[format][shape]
 	current.Reset()
 }
 
