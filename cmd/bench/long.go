@@ -10,6 +10,7 @@ import (
 const longPage = 1000
 
 type longLoad struct {
+	set   set
 	pages int
 	links string // next links contain the last key (key) or a count of rows (offset)
 }
@@ -25,10 +26,11 @@ func measureLong(ctx context.Context, b *bench) error {
 	}
 	defer broker.stop()
 	loads := []longLoad{
-		{pages: 1, links: "key"},
-		{pages: b.scale(100), links: "key"},
-		{pages: b.scale(100), links: "offset"},
-		{pages: b.scale(1000), links: "key"},
+		{set: orders, pages: 1, links: "key"},
+		{set: orders, pages: b.scale(100), links: "key"},
+		{set: orders, pages: b.scale(100), links: "offset"},
+		{set: orders, pages: b.scale(1000), links: "key"},
+		{set: orders4, pages: b.scale(1000), links: "key"},
 	}
 	measurements, err := b.interleave(len(loads), func(round, i int, side candidate) (usage, error) {
 		return b.runLong(ctx, side, fmt.Sprintf("long-%d-%d-%s", i, round+1, side.data), broker.address, loads[i])
@@ -36,13 +38,13 @@ func measureLong(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("a set in delta mode, JSON, pages of %d rows: its first load, by the kind of next links; CPU of the "+
-		"worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n", longPage, b.rounds)
-	fmt.Println("pages  next links    s CPU   µs/row   peak MiB")
+	fmt.Printf("a set in delta mode, pages of %d rows: its first load, by the kind of next links; json4 is OData v4; CPU "+
+		"of the worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n", longPage, b.rounds)
+	fmt.Println("pages  format  next links    s CPU   µs/row   peak MiB")
 	for i, l := range loads {
 		m := measurements[i]
 		perRow := (median(m.cpu[0]) - median(measurements[0].cpu[0])) / float64(l.rows()) * 1e6
-		fmt.Printf("%5d  %-10s %8.2f  %7.2f  %9.0f\n", l.pages, l.links, median(m.cpu[0]), perRow, median(m.peak[0]))
+		fmt.Printf("%5d  %-6s  %-10s %8.2f  %7.2f  %9.0f\n", l.pages, l.set.format, l.links, median(m.cpu[0]), perRow, median(m.peak[0]))
 		if b.against != "" {
 			fmt.Printf("  ratios to %s: processor time %s, MiB %s\n", b.against, ratioOf(m.cpu), ratioOf(m.peak))
 		}
@@ -61,7 +63,7 @@ func (b *bench) runLong(ctx context.Context, side candidate, name, broker string
 	if err != nil {
 		return u, err
 	}
-	settings := strings.ReplaceAll(connectorSettings(name, service.port(), orders), "sap.odata.page.size=2000000\n", "")
+	settings := strings.ReplaceAll(connectorSettings(name, service.port(), load.set), "sap.odata.page.size=2000000\n", "")
 	connector, err := b.writeFile(name, settings+"sap.odata#00.track-changes=1\nsap.odata#00.exec-period=3600\n")
 	if err != nil {
 		return u, err

@@ -118,7 +118,7 @@ func procMiB(pid int, file, field string) float64 {
 // set is an entity set to read.
 type set struct {
 	name       string
-	format     string // json or atom
+	format     string // json, atom, or json4 for OData v4
 	transforms int    // how many of threeTransforms, from the first on
 }
 
@@ -153,19 +153,24 @@ offset.storage.topic=offsets-` + name + `
 }
 
 func connectorSettings(name, servicePort string, s set) string {
+	version := "2"
+	format := "sap.odata#00.format=" + s.format + "\n"
+	if s.format == "json4" {
+		version = "4"
+		format = ""
+	}
 	settings := `name=` + name + `
-connector.class=org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector
+connector.class=org.init.ohja.kafka.connect.odatav` + version + `.source.OData` + version + `SourceConnector
 sap.odata.host.address=127.0.0.1
 sap.odata.host.port=` + servicePort + `
 sap.odata.host.protocol=http
 sap.odata.user.name=demo
 sap.odata.user.pwd=secret
-sap.odata#00.service=/V2/Northwind/Northwind.svc
+sap.odata#00.service=/V` + version + `/Northwind/Northwind.svc
 sap.odata#00.entityset=` + s.name + `
 sap.odata#00.topic=` + name + `
-sap.odata#00.format=` + s.format + `
 sap.odata.page.size=2000000
-`
+` + format
 	if s.transforms > 0 {
 		aliases := strings.Join([]string{"a", "b", "c"}[:s.transforms], ",")
 		settings += "transforms=" + aliases + "\n" + strings.Join(threeTransforms[:s.transforms], "\n") + "\n"
@@ -253,6 +258,7 @@ func (b *bench) startBroker(ctx context.Context, folder string) (*process, error
 var (
 	smallSet = set{name: "Categories", format: "json"}
 	orders   = set{name: "Orders", format: "json"}
+	orders4  = set{name: "Orders", format: "json4"}
 )
 
 // pipelineCases are the sets to read. The first one measures start and stop.
@@ -262,6 +268,8 @@ var pipelineCases = []set{
 	{name: "Orders", format: "json", transforms: 3},
 	{name: "Orders", format: "atom"},
 	{name: "Orders", format: "atom", transforms: 3},
+	orders4,
+	{name: "Orders", format: "json4", transforms: 3},
 }
 
 // warmingSet uses all plugins of the cases, to compile them.
@@ -433,16 +441,25 @@ func measureMemory(ctx context.Context, b *bench) error {
 			return err
 		}
 	}
-	fmt.Println("one page of n rows, peak resident memory of the worker:")
-	for i, rows := range []int{1, b.scale(10_000), b.scale(100_000), b.scale(1_000_000)} {
-		service, broker, err := b.startPeers(ctx, rows, 0) // one page
+	fmt.Println("one page of n rows, peak resident memory of the worker; json4 is OData v4:")
+	for i, page := range []struct {
+		rows   int
+		format string
+	}{
+		{rows: 1, format: "json"}, // fills the compile cache
+		{rows: b.scale(10_000), format: "json"},
+		{rows: b.scale(100_000), format: "json"},
+		{rows: b.scale(1_000_000), format: "json"},
+		{rows: b.scale(1_000_000), format: "json4"},
+	} {
+		service, broker, err := b.startPeers(ctx, page.rows, 0)
 		if err != nil {
 			return err
 		}
 		var usages [2]usage
 		for n, side := range sides {
-			if usages[n], err = b.runSet(ctx, side, fmt.Sprintf("m%d-%d", rows, n), broker.address, service.port(),
-				set{name: "Orders", format: "json", transforms: 3}); err != nil {
+			if usages[n], err = b.runSet(ctx, side, fmt.Sprintf("m%d-%d", i, n), broker.address, service.port(),
+				set{name: "Orders", format: page.format, transforms: 3}); err != nil {
 				break
 			}
 		}
@@ -452,9 +469,9 @@ func measureMemory(ctx context.Context, b *bench) error {
 			return err
 		}
 		if i == 0 {
-			continue // it fills the compile cache
+			continue
 		}
-		fmt.Printf("%9d rows  %6.0f MiB  %6.1f s CPU", rows, usages[0].peak, usages[0].cpu.Seconds())
+		fmt.Printf("%9d rows  %-6s  %6.0f MiB  %6.1f s CPU", page.rows, page.format, usages[0].peak, usages[0].cpu.Seconds())
 		if len(sides) == 2 {
 			fmt.Printf("   against %6.0f MiB  %6.1f s", usages[1].peak, usages[1].cpu.Seconds())
 		}

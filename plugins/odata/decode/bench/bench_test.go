@@ -210,23 +210,24 @@ func mustDecode(t testing.TB, d decode.Decoder, doc []byte, rows int) *decode.Ou
 // BenchmarkPages alternately measures the CPU time per row of the guest under wazero (including copying in and out) and
 // of native packages of Go, the anchor. ratio is the anchor's time divided by the guest's. Pages of irregular rows are
 // compared with the guest's own time for the regular page of the shape, and the page Odd with the regular page of
-// Orders. The rows of Odd include deleted and failed ones.
+// Orders; pages of v4 also with those of v2. The rows of Odd include deleted and failed ones.
 func BenchmarkPages(b *testing.B) {
 	g := newGuest(b)
-	// compare measures a regular page and another one alternately.
-	compare := func(name string, regular, other func()) {
+	// compare measures a page and one that the unit names alternately.
+	compare := func(name, unit string, page, base func()) {
 		b.Run(name, func(b *testing.B) {
-			var regularTimes, otherTimes []float64
+			var times, baseTimes []float64
 			for b.Loop() {
-				regularTimes = append(regularTimes, measureCPU(regular))
-				otherTimes = append(otherTimes, measureCPU(other))
+				baseTimes = append(baseTimes, measureCPU(base))
+				times = append(times, measureCPU(page))
 			}
-			b.ReportMetric(median(otherTimes)/pageRows, "guest-ns/row")
-			b.ReportMetric(median(otherTimes)/median(regularTimes), "times-regular")
+			b.ReportMetric(median(times)/pageRows, "guest-ns/row")
+			b.ReportMetric(median(times)/median(baseTimes), unit)
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-	for n, format := range Formats[:FormatNumbers4] {
+	var v2 []func() // reads JSON of v2, by shape
+	for n, format := range Formats {
 		var orders func()
 		for k, shape := range format.Shapes(pageRows) {
 			regular := format.Page(shape, Regular)
@@ -236,11 +237,21 @@ func BenchmarkPages(b *testing.B) {
 					require.Equal(b, want, g.decode(b, k, n, doc, pieceSize, nil), "rows")
 				}
 			}
-			if shape.Name == "Odd" {
-				compare(format.Name+"/Odd", orders, decode(regular))
+			name := format.Name + "/" + shape.Name
+			switch n {
+			case FormatJSON:
+				v2 = append(v2, decode(regular))
+			case FormatJSON4, FormatNumbers4:
+				compare(name+"/beside v2", "times-v2", decode(regular), v2[k])
+			}
+			if n == FormatNumbers4 {
 				continue
 			}
-			b.Run(format.Name+"/"+shape.Name, func(b *testing.B) {
+			if shape.Name == "Odd" {
+				compare(name, "times-regular", decode(regular), orders)
+				continue
+			}
+			b.Run(name, func(b *testing.B) {
 				var guestTimes, anchorTimes []float64
 				for b.Loop() {
 					runtime.GC() // otherwise the anchor's garbage is collected in the guest's time
@@ -262,8 +273,7 @@ func BenchmarkPages(b *testing.B) {
 				continue
 			}
 			for _, variant := range []Variant{Omitted, Shuffled} {
-				compare(format.Name+"/"+shape.Name+"/"+variant.String(), decode(regular),
-					decode(format.Page(shape, variant)))
+				compare(name+"/"+variant.String(), "times-regular", decode(format.Page(shape, variant)), decode(regular))
 			}
 		}
 	}

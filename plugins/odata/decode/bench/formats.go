@@ -50,7 +50,7 @@ var Formats = []Format{
 		odd:        oddAtom,
 	},
 	FormatJSON4:    json4("JSON4", true),
-	FormatNumbers4: json4("JSON4 with numbers", false),
+	FormatNumbers4: json4("JSON4Numbers", false),
 }
 
 // json4 returns a form of JSON of v4. isExact means that Int64 and Decimal are texts.
