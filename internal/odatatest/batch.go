@@ -3,6 +3,7 @@ package odatatest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -84,6 +85,13 @@ func (ex *exchange) serveBatch() *fault {
 		return f
 	}
 	kind, parameters, err := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
+	if kind == "application/json" && ex.mount.dialect.needsExactNumbers {
+		if ex.sw.NoJSONBatch {
+			return badRequest("Invalid content type")
+		}
+		ex.service.book.update(func(l *Ledger) { l.Batches++ })
+		return ex.serveJSONBatch(raw)
+	}
 	if err != nil || kind != "multipart/mixed" || parameters["boundary"] == "" {
 		return &fault{status: http.StatusUnsupportedMediaType,
 			message: fmt.Sprintf("expected multipart/mixed with a boundary, found '%s'",
@@ -172,12 +180,17 @@ func (ex *exchange) servePart(p *multipart.Part) (partAnswer, *fault) {
 		}
 		operations = append(operations, inner)
 	}
+	return ex.runChangeset(set, operations), nil
+}
+
+// runChangeset executes the writes of a changeset, which are undone if one of them fails.
+func (ex *exchange) runChangeset(set *changeset, operations []*exchange) partAnswer {
 	if ex.sw.Changesets == "one" && len(operations) > 1 {
 		// Assumption: the text is SAP's for services that leave changesets to the framework; the code is invented.
 		f := &fault{status: http.StatusBadRequest, code: "/IWBEP/CM_MGW_RT/026",
 			message: "Default changeset implementation allows only one operation"}
 		f.write(operations[0])
-		return partAnswer{parts: []*partRecorder{operations[0].w.(*partRecorder)}}, nil
+		return partAnswer{parts: []*partRecorder{operations[0].w.(*partRecorder)}}
 	}
 	var a partAnswer
 	for _, inner := range operations {
@@ -185,13 +198,13 @@ func (ex *exchange) servePart(p *multipart.Part) (partAnswer, *fault) {
 		recorder := inner.w.(*partRecorder)
 		if recorder.status >= 400 {
 			set.rollback()
-			return partAnswer{parts: []*partRecorder{recorder}}, nil
+			return partAnswer{parts: []*partRecorder{recorder}}
 		}
 		a.parts = append(a.parts, recorder)
 	}
 	set.commit()
 	a.isChangeset = true
-	return a, nil
+	return a
 }
 
 // readPart returns the exchange of a request inside a batch; set is nil outside of changesets.
@@ -213,25 +226,28 @@ func (ex *exchange) readPart(p *multipart.Part, set *changeset) (*exchange, *fau
 	if n, err := strconv.Atoi(header.Get("Content-Length")); err == nil && n >= 0 && n <= len(body) {
 		body = body[:n]
 	}
-	id := p.Header.Get("Content-Id")
-	if id == "" {
-		id = header.Get("Content-Id")
-	}
-	r, err := http.NewRequestWithContext(ex.r.Context(), words[0], ex.base, bytes.NewReader(body))
+	// The target is between the method and the version, and may contain blanks.
+	return ex.newInner(cmp.Or(p.Header.Get("Content-Id"), header.Get("Content-Id")), words[0],
+		strings.Join(words[1:max(2, len(words)-1)], " "), http.Header(header), body, set)
+}
+
+// newInner returns the exchange of a request inside a batch; set is nil outside of changesets.
+func (ex *exchange) newInner(id, method, target string, header http.Header, body []byte,
+	set *changeset) (*exchange, *fault) {
+	r, err := http.NewRequestWithContext(ex.r.Context(), method, ex.base, bytes.NewReader(body))
 	if err != nil {
 		return nil, badRequest("The method of a part cannot be read: %v", err)
 	}
-	r.Header = http.Header(header)
+	r.Header = header
 	r.Host = ex.r.Host
 	sw := ex.sw
 	sw.LoseAnswer = 0
 	if ex.isMatched() {
 		sw.Match = "\x00" // matches no part: the faults were for the batch itself
 	}
-	// target is between the method and the version, and may contain blanks.
 	inner := &exchange{service: ex.service, mount: ex.mount, w: &partRecorder{id: id, header: http.Header{}}, r: r,
 		sw: sw, session: ex.session, server: ex.server, method: r.Method, base: ex.base, set: set,
-		target: strings.Join(words[1:max(2, len(words)-1)], " "), json: strings.Contains(header.Get("Accept"), "json")}
+		target: target, json: strings.Contains(header.Get("Accept"), "json")}
 	return inner, nil
 }
 

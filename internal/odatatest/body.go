@@ -24,11 +24,13 @@ func (ex *exchange) readBody(typ *entityType) (map[int]*value, *fault) {
 	if f := ex.refuse(raw); f != nil {
 		return nil, f
 	}
-	media, _, _ := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
+	media, parameters, _ := mime.ParseMediaType(ex.r.Header.Get("Content-Type"))
+	reader := jsonReader{parse: ex.mount.dialect.parseText,
+		refusesTexts: ex.mount.dialect.needsExactNumbers && parameters["ieee754compatible"] != "true"}
 	var values map[int]*value
 	switch media {
 	case "application/json":
-		values, err = readJSON(raw, typ)
+		values, err = reader.entity(raw, typ)
 	case "application/atom+xml", "application/xml":
 		values, err = readAtom(raw, typ)
 	default:
@@ -75,7 +77,13 @@ func checkFacets(p *property, v *value) *fault {
 		target: p.name}
 }
 
-func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
+// jsonReader reads bodies in JSON.
+type jsonReader struct {
+	parse        func(k kind, s string) (*value, error) // of strings
+	refusesTexts bool                                   // numbers must not be strings
+}
+
+func (r jsonReader) entity(raw []byte, typ *entityType) (map[int]*value, error) {
 	var object map[string]any
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
@@ -97,7 +105,7 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("The property '%s' does not exist on type '%s'", name, typ.name)
 		}
-		v, err := fromJSON(&typ.properties[i], content)
+		v, err := r.value(&typ.properties[i], content)
 		if err != nil {
 			return nil, fmt.Errorf("property '%s': %w", name, err)
 		}
@@ -106,7 +114,7 @@ func readJSON(raw []byte, typ *entityType) (map[int]*value, error) {
 	return values, nil
 }
 
-func fromJSON(p *property, content any) (*value, error) {
+func (r jsonReader) value(p *property, content any) (*value, error) {
 	invalid := fmt.Errorf("expected a value of type %s, found %v", p.kind, content)
 	switch c := content.(type) {
 	case nil:
@@ -127,9 +135,12 @@ func fromJSON(p *property, content any) (*value, error) {
 		if p.kind == booleanKind {
 			return nil, fmt.Errorf("expected true or false, found %q", c)
 		}
+		if p.kind.isNumeric() && r.refusesTexts && c != "NaN" && c != "INF" && c != "-INF" {
+			return nil, invalid
+		}
 		m := jsonDateForm.FindStringSubmatch(c)
 		if m == nil || !p.kind.isMoment() {
-			return parsePlain(p.kind, c)
+			return r.parse(p.kind, c)
 		}
 		const perMillisecond = ticksPerSecond / 1000
 		v := &value{kind: p.kind, num: digits(m[1]) * perMillisecond}
@@ -149,12 +160,12 @@ func fromJSON(p *property, content any) (*value, error) {
 		if p.complex == nil {
 			return nil, invalid
 		}
-		return complexFromJSON(p, c)
+		return r.complex(p, c)
 	}
 	return nil, invalid
 }
 
-func complexFromJSON(p *property, object map[string]any) (*value, error) {
+func (r jsonReader) complex(p *property, object map[string]any) (*value, error) {
 	v := &value{kind: complexKind, fields: make([]value, len(p.complex.properties))}
 	for i := range p.complex.properties {
 		inner := &p.complex.properties[i]
@@ -163,7 +174,7 @@ func complexFromJSON(p *property, object map[string]any) (*value, error) {
 		if !ok {
 			continue
 		}
-		field, err := fromJSON(inner, content)
+		field, err := r.value(inner, content)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", inner.name, err)
 		}

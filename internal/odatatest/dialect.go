@@ -16,6 +16,8 @@ type dialect struct {
 	plainVersion  string // of other responses
 	// preferencePrefixes may stand before the names of preferences in the header Prefer.
 	preferencePrefixes []string
+	parseText          func(k kind, s string) (*value, error) // of strings in JSON bodies
+	needsExactNumbers  bool                                   // strings for numbers need IEEE754Compatible=true
 	negotiate          func(ex *exchange) *fault
 	contentType        func(ex *exchange, kind string) string // of rows; kind is feed or entry
 	newShape           func(ex *exchange, t *table, q *query) (*shape, *fault)
@@ -57,6 +59,7 @@ var v2 = &dialect{
 	version:            "2.0",
 	plainVersion:       "1.0",
 	preferencePrefixes: []string{"odata."},
+	parseText:          parsePlain,
 	negotiate:          negotiate,
 	contentType:        contentType,
 	newShape: func(_ *exchange, t *table, q *query) (*shape, *fault) {
@@ -85,6 +88,8 @@ var v4 = &dialect{
 	version:            "4.0",
 	plainVersion:       "4.0",
 	preferencePrefixes: []string{"odata.", ""},
+	parseText:          parsePlain4,
+	needsExactNumbers:  true,
 	negotiate:          negotiate4,
 	contentType:        contentType4,
 	newShape:           newNestedShape,

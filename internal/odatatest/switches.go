@@ -48,7 +48,8 @@ type Switches struct {
 	Ignore        string `switch:"ignore"`         // query options that are ignored, separated by commas
 	EndEarly      int    `switch:"end-early"`      // number of rows after which feeds end without a next link
 
-	NoBatch bool `switch:"no-batch"` // there is no $batch
+	NoBatch     bool `switch:"no-batch"`      // there is no $batch
+	NoJSONBatch bool `switch:"no-json-batch"` // batches of v4 in JSON are answered 400, as by Olingo
 	// bytes of a batch above which the server in front answers 413; zero means 16 MB
 	BatchLimit int `switch:"batch-limit"`
 	// parts of a batch after the first one that fails are not executed, and not answered

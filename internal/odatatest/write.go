@@ -238,6 +238,11 @@ func (ex *exchange) sendCreated(t *table, r *row) *fault {
 		ex.w.Header().Set("RepeatabilityResult", "accepted")
 	}
 	ex.w.Header().Set("Location", string(ex.appendURI(nil, t, r)))
+	if wanted, _ := ex.preference("return"); wanted == "minimal" {
+		ex.w.Header().Set("OData-EntityId", ex.w.Header().Get("Location"))
+		ex.noContent(string(appendETag(nil, t.typ, r)))
+		return nil
+	}
 	return ex.sendSingle(t, r, http.StatusCreated)
 }
 

@@ -28,14 +28,17 @@ func setSwitches(t *testing.T, service *odatatest.Service, switches ...string) {
 	}
 }
 
+// batchTest is a case of TestBatches.
+type batchTest struct {
+	name     string
+	settings []string
+	switches []string
+	requests int // $batch, at most
+}
+
 // Invalid rows are rejected, all others are written once, and the order of each key is kept.
 func TestBatches(t *testing.T) {
-	for _, test := range []struct {
-		name     string
-		settings []string
-		switches []string
-		requests int // $batch, at most
-	}{
+	for _, test := range []batchTest{
 		{"auto at SAP", nil, nil, 6},
 		{"all", []string{"sap.odata.changesets=all"}, nil, 9},
 		{"all in batches of 7", []string{"sap.odata.changesets=all", "sap.odata.max.batch.size=7"}, nil, 60},
@@ -47,52 +50,59 @@ func TestBatches(t *testing.T) {
 		{"of one", []string{"sap.odata.max.batch.size=1"}, nil, 0},
 		{"four ordering keys", []string{"sap.odata.max.in.flight=4"}, nil, 30},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{})
-			run := open(t, service, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
-				"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), test.settings...)...)
-			setSwitches(t, service, test.switches...)
-			host := run.host("ProductCopies")
-			var want []string
-			isInvalid := map[int]bool{}
-			for i := range 60 {
-				operation := "I"
-				name := fmt.Sprint("name ", i)
-				if i%20 == 7 {
-					// longer than the property, which the connector may not know
-					name = strings.Repeat("x", 41)
-					isInvalid[len(host.rows)] = true
-				} else {
-					want = append(want, fmt.Sprintf("%d:%s", i, "second"))
-				}
-				host.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", operation)
+		for variant := range variants {
+			if test.name == "Atom" && !variants[variant].class.Dialect.Atom {
+				continue
 			}
-			for i := range 60 {
-				if i%20 == 7 {
-					isInvalid[len(host.rows)] = true // missing
-				}
-				host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
-			}
-			host.tombstone("ProductID", int64(3))
-			want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
-			host.run()
-			require.NoError(t, host.taskError)
-			for i, found := range host.outcomes {
-				if isInvalid[i] == (found == outcomeWritten) || found == outcomeInDoubt {
-					t.Errorf("row %d: %s (%v)", i, found, host.reasons[i])
-				}
-			}
-			slices.Sort(want)
-			remaining := productsOf(service)
-			slices.Sort(remaining)
-			expectEqual(t, "found", want, remaining)
-			if batches, _ := host.batches(); batches > test.requests || (test.requests > 0 && batches == 0) {
-				t.Errorf("expected at most %d batches, found %d", test.requests, batches)
-			}
-			for entity, writes := range service.Ledger().Writes {
-				assert.True(t, writes.Created == 1, "%s was created %d times", entity, writes.Created)
-			}
-		})
+			t.Run(test.name+" "+variants[variant].name, func(t *testing.T) { test.run(t, variant) })
+		}
+	}
+}
+
+func (test *batchTest) run(t *testing.T, variant int) {
+	service := odatatest.New(odatatest.Options{})
+	run := openVariant(t, variant, service, append(products(oneOrderingKey, "sap.odata.operation.mode=dynamic",
+		"sap.odata.operation.mode.property=OP", "sap.odata.enable.delete=1"), test.settings...)...)
+	setSwitches(t, service, test.switches...)
+	host := run.host("ProductCopies")
+	var want []string
+	isInvalid := map[int]bool{}
+	for i := range 60 {
+		operation := "I"
+		name := fmt.Sprint("name ", i)
+		if i%20 == 7 {
+			// longer than the property, which the connector may not know
+			name = strings.Repeat("x", 41)
+			isInvalid[len(host.rows)] = true
+		} else {
+			want = append(want, fmt.Sprintf("%d:%s", i, "second"))
+		}
+		host.value("ProductID", int64(i), "ProductName", name, "Discontinued", false, "OP", operation)
+	}
+	for i := range 60 {
+		if i%20 == 7 {
+			isInvalid[len(host.rows)] = true // missing
+		}
+		host.value("ProductID", int64(i), "ProductName", "second", "Discontinued", false, "OP", "u")
+	}
+	host.tombstone("ProductID", int64(3))
+	want = slices.DeleteFunc(want, func(text string) bool { return strings.HasPrefix(text, "3:") })
+	host.run()
+	require.NoError(t, host.taskError)
+	for i, found := range host.outcomes {
+		if isInvalid[i] == (found == outcomeWritten) || found == outcomeInDoubt {
+			t.Errorf("row %d: %s (%v)", i, found, host.reasons[i])
+		}
+	}
+	slices.Sort(want)
+	remaining := productsOf(service)
+	slices.Sort(remaining)
+	expectEqual(t, "found", want, remaining)
+	if batches, _ := host.batches(); batches > test.requests || (test.requests > 0 && batches == 0) {
+		t.Errorf("expected at most %d batches, found %d", test.requests, batches)
+	}
+	for entity, writes := range service.Ledger().Writes {
+		assert.True(t, writes.Created == 1, "%s was created %d times", entity, writes.Created)
 	}
 }
 

@@ -106,7 +106,7 @@ func bindSink(t testing.TB, registry *record.Registry) *host.Binding {
 		Registry: registry, CacheDir: guesttest.Code(t)})
 	require.NoError(t, err)
 	t.Cleanup(func() { m.Close() })
-	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.V2.Alias, "")
 	if err != nil {
 		t.Fatalf("%v (%v)", err, m.Modules())
 	}
@@ -179,11 +179,11 @@ func (g *guestWriter) open(settings ...string) error {
 // openIn opens a sink on an instance, and returns its context.
 func openIn(ctx context.Context, instance *host.Instance, run *harness, settings ...string) ([]byte, error) {
 	config := configuration(settings...)
-	inquiry, err := instance.OpenSink(ctx, sinkconfig.Component, config, nil, nil)
+	inquiry, err := instance.OpenSink(ctx, sinkconfig.V2.Class, config, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := instance.OpenSink(ctx, sinkconfig.Component, config, nil,
+	opened, err := instance.OpenSink(ctx, sinkconfig.V2.Class, config, nil,
 		[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 	if err != nil {
 		return nil, err

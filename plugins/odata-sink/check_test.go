@@ -114,7 +114,7 @@ func TestCheckByFilterCompares(t *testing.T) {
 // rejectedSetting returns the setting that the metadata reject, and why.
 func rejectedSetting(t *testing.T, metadata string, settings ...string) (setting, why string) {
 	t.Helper()
-	_, err := newPlugin().Open(sinkconfig.Component, configuration(settings...), nil,
+	_, err := newPlugin().Open(sinkconfig.V2.Class, configuration(settings...), nil,
 		[]wit.Response{{Status: http.StatusOK, Body: []byte(metadata)}})
 	if err == nil {
 		return "", ""

@@ -21,7 +21,7 @@ func TestClientInQuery(t *testing.T) {
 	var deliveries [2][]wit.Delivery
 	for i, more := range []string{"sap.odata.sap.client.in=header", "sap.odata.sap.client.in=query"} {
 		settings := configuration(append(common, more)...)
-		inquiry, err := newPlugin().Open(sinkconfig.Component, settings, nil, nil)
+		inquiry, err := newPlugin().Open(sinkconfig.V2.Class, settings, nil, nil)
 		require.NoError(t, err)
 		want := gateway + "/$metadata" + []string{"", query}[i]
 		assert.Equal(t, want, inquiry.Pending.Requests[0].Target)

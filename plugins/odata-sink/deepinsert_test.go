@@ -122,7 +122,7 @@ func TestConfigurations(t *testing.T) {
 	} {
 		setting := ""
 		message := ""
-		inquiry, err := newPlugin().Validate(sinkconfig.Alias, configuration(test.settings...), false, nil, nil)
+		inquiry, err := newPlugin().Validate(sinkconfig.V2.Alias, configuration(test.settings...), false, nil, nil)
 		require.NoError(t, err)
 		for _, e := range *inquiry.Done {
 			if len(e.Errors) > 0 && (setting == "" || e.Key.Name == test.setting) {

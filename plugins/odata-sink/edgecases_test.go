@@ -119,9 +119,9 @@ func TestPropertyOutsideTheContent(t *testing.T) {
 		metadata := strings.Replace(shop, noteProperty, noteProperty+mapping+test.keep+`"`, 1)
 		run := &harness{t: t, service: metadataService(metadata), p: newPlugin()}
 		settings := configuration(append(set("00", "Orders"), "sap.odata.request.format="+test.format)...)
-		inquiry, err := run.p.Open(sinkconfig.Component, settings, nil, nil)
+		inquiry, err := run.p.Open(sinkconfig.V2.Class, settings, nil, nil)
 		require.NoError(t, err)
-		opened, err := run.p.Open(sinkconfig.Component, settings, nil,
+		opened, err := run.p.Open(sinkconfig.V2.Class, settings, nil,
 			[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 		require.True(t, (err != nil) == test.refused, "%+v: found %v", test, err)
 		if test.refused {

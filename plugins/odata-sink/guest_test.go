@@ -115,7 +115,7 @@ func writeBatch(t *testing.T, instance *host.Instance, service *odatatest.Servic
 			`{"code":"A/1","severity":"success","details":[{"severity": "Warning"}]}`: 1,
 			`<notification><code>A/1</code><severity>error</severity></notification>`: 1} {
 			response := wit.Response{Status: 201, Headers: []wit.Header{{Name: "SAP-Message", Value: message}}}
-			state := requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{})
+			state := requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{}, false)
 			state = (&requests.Target{Set: &entityset.EntitySet{}}).AppendState(state, nil, true)
 			result, err := instance.HandleResponse(t.Context(), context, state, delivery.Rows[:1], response)
 			if err != nil || result.Results[0].Written == nil || instance.Warnings() != want {
@@ -136,7 +136,7 @@ func TestOmittedPropertiesAreLogged(t *testing.T) {
 		Registry: record.NewRegistry(), Logger: slog.New(slog.NewTextHandler(&log, nil)), CacheDir: guesttest.Code(t)})
 	require.NoError(t, err)
 	defer m.Close()
-	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.Alias, "")
+	bound, err := m.Bind("c", wit.ComponentSink, sinkconfig.V2.Alias, "")
 	require.NoError(t, err)
 	defer bound.Close()
 	run := &harness{t: t, service: odatatest.New(odatatest.Options{})}

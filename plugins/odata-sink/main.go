@@ -1,5 +1,6 @@
-// Command odata-sink is the plugin that writes records to entity sets of OData v2 services: inserts, updates and
-// deletes, several in a $batch request. It does no I/O: the host sends the requests and passes the responses on.
+// Command odata-sink is the plugin that writes records to entity sets of OData v2 and v4 services: inserts, updates and
+// deletes, several in a $batch request. It does no I/O: the host sends the requests and passes the responses on. The
+// connector class chooses the version, see [edm.Dialect].
 //
 // Open reads $metadata and returns the context, see package capabilities. Package requests turns rows into deliveries,
 // and package responses turns the responses into results. Package sinkconfig has the settings, package entityset the
@@ -52,30 +53,34 @@ type plugin struct {
 // newPlugin returns a plugin with empty caches.
 func newPlugin() *plugin { return &plugin{schemas: rowvalue.Schemas{}} }
 
-// Describe returns the connector class and its settings.
+// Describe returns the connector classes and their settings.
 func (p *plugin) Describe() wit.Description {
-	return wit.Description{Name: "odata-sink", Version: version,
-		Documentation: "Writes to entity sets of OData v2 services.",
-		Components: []wit.Component{{Name: sinkconfig.Component, Kind: wit.ComponentSink,
-			Aliases:       []string{sinkconfig.Alias},
-			Documentation: "Writes records to entity sets of SAP and other OData v2 services.",
-			Settings:      sinkconfig.Table.Keys(), Prefixes: config.Prefixes}}}
+	description := wit.Description{Name: "odata-sink", Version: version,
+		Documentation: "Writes to entity sets of OData v2 and v4 services."}
+	for _, c := range sinkconfig.Components {
+		description.Components = append(description.Components, wit.Component{Name: c.Class, Kind: wit.ComponentSink,
+			Aliases:       []string{c.Alias},
+			Documentation: "Writes records to entity sets of SAP and other OData " + c.Dialect.Name() + " services.",
+			Settings:      c.Table.Keys(), Prefixes: config.Prefixes})
+	}
+	return description
 }
 
 // Open reads the metadata of the services and returns the context. previous is empty, or the detail of the error by
 // which Encode has requested that the metadata are read again.
 func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	answers []wit.Response) (wit.SinkOpenResult, error) {
-	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+	class, err := sinkconfig.FindComponent(component)
+	if err != nil {
 		return wit.SinkOpenResult{}, err
 	}
-	if failure := setting.FirstError(sinkconfig.Validate(settings)); failure != nil {
+	if failure := setting.FirstError(class.Validate(settings)); failure != nil {
 		return wit.SinkOpenResult{}, failure
 	}
-	values := sinkconfig.Table.Values(settings)
+	values := class.Values(settings)
 	entitySets := sinkconfig.EntitySets(values)
 	services := sinkconfig.ServicePaths(entitySets)
-	pending, err := document.MetadataRequests(edm.V2, services, config.Query(values), answers)
+	pending, err := document.MetadataRequests(class.Dialect, services, config.Query(values), answers)
 	if pending != nil || err != nil {
 		if pending != nil {
 			pending.State = previous
@@ -86,7 +91,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 	models := make([]*edm.Model, len(services))
 	sap := make([]bool, len(services))
 	for i := range services {
-		model, err := document.ReadMetadata(edm.V2, services[i], &answers[i])
+		model, err := document.ReadMetadata(class.Dialect, services[i], &answers[i])
 		if err != nil {
 			return wit.SinkOpenResult{}, err
 		}
@@ -94,7 +99,7 @@ func (p *plugin) Open(component string, settings []wit.Setting, previous []byte,
 		sap[i] = bytes.Contains(answers[i].Body, []byte(entityset.NamespaceSAP))
 	}
 	out := &wit.SinkOpened{}
-	connector := &capabilities.Connector{Config: sinkconfig.Parse(values), Settings: settings, Services: services}
+	connector := &capabilities.Connector{Config: class.Parse(values), Settings: settings, Services: services}
 	var filterErrors []*wit.Error // of the sets that the filter does not fit; it must fit one set
 	for _, configured := range entitySets {
 		index := slices.Index(services, configured.Service)
@@ -189,11 +194,12 @@ func (p *plugin) Run(command string, options []wit.Setting, settings []wit.Setti
 			", expected " + probe.Doctor}
 	}
 	var services []probe.Service
-	values := sinkconfig.Table.Values(settings)
+	class := sinkconfig.ConfiguredComponent(settings)
+	values := class.Values(settings)
 	for _, configured := range sinkconfig.EntitySets(values) {
 		set := probe.Set{Name: configured.Name, Setting: config.InGroup(configured.Number, sinkconfig.NameEntitySet)}
 		services = append(services, probe.Service{Path: configured.Service,
 			Setting: config.InGroup(configured.Number, sinkconfig.NameService), Writes: true, Sets: []probe.Set{set}})
 	}
-	return probe.Steps(edm.V2, services, config.Query(values), options, state, answers)
+	return probe.Steps(class.Dialect, services, config.Query(values), options, state, answers)
 }

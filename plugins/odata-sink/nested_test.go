@@ -329,7 +329,7 @@ func TestNestedUpdatesShareBatches(t *testing.T) {
 func TestNestedUpdatesRejected(t *testing.T) {
 	orders := append(set("00", "Orders"), updateMode, "sap.odata.nested.updates=operations")
 	for _, more := range []string{"sap.odata.enable.batch=0", "sap.odata.max.batch.size=1", "sap.odata.etag=use"} {
-		_, err := newPlugin().Open(sinkconfig.Component, configuration(append(orders, more)...), nil, nil)
+		_, err := newPlugin().Open(sinkconfig.V2.Class, configuration(append(orders, more)...), nil, nil)
 		failure := odataerror.As(err)
 		assert.True(t, err != nil && failure.Setting != nil && *failure.Setting == sinkconfig.NameNestedUpdates,
 			"%s: expected an error about %s, found %v", more, sinkconfig.NameNestedUpdates, err)

@@ -49,7 +49,7 @@ func TestRouterAnswersMetadata(t *testing.T) {
 		"501 " + denial("X/1", "no metadata"):                 wit.ErrorUnsupported,
 		"503":                                                 wit.ErrorTransient,
 	} {
-		_, err := newPlugin().Open(sinkconfig.Component, configuration(set("00", "Orders")...), nil,
+		_, err := newPlugin().Open(sinkconfig.V2.Class, configuration(set("00", "Orders")...), nil,
 			[]wit.Response{scripted(t, answer)(&wit.Request{})})
 		assert.Equal(t, want, odataerror.As(err).Kind, answer)
 	}
@@ -243,7 +243,7 @@ func TestSuccessMustComeFromService(t *testing.T) {
 	// A request that is not repeatable is not repeated.
 	target := run.target(requests.Put, path+key)
 	target.Hint = requests.Hint{HasETag: true, ETag: `W/"1"`}
-	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{}), nil, true)
+	state := target.AppendState(requests.AppendStateHead(nil, 0, 0, 1, capabilities.Service{}, false), nil, true)
 	out, err := run.p.HandleResponse(run.context, state, []uint32{4}, wit.Response{Status: 200, Body: []byte("wait")})
 	assert.Equal(t, "refused transient", describe(t, out, err), "a rejection")
 }

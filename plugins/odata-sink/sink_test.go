@@ -46,6 +46,7 @@ type harness struct {
 	t       *testing.T
 	service http.Handler
 	p       *plugin
+	class   *sinkconfig.Component
 	context []byte
 	schemas []wit.Schema
 	data    []byte
@@ -83,21 +84,54 @@ func expectEqual[T any](t *testing.T, subject string, expected, found T) {
 // open returns a harness whose sink is open, after the requests for the service's metadata.
 func open(t *testing.T, service http.Handler, more ...string) *harness {
 	t.Helper()
-	run := &harness{t: t, service: service, p: newPlugin(), settings: configuration(more...)}
+	return openClass(t, sinkconfig.V2, service, more...)
+}
+
+// openClass is open for a connector class.
+func openClass(t *testing.T, class *sinkconfig.Component, service http.Handler, more ...string) *harness {
+	t.Helper()
+	run := &harness{t: t, service: service, p: newPlugin(), class: class, settings: configuration(more...)}
 	require.NoError(t, run.open(nil))
 	return run
+}
+
+// variants are the classes, and the formats of batches in v4, with the path of their services.
+var variants = []struct {
+	name     string
+	class    *sinkconfig.Component
+	path     string
+	settings []string
+	switches []string
+}{
+	{name: "v2", class: sinkconfig.V2, path: gateway},
+	{name: "v4", class: sinkconfig.V4, path: odatatest.SAP4Path},
+	{name: "v4 in JSON", class: sinkconfig.V4, path: odatatest.SAP4Path, settings: []string{"sap.odata.batch.format=json"}},
+	{name: "v4 without JSON", class: sinkconfig.V4, path: odatatest.SAP4Path,
+		settings: []string{"sap.odata.batch.format=auto"}, switches: []string{"no-json-batch=true"}},
+}
+
+// openVariant is open for one of [variants], whose settings are added.
+func openVariant(t *testing.T, variant int, service *odatatest.Service, more ...string) *harness {
+	t.Helper()
+	v := variants[variant]
+	settings := append(slices.Clone(more), v.settings...)
+	for i := range settings {
+		settings[i] = strings.Replace(settings[i], "service="+gateway, "service="+v.path, 1)
+	}
+	setSwitches(t, service, v.switches...)
+	return openClass(t, v.class, service, settings...)
 }
 
 // open opens the sink, with a state after an error that requires it.
 func (h *harness) open(state []byte) error {
 	h.opens++
-	inquiry, err := h.p.Open(sinkconfig.Component, h.settings, state, nil)
+	inquiry, err := h.p.Open(h.class.Class, h.settings, state, nil)
 	require.NoError(h.t, err)
 	var responses []wit.Response
 	for _, request := range inquiry.Pending.Requests {
 		responses = append(responses, h.exchange(&request))
 	}
-	opened, err := h.p.Open(sinkconfig.Component, h.settings, inquiry.Pending.State, responses)
+	opened, err := h.p.Open(h.class.Class, h.settings, inquiry.Pending.State, responses)
 	if err == nil {
 		h.context = opened.Ready.Context
 	}
@@ -351,7 +385,7 @@ func (h *harness) deliveryState(operation requests.Operation, path string) []byt
 	target := h.target(operation, path)
 	state, err := h.p.cache.Read(h.context)
 	require.NoError(h.t, err)
-	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0])
+	head := requests.AppendStateHead(nil, 0, 0, 1, state.ServiceCapabilities[0], false)
 	return target.AppendState(head, nil, true)
 }
 

@@ -19,8 +19,14 @@ import (
 // A set with every type and its limits is read as a source does and written to a copy. Both are equal, except for what
 // Kafka Connect's types cannot express.
 func TestEveryType(t *testing.T) {
+	for variant := range variants {
+		t.Run(variants[variant].name, func(t *testing.T) { testEveryType(t, variant) })
+	}
+}
+
+func testEveryType(t *testing.T, variant int) {
 	service := odatatest.New(odatatest.Options{})
-	run := open(t, service, set("00", "AllTypesCopies")...)
+	run := openVariant(t, variant, service, set("00", "AllTypesCopies")...)
 	out, value := read(t, service)
 	run.schemas = []wit.Schema{{ID: 1, Nodes: value}}
 	run.data = out.Data

@@ -2,7 +2,6 @@ package main
 
 import (
 	"github.com/culvert-project/culvert/plugins/odata/config"
-	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/entityset"
 	"github.com/culvert-project/culvert/plugins/odata/probe"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
@@ -12,26 +11,28 @@ import (
 // Validate checks settings, with the service if online is true.
 func (p *plugin) Validate(component string, settings []wit.Setting, online bool, state []byte,
 	answers []wit.Response) (wit.ValidateResult, error) {
-	if err := config.CheckComponent(component, sinkconfig.Component, sinkconfig.Alias); err != nil {
+	class, err := sinkconfig.FindComponent(component)
+	if err != nil {
 		return wit.ValidateResult{}, err
 	}
 	if online {
-		return validateOnline(settings, state, answers)
+		return validateOnline(class, settings, state, answers)
 	}
-	configs := sinkconfig.Validate(settings)
+	configs := class.Validate(settings)
 	return wit.ValidateResult{Done: &configs}, nil
 }
 
 // validateOnline checks settings against the service and recommends values.
-func validateOnline(settings []wit.Setting, state []byte, answers []wit.Response) (wit.ValidateResult, error) {
-	session, err := probe.Restore(edm.V2, state, answers)
+func validateOnline(class *sinkconfig.Component, settings []wit.Setting, state []byte,
+	answers []wit.Response) (wit.ValidateResult, error) {
+	session, err := probe.Restore(class.Dialect, state, answers)
 	if err != nil {
 		return wit.ValidateResult{}, err
 	}
-	adviser := session.Advise(sinkconfig.Table, settings, sinkconfig.Validate(settings))
+	adviser := session.Advise(class.Table, settings, class.Validate(settings))
 	adviser.AddSuggested(settings)
 	adviser.RecommendServices()
-	sinkConfig := sinkconfig.Parse(adviser.Values)
+	sinkConfig := class.Parse(adviser.Values)
 	var filterErrors []*wit.Error
 	entitySets := sinkconfig.EntitySets(adviser.Values)
 	for _, configured := range entitySets {

@@ -86,7 +86,7 @@ func validate(t *testing.T, service http.Handler, settings []string) []wit.Confi
 	var responses []wit.Response
 	const maxRounds = 20
 	for range maxRounds {
-		inquiry, err := newPlugin().Validate(sinkconfig.Component, configuration(settings...), true, state, responses)
+		inquiry, err := newPlugin().Validate(sinkconfig.V2.Class, configuration(settings...), true, state, responses)
 		require.NoError(t, err)
 		if inquiry.Done != nil {
 			return *inquiry.Done
@@ -103,5 +103,5 @@ func validate(t *testing.T, service http.Handler, settings []string) []wit.Confi
 
 // Every setting of the original connector is supported, an alias, or rejected by name.
 func TestNamesOfTheOriginal(t *testing.T) {
-	configtest.CheckNames(t, sinkconfig.Table, "sink", "../../testdata/overview-names.txt")
+	configtest.CheckNames(t, sinkconfig.V2.Table, "sink", "../../testdata/overview-names.txt")
 }

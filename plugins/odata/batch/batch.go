@@ -1,4 +1,4 @@
-// Package batch writes the body of an OData v2 $batch request, and parses the response to such a request.
+// Package batch writes the body of a $batch request, multipart or in JSON, and parses the response to such a request.
 package batch
 
 import (

@@ -13,6 +13,8 @@ type Service struct {
 	SingleChangesets bool // it rejects changesets of several operations
 	RequestIDs       bool // it recognizes repeated requests
 	SendsVersion     bool // its responses contain the OData version
+	AcceptsJSON      bool // it has answered a batch in JSON
+	RefusesJSON      bool // it has refused the first batch in JSON
 	MaxBatchBytes    int  // largest batch that is accepted. Zero means no limit.
 	MaxOperations    int  // most operations of a batch that are all answered. Zero means no limit.
 	BatchLimit       BatchLimit

@@ -25,6 +25,17 @@ type learned struct {
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
 	Undeclared          []UndeclaredField
+	// HasNested means that a record had nested entities to update. Records with different keys may have the same nested
+	// entity, so all of them are sent in order.
+	HasNested bool
+}
+
+// OrderingKeyCount returns the number of ordering keys for batches.
+func (s *State) OrderingKeyCount() int {
+	if s.HasNested {
+		return 1
+	}
+	return s.OrderingKeys
 }
 
 // New returns the initial state of a connector.
@@ -55,6 +66,7 @@ func (l *learned) appendLearned(b []byte) []byte {
 	for _, service := range l.ServiceCapabilities {
 		b = pack.Int(pack.Bool(pack.Bool(b, service.Answered), service.NoBatch), int(service.BatchSupport))
 		b = pack.Bool(pack.Bool(pack.Bool(b, service.SingleChangesets), service.RequestIDs), service.SendsVersion)
+		b = pack.Bool(pack.Bool(b, service.AcceptsJSON), service.RefusesJSON)
 		b = pack.Int(pack.Int(pack.Int(b, service.MaxBatchBytes), service.MaxOperations), int(service.BatchLimit))
 	}
 	b = pack.Int(b, len(l.SetCapabilities))
@@ -66,7 +78,7 @@ func (l *learned) appendLearned(b []byte) []byte {
 	for _, field := range l.Undeclared {
 		b = pack.Int(pack.String(pack.String(b, field.Type), field.Name), field.Rows)
 	}
-	return b
+	return pack.Bool(b, l.HasNested)
 }
 
 // readLearned reads what appendLearned wrote.
@@ -74,7 +86,8 @@ func readLearned(reader *pack.Reader) (l learned) {
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
 		l.ServiceCapabilities = append(l.ServiceCapabilities, Service{Answered: reader.Bool(),
 			NoBatch: reader.Bool(), BatchSupport: BatchSupport(reader.Int()), SingleChangesets: reader.Bool(),
-			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), MaxBatchBytes: reader.Int(),
+			RequestIDs: reader.Bool(), SendsVersion: reader.Bool(), AcceptsJSON: reader.Bool(),
+			RefusesJSON: reader.Bool(), MaxBatchBytes: reader.Int(),
 			MaxOperations: reader.Int(), BatchLimit: BatchLimit(reader.Int())})
 	}
 	for n := reader.Count(); n > 0 && !reader.Failed; n-- {
@@ -86,6 +99,7 @@ func readLearned(reader *pack.Reader) (l learned) {
 		l.Undeclared = append(l.Undeclared, UndeclaredField{Type: reader.String(), Name: reader.String(),
 			Rows: reader.Int()})
 	}
+	l.HasNested = reader.Bool()
 	return l
 }
 
@@ -135,7 +149,7 @@ func (c *Connector) TopicSettings() string {
 }
 
 func (c *Connector) pack() []byte {
-	b := pack.Settings(nil, c.Settings)
+	b := pack.Settings(pack.String(nil, c.Class), c.Settings)
 	for i := range c.Sets {
 		b = c.Sets[i].Pack(b)
 	}
@@ -145,13 +159,17 @@ func (c *Connector) pack() []byte {
 // unpack reads what pack wrote. ok is false if the data are invalid.
 func (c *Connector) unpack(packed string) (ok bool) {
 	reader := pack.NewReader([]byte(packed))
+	class, err := sinkconfig.FindComponent(reader.String())
+	if err != nil {
+		return false
+	}
 	c.Settings = reader.Settings()
-	values := sinkconfig.Table.Values(c.Settings)
+	values := class.Values(c.Settings)
 	entitySets := sinkconfig.EntitySets(values)
-	c.Config = sinkconfig.Parse(values)
+	c.Config = class.Parse(values)
 	c.Services = sinkconfig.ServicePaths(entitySets)
 	for _, configured := range entitySets {
-		set, ok := entityset.Unpack(reader, configured)
+		set, ok := entityset.Unpack(reader, c.Dialect, configured)
 		if !ok {
 			return false
 		}
@@ -167,4 +185,4 @@ func (c *Connector) unpack(packed string) (ok bool) {
 	return reader.Done()
 }
 
-const contextVersion = "odata-sink 15" // first part of a context. A context of another version is stale.
+const contextVersion = "odata-sink 16" // first part of a context. A context of another version is stale.

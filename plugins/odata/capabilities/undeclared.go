@@ -62,8 +62,11 @@ func (s *State) StaleError() *wit.Error {
 		encoded = encoded[maxDetailLine:]
 	}
 	detail.WriteString(encoded)
-	return &wit.Error{Kind: wit.ErrorStale, Detail: wit.Ptr(detail.String()),
-		Message: "records have fields that $metadata did not declare when they were read"}
+	message := "records have fields that $metadata did not declare when they were read"
+	if s.HasNested {
+		message = "records have nested entities to update, so that all records are sent in order from now on"
+	}
+	return &wit.Error{Kind: wit.ErrorStale, Detail: wit.Ptr(detail.String()), Message: message}
 }
 
 const maxDetailLine = 1900 // the host shortens longer lines

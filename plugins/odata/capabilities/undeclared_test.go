@@ -7,11 +7,12 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/shown"
+	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 )
 
 // The detail of the largest error passes the host unchanged, and the new state has all fields of the old one.
 func TestLargestStaleErrorFits(t *testing.T) {
-	connector := &Connector{}
+	connector := &Connector{Config: sinkconfig.Config{Component: sinkconfig.V2}}
 	state := New(connector)
 	for i := range maxUndeclared {
 		name := fmt.Sprintf("%0*d", maxFieldName, i)

@@ -61,6 +61,11 @@ func ETag(body []byte) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		for _, name := range []string{"@odata.etag", "@etag"} { // of OData v4
+			if bytes.Contains(body, []byte(name)) && root.Member(name) != nil {
+				return root.Member(name).Text()
+			}
+		}
 		if entity := root.Member("d"); entity != nil {
 			root = entity
 		}
@@ -85,8 +90,11 @@ func ETag(body []byte) (string, error) {
 
 // Items returns the entities of a feed. ok is false for other values.
 func Items(v jsontext.Value) (items []jsontext.Value, ok bool) {
-	if v.Kind == jsontext.Object {
+	switch {
+	case v.Kind == jsontext.Object && v.Has("results"):
 		v = v.Get("results")
+	case v.Kind == jsontext.Object: // of OData v4
+		v = v.Get("value")
 	}
 	return v.Items, v.Kind == jsontext.Array
 }

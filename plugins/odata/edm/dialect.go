@@ -35,6 +35,7 @@ type Dialect struct {
 	Micros bool
 	// Identity is the end of the fingerprint of a set's rows, which starts with a blank unless it is empty.
 	Identity string
+	Writes
 	// Literals are the forms of values in URLs, by type. Types after the last one are not part of the version.
 	Literals []LiteralForm
 	without  []Primitive // types before the last one that are not part of the version
@@ -92,6 +93,7 @@ var (
 		TrackChanges: "odata.track-changes",
 		TrackingTerm: "sap:change-tracking",
 		DeltaInNext:  true,
+		Writes:       v2Writes,
 		Literals: []LiteralForm{
 			Binary:         {Quoted: true, Prefix: "X", Hex: true},
 			Int64:          {Suffix: "L"},
@@ -108,7 +110,7 @@ var (
 	V4 = &Dialect{
 		Version:       "v4",
 		MaxVersion:    wit.Header{Name: "OData-MaxVersion", Value: "4.0"},
-		JSON:          "application/json;odata.metadata=minimal;IEEE754Compatible=true",
+		JSON:          json4,
 		Root:          "value",
 		CountOption:   "$count=true",
 		CountName:     "$count",
@@ -120,6 +122,7 @@ var (
 		ExpandOptions: true,
 		Micros:        true,
 		Identity:      " dialect=v4",
+		Writes:        v4Writes,
 		Literals: []LiteralForm{
 			Binary:   {Quoted: true, Prefix: "binary", Base64URL: true},
 			String:   {Quoted: true},

@@ -1,6 +1,8 @@
 package encode
 
 import (
+	"slices"
+
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
@@ -69,6 +71,11 @@ func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Valu
 	if path == "" {
 		p.keys = writer.Keys
 	}
+}
+
+// hasKey reports whether the key properties that replace those of the value have one of a name.
+func (w *Writer) hasKey(name, path string) bool {
+	return path == "" && slices.ContainsFunc(w.Keys, func(key KeyValue) bool { return key.Property.Name == name })
 }
 
 // next goes to the next property that is written. It returns false at the end, or with err.
@@ -170,7 +177,7 @@ func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
 		return property.Nullable && !p.isKey, nil
 	case property.Type.Primitive == edm.NotPrimitive && p.typ == nil:
 		return false, odataerror.DataError(p.path() + ": its type " + property.Type.Name +
-			" is neither a type of OData v2 nor declared in $metadata")
+			" is neither a type of OData " + p.parent.dialect.Version + " nor declared in $metadata")
 	}
 	return true, nil
 }
@@ -183,13 +190,12 @@ func (p *propertyCursor) isNavigationWritten() (write bool, err error) {
 	switch {
 	case !p.Value.Present:
 		return false, nil
-	case isUpdate && nested == nil:
-		return false, odataerror.DataError(p.path() + ": nested content is for inserts only, because OData v2 cannot " +
-			"update an entity together with others (" + sinkconfig.NameNestedUpdates +
-			" = operations sends separate updates); remove the field, or write its entities from another topic")
+	case isUpdate && nested == nil && !p.writer.Config.DeepUpdates:
+		return false, odataerror.DataError(p.path() + ": nested content is for inserts only, " +
+			p.writer.Config.NestedAdvice() + "; remove the field, or write its entities from another topic")
 	case p.typ == nil:
 		return false, odataerror.DataError(p.path() + ": $metadata does not declare its target type")
-	case isUpdate:
+	case isUpdate && !p.writer.Config.DeepUpdates:
 		*nested = append(*nested, NestedContent{Navigation: p.navigation, Type: p.typ, Value: p.Value, Path: p.path()})
 		return false, nil
 	}

@@ -41,7 +41,7 @@ func TestInsertEqualsUpdate(t *testing.T) {
 			with(row, "B", connectdata.Map{}), false, true},
 	} {
 		c.property.Name = "B"
-		typ := NewType([]*edm.StructuredType{{Namespace: "N", Name: "T", Key: []string{"ID"},
+		typ := NewType(nil, []*edm.StructuredType{{Namespace: "N", Name: "T", Key: []string{"ID"},
 			Properties: append(keyed[:3:3], c.property), Navigations: []edm.Navigation{{Name: "N"}}}})
 		data, err := connectdata.AppendSchemaless(nil, c.row)
 		require.NoError(t, err)

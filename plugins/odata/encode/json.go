@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
 	"github.com/culvert-project/culvert/plugins/odata/sinkconfig"
 	"github.com/culvert-project/culvert/plugins/odata/value"
@@ -12,9 +13,13 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	start := len(dst)
 	var properties propertyCursor
 	properties.open(w, typ, rowValue, path)
+	if active := typ.Active; active != nil && !w.Update && !w.hasKey(active.Name, path) &&
+		!rowValue.Field(new(rowvalue.Value), active.Name) {
+		dst = append(typ.writers[active.Name].appendLabel(dst, start), "true"...)
+	}
 	for {
 		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
-			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), value.JSON)
+			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), typ.form)
 			if !ok {
 				break
 			}
@@ -28,10 +33,10 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 		switch {
 		case properties.isNull:
 			dst = append(dst, "null"...)
+		case properties.isCollection, properties.navigation != nil && properties.navigation.Many:
+			dst, err = properties.appendArray(dst)
 		case properties.typ == nil:
 			dst, err = properties.appendValue(dst)
-		case properties.navigation != nil && properties.navigation.Many:
-			dst, err = properties.appendArray(dst)
 		default:
 			dst, err = w.appendJSON(dst, properties.typ, &properties.Value, properties.path())
 		}
@@ -51,22 +56,22 @@ func (p *propertyWriter) appendLabel(dst []byte, start int) []byte {
 
 // appendValue writes the value of a primitive property.
 func (p *propertyCursor) appendValue(dst []byte) ([]byte, error) {
-	if out, ok := p.appendFast(dst, value.JSON); ok {
+	if out, ok := p.appendFast(dst, p.parent.form); ok {
 		return out, nil
 	}
 	converted, err := p.convert()
 	if err != nil {
 		return dst, err
 	}
-	if converted.Ticks != 0 {
+	if converted.Ticks != 0 && p.parent.form == value.JSON {
 		return dst, Unexpected(p.path(),
 			"no digits after milliseconds in JSON, "+sinkconfig.NameRequestFormat+" = atom accepts them",
 			converted.Text)
 	}
-	return converted.AppendJSON(dst), nil
+	return converted.AppendJSON(dst, p.parent.form), nil
 }
 
-// appendArray writes the entities of a navigation property.
+// appendArray writes the entities of a navigation property, or the values of a collection.
 func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
@@ -76,12 +81,31 @@ func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		if dst, err = p.writer.appendJSON(dst, p.typ, &items.Value, p.path()); err != nil {
-			return dst, err
+		switch {
+		case !items.Value.Present && p.isCollection:
+			dst = append(dst, "null"...)
+		case p.typ == nil:
+			var converted value.Converted
+			if err = Convert(&converted, p.writer.Config, p.property, &items.Value); err != nil {
+				return dst, odataerror.DataError(p.path() + ": " + err.Error())
+			}
+			dst = converted.AppendJSON(dst, p.parent.form)
+		default:
+			if dst, err = p.writer.appendJSON(dst, p.typ, &items.Value, p.path()); err != nil {
+				return dst, err
+			}
 		}
 	}
 	if items.Mismatch {
-		return dst, Unexpected(p.path(), "an array of "+p.typ.QualifiedName(), "another kind of value")
+		return dst, Unexpected(p.path(), "an array of "+p.itemType(), "another kind of value")
 	}
 	return append(dst, ']'), nil
+}
+
+// itemType returns the name of the type of an array's items.
+func (p *propertyCursor) itemType() string {
+	if p.typ == nil {
+		return p.property.Type.Primitive.String()
+	}
+	return p.typ.QualifiedName()
 }

@@ -34,7 +34,7 @@ const (
 // setEncoding sets how values of a kind are written. node is their schema, nil for values without one.
 func (p *propertyWriter) setEncoding(kind wit.Kind, node *wit.SchemaNode) {
 	p.encoding = encodeConverted
-	if p.property == nil {
+	if p.property == nil || p.isCollection {
 		return
 	}
 	isUnnamed := node == nil || node.Name == nil
@@ -79,7 +79,7 @@ func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		switch {
 		case maxLength > 0 && len(content) > maxLength && utf8.RuneCount(content) > maxLength:
 			return dst, false
-		case form == value.JSON:
+		case form != value.Atom:
 			return jsontext.AppendText(dst, content)
 		case isPlainXML(content):
 			return append(dst, content...), true
@@ -96,7 +96,7 @@ func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		switch {
 		case v < p.min || v > p.max:
 			return dst, false
-		case form == value.JSON && p.property.Type.Primitive == edm.Int64:
+		case form != value.Atom && p.property.Type.Primitive == edm.Int64:
 			return append(jsontext.AppendInt(append(dst, '"'), v), '"'), true
 		}
 		return jsontext.AppendInt(dst, v), true
@@ -109,7 +109,7 @@ func (p *propertyWriter) appendFast(dst, raw []byte, form value.Form) (_ []byte,
 		switch {
 		case !isPlainDecimal(content, p.property):
 			return dst, false
-		case form == value.JSON:
+		case form != value.Atom:
 			dst = append(append(dst, '"'), content...)
 			return append(dst, '"'), true
 		}
@@ -145,7 +145,7 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	if property.Precision > 0 && len(digits)-scale > max(property.Precision-property.Scale, 0) && unscaled != 0 {
 		return dst, false
 	}
-	if form == value.JSON {
+	if form != value.Atom {
 		dst = append(dst, '"')
 	}
 	if isNegative {
@@ -163,7 +163,7 @@ func appendDecimal(dst, content []byte, scale int, property *edm.Property, form 
 	default:
 		dst = append(append(append(dst, digits[:integerDigits]...), '.'), digits[integerDigits:]...)
 	}
-	if form == value.JSON {
+	if form != value.Atom {
 		dst = append(dst, '"')
 	}
 	return dst, true

@@ -69,7 +69,7 @@ func TestSchemalessMapsEqualConvertedEntries(t *testing.T) {
 	for seed := range uint64(2000) {
 		r := rand.New(rand.NewPCG(54, seed))
 		outer, inner := randomType(r)
-		typ := NewType([]*edm.StructuredType{outer, inner})
+		typ := NewType(nil, []*edm.StructuredType{outer, inner})
 		reader := rowvalue.NewReader(rowvalue.Schemas{7: {
 			{Kind: wit.Struct, Fields: []wit.Field{{Name: "P0", Node: 1}}},
 			{Kind: wit.String},
@@ -292,7 +292,7 @@ func convertedEntry(config *sinkconfig.Config, nested *Type, property *edm.Prope
 	case !config.Atom && converted.Ticks != 0:
 		return "", errInvalid
 	case !config.Atom:
-		return label + string(converted.AppendJSON(nil)), nil
+		return label + string(converted.AppendJSON(nil, value.JSON)), nil
 	case nested == nil:
 		if strings.ContainsAny(converted.Text, "\x00") {
 			return "", errInvalid

@@ -1,6 +1,7 @@
 package encode
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"strconv"
@@ -17,6 +18,10 @@ import (
 // Type is an entity type or complex type with indexes by name.
 type Type struct {
 	*edm.StructuredType
+	// Active is the key property that distinguishes entities from drafts, nil without drafts.
+	Active      *edm.Property
+	dialect     *edm.Dialect
+	form        value.Form // of values in JSON
 	properties  map[string]*edm.Property
 	navigations map[string]*edm.Navigation
 	types       map[string]*Type           // of properties and navigations that contain structs
@@ -60,11 +65,14 @@ func (t *Type) writerAt(position int, name string) *propertyWriter {
 	return writer
 }
 
-// NewType indexes the types by name and returns the first one. The others are the types of nested structs.
-func NewType(structures []*edm.StructuredType) *Type {
+// NewType indexes the types by name and returns the first one. The others are the types of nested structs. A nil
+// dialect means [edm.V2].
+func NewType(dialect *edm.Dialect, structures []*edm.StructuredType) *Type {
+	dialect = cmp.Or(dialect, edm.V2)
 	typesByName := map[string]*Type{}
 	for _, structure := range structures {
-		typesByName[structure.QualifiedName()] = &Type{StructuredType: structure,
+		typesByName[structure.QualifiedName()] = &Type{StructuredType: structure, dialect: dialect,
+			form:       value.JSONForm(dialect),
 			properties: map[string]*edm.Property{}, navigations: map[string]*edm.Navigation{},
 			types: map[string]*Type{}}
 	}
@@ -83,6 +91,10 @@ func NewType(structures []*edm.StructuredType) *Type {
 		}
 		for _, name := range typ.Key {
 			typ.keys = append(typ.keys, typ.properties[name])
+		}
+		if active := typ.properties[dialect.ActiveKey]; active != nil && typ.IsKey(active.Name) &&
+			active.Type.Primitive == edm.Boolean {
+			typ.Active = active
 		}
 		typ.makeWriters()
 	}
@@ -139,7 +151,7 @@ func (t *Type) InsertEqualsUpdate(rowValue *rowvalue.Value, isPut bool) bool {
 		switch {
 		case writer == nil:
 			// an unknown field, which both ignore
-		case writer.property == nil && isPresent:
+		case (writer.property == nil || writer.isReference) && isPresent:
 			return false
 		case writer.property != nil && !writer.isKey && writer.property.Updatable &&
 			(isPresent || writer.property.Nullable):
@@ -157,10 +169,17 @@ func (t *Type) makeWriters() {
 	label := func(name string) string { return string(append(jsontext.AppendString([]byte{','}, name), ':')) }
 	for name, navigation := range t.navigations {
 		t.writers[name] = &propertyWriter{navigation: navigation, typ: t.types[name], label: label(name)}
+		if t.dialect.Bind != "" {
+			bind := name + t.dialect.Bind
+			t.writers[bind] = &propertyWriter{isReference: true, isUnrestricted: true, label: label(bind),
+				isCollection: navigation.Many, property: &edm.Property{Name: bind, Creatable: true, Updatable: true,
+					Length: -1, Type: edm.Type{Primitive: edm.String, Collection: navigation.Many}}}
+		}
 	}
 	for name, property := range t.properties {
 		writer := &propertyWriter{property: property, typ: t.types[name], isKey: t.IsKey(name), label: label(name),
-			startTag: "<d:" + name, endTag: "</d:" + name + ">"}
+			startTag: "<d:" + name, endTag: "</d:" + name + ">",
+			isCollection: property.Type.Collection && t.dialect.Collections}
 		isKnown := writer.typ != nil || property.Type.Primitive != edm.NotPrimitive
 		writer.isUnrestricted = isKnown && property.Updatable && (property.Creatable || writer.isKey)
 		typeName := property.Type.Primitive.String()
@@ -187,6 +206,8 @@ type propertyWriter struct {
 	navigation     *edm.Navigation // nil for a property
 	typ            *Type           // the nested entity type or complex type, nil if the metadata lack it
 	isKey          bool
+	isCollection   bool // the value is an array
+	isReference    bool // the value is the address of an entity, or an array of addresses
 	isUnrestricted bool // the property is in all requests whose row has a value
 
 	label    string        // a comma, and the name in JSON with a colon

@@ -50,17 +50,17 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 	reason := ""
 	switch {
 	case !set.Creatable && (sinkConfig.Mode == sinkconfig.ModeInsert || sinkConfig.Mode == sinkconfig.ModeUpsert):
-		reason = "sap:creatable=\"false\""
+		reason = model.Dialect.NoInserts
 	case !set.Updatable && updates:
-		reason = "sap:updatable=\"false\", and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
+		reason = model.Dialect.NoUpdates + ", and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
 	case len(entityType.Key) == 0 && updates:
 		reason = "no key, and " + sinkconfig.NameOperationMode + " is " + sinkConfig.Mode
 	case sinkConfig.DeleteTombstones && !set.Deletable:
-		reason = "sap:deletable=\"false\", and " + sinkconfig.NameEnableDelete + " is on"
+		reason = model.Dialect.NoDeletes + ", and " + sinkconfig.NameEnableDelete + " is on"
 	case sinkConfig.DeleteTombstones && len(entityType.Key) == 0:
 		reason = "no key, and " + sinkconfig.NameEnableDelete + " is on"
 	case sinkConfig.DeleteRecords && !set.Deletable:
-		reason = "sap:deletable=\"false\", and " + sinkconfig.NameDeleteRecords + " is on"
+		reason = model.Dialect.NoDeletes + ", and " + sinkconfig.NameDeleteRecords + " is on"
 	}
 	if reason != "" {
 		return nil, odataerror.ForSetting(name, "Entity set "+configured.Name+" of "+configured.Service+
@@ -77,7 +77,7 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 // prepare computes the parts that are not packed.
 func (e *EntitySet) prepare() {
 	e.TokenPath = e.Query.AppendTo(e.Service + "/")
-	e.Type = encode.NewType(e.Model.Structures)
+	e.Type = encode.NewType(e.Model.Dialect, e.Model.Structures)
 	// Select the key and the properties that ETags are computed from. Without the latter some services fail (seen at a
 	// service of .NET: Simple.OData.Client, issue 177). Assumption: others return no ETag.
 	entityType := e.Model.Structures[0]
@@ -111,9 +111,9 @@ func (e *EntitySet) Pack(b []byte) []byte {
 }
 
 // Unpack reads what [EntitySet.Pack] wrote. ok is false if the data are invalid.
-func Unpack(reader *pack.Reader, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
+func Unpack(reader *pack.Reader, dialect *edm.Dialect, configured sinkconfig.EntitySet) (target EntitySet, ok bool) {
 	target = EntitySet{EntitySet: configured, Path: reader.String(), SAP: reader.Bool(),
-		Model: edm.Unpack(reader, edm.V2)}
+		Model: edm.Unpack(reader, dialect)}
 	count := reader.Count()
 	for range count {
 		target.links = append(target.links, &LinkedSet{Targets: map[string]*LinkedSet{}})

@@ -72,7 +72,7 @@ func (e *EntitySet) UncheckableError(sinkConfig *sinkconfig.Config) *wit.Error {
 	}
 	for _, name := range entityType.Key {
 		if property := entityType.Property(name); property != nil && !property.Creatable {
-			reason = "numbers its key property " + name + " (sap:creatable=\"false\")"
+			reason = "numbers its key property " + name + " (" + e.Model.Dialect.Generated + ")"
 		}
 	}
 	if reason == "" {

@@ -13,6 +13,7 @@ type Delivery struct {
 	// about batches that were answered later.
 	BatchSupport capabilities.BatchSupport
 	BatchLimit   capabilities.BatchLimit // likewise
+	InJSON       bool                    // the batch is in JSON
 	Targets      []Target
 	Parts        []int // number of targets in each part of the batch. Nested updates follow the target of their row.
 }
@@ -22,7 +23,9 @@ func ReadDelivery(state *capabilities.State, text []byte) (delivery *Delivery, o
 	reader := pack.NewReader(text)
 	delivery = &Delivery{ServiceIndex: reader.Int(), BatchBytes: reader.Int()}
 	count := reader.Count()
-	delivery.BatchSupport = capabilities.BatchSupport(reader.Int())
+	support := reader.Int()
+	delivery.InJSON = support&batchInJSON != 0
+	delivery.BatchSupport = capabilities.BatchSupport(support &^ batchInJSON)
 	delivery.BatchLimit = capabilities.BatchLimit(reader.Int())
 	validService := delivery.ServiceIndex >= 0 && delivery.ServiceIndex < len(state.Services)
 	validCount := count == 1 || (count > 1 && delivery.BatchBytes > 0)
@@ -82,10 +85,16 @@ func (t *targetReader) readTarget() (ok bool) {
 
 // AppendStateHead starts the state of a delivery with count targets. batchBytes is 0 for a single request. known has
 // what is known of the service.
-func AppendStateHead(dst []byte, service, batchBytes, count int, known capabilities.Service) []byte {
+func AppendStateHead(dst []byte, service, batchBytes, count int, known capabilities.Service, inJSON bool) []byte {
 	dst = pack.Int(pack.Int(pack.Int(dst, service), batchBytes), count)
-	return pack.Int(pack.Int(dst, int(known.BatchSupport)), int(known.BatchLimit))
+	support := int(known.BatchSupport)
+	if inJSON {
+		support |= batchInJSON
+	}
+	return pack.Int(pack.Int(dst, support), int(known.BatchLimit))
 }
+
+const batchInJSON = 1 << 7 // is added to the batch support
 
 // partStart specifies whether a target starts a part of its batch.
 type partStart bool

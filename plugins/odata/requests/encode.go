@@ -44,7 +44,7 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 		valueReader: rowvalue.NewReader(schemas), sourceRow: sourceRow{data: input.Data},
 		undeclared: undeclaredFields{state: state}}
 	encoder.writer.NeedsMetadata = encoder.undeclared.needsMetadata
-	plan := &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(len(input.Rows), state.OrderingKeys)),
+	plan := &deliveryPlan{state: state, orderedIndexes: newNumberMap(min(len(input.Rows), state.OrderingKeyCount())),
 		lastGroups: newNumberMap(len(input.Rows))}
 	for i := range input.Rows {
 		// Describe the row to the encoder.
@@ -119,6 +119,9 @@ func (e *rowEncoder) encode(topic string) (*request, error) {
 		return e.encodeMode(modeDelete)
 	}
 	if err := e.findKeys(); err != nil {
+		return nil, err
+	}
+	if err := e.set.Type.DraftError(&e.state.Config, &e.value); err != nil {
 		return nil, err
 	}
 	mode, err := e.mode()

@@ -32,10 +32,10 @@ func (p *deliveryPlan) encodeRequest(req *request) wit.Delivery {
 	httpRequest := wit.Request{Method: req.Method(), Target: req.Set.Query.AppendTo(target), Headers: req.headers,
 		Body: req.body, Repeatable: req.repeatable}
 	if req.Method() == "GET" {
-		httpRequest.Headers = append(httpRequest.Headers, versionHeaders[1]) // there is no body with a version
+		httpRequest.Headers = append(httpRequest.Headers, p.state.Dialect.MaxVersion) // there is no body with a version
 	} else {
 		httpRequest.TokenPath = &req.Set.TokenPath
-		httpRequest.Headers = append(httpRequest.Headers, versionHeaders...)
+		httpRequest.Headers = append(httpRequest.Headers, p.state.Dialect.BodyVersion, p.state.Dialect.MaxVersion)
 		if p.state.MethodTunnel && req.Method() != "POST" {
 			httpRequest.Method = "POST"
 			httpRequest.Headers = append(httpRequest.Headers, wit.Header{Name: "X-HTTP-Method", Value: req.Method()})
@@ -43,7 +43,7 @@ func (p *deliveryPlan) encodeRequest(req *request) wit.Delivery {
 	}
 	capability := p.state.ServiceCapabilities[req.Set.ServiceIndex]
 	return wit.Delivery{Request: httpRequest, Rows: []uint32{req.row},
-		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, capability), nil, newPart)}
+		State: req.AppendState(AppendStateHead(nil, req.Set.ServiceIndex, 0, 1, capability, false), nil, newPart)}
 }
 
 // encodeBatch returns a delivery with a $batch request. Each row is a part of its own, unless changesets are shared.
@@ -79,9 +79,21 @@ func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 		}
 		starts[i] = newPart
 	}
-	content, boundary := batch.Append(nil, parts)
+	capability := p.state.ServiceCapabilities[planned.serviceIndex]
+	mediaType := "application/json"
+	accept := mediaType
+	var content []byte
+	inJSON := p.state.InJSON(capability.RefusesJSON)
+	if inJSON {
+		content = batch.AppendJSON(nil, parts)
+	} else {
+		var boundary string
+		content, boundary = batch.Append(nil, parts)
+		accept = "multipart/mixed"
+		mediaType = accept + "; boundary=" + boundary
+	}
 	state := AppendStateHead(make([]byte, 0, stateSize), planned.serviceIndex, len(content), len(planned.requests),
-		p.state.ServiceCapabilities[planned.serviceIndex])
+		capability, inJSON)
 	var previous *Target
 	for i, req := range planned.requests {
 		state = req.AppendState(state, previous, starts[i])
@@ -89,9 +101,8 @@ func (p *deliveryPlan) encodeBatch(planned *group) wit.Delivery {
 	}
 	// The preference of OData v4 (Protocol, 8.2.8.3) is for services that translate v2 to v4, such as SAP CAP's
 	// adapter: otherwise they stop at the first failed operation. Other services ignore it (RFC 7240, section 2).
-	headers := append([]wit.Header{{Name: "Accept", Value: "multipart/mixed"},
-		{Name: "Content-Type", Value: "multipart/mixed; boundary=" + boundary},
-		{Name: "Prefer", Value: "odata.continue-on-error"}}, versionHeaders...)
+	headers := []wit.Header{{Name: "Accept", Value: accept}, {Name: "Content-Type", Value: mediaType},
+		{Name: "Prefer", Value: "odata.continue-on-error"}, p.state.Dialect.BodyVersion, p.state.Dialect.MaxVersion}
 	return wit.Delivery{State: state, Rows: rows, Request: wit.Request{Method: "POST",
 		Target: set.Query.AppendTo(set.Service + "/$batch"), Body: content, TokenPath: &set.TokenPath,
 		Repeatable: planned.class != classNotRepeatable, Headers: headers}}
@@ -109,6 +120,3 @@ func (p *deliveryPlan) sharesChangeset(req *request) bool {
 		p.state.ServiceCapabilities[req.Set.ServiceIndex].SingleChangesets
 	return !isSingle && !req.IsInsert()
 }
-
-var versionHeaders = []wit.Header{{Name: "DataServiceVersion", Value: "2.0"},
-	{Name: "MaxDataServiceVersion", Value: "2.0"}}

@@ -177,7 +177,7 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	e.bodies = bodies
 	req.body = bodies[start:len(bodies):len(bodies)]
 	e.lastBodySize = len(req.body)
-	headers := jsonHeaders
+	headers := e.state.Dialect.BodyHeaders
 	if e.state.Atom {
 		headers = atomHeaders
 	}
@@ -189,17 +189,17 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	if len(e.nested) == 0 {
 		return nil
 	}
+	if e.state.OrderingKeyCount() > 1 {
+		e.state.HasNested = true
+		e.undeclared.isStale = true
+	}
 	return e.addNestedUpdates(req, e.nested, e.set.LinkedSet())
 }
 
 const maxSizeHint = 64 << 10 // bytes that are allocated for bodies at once, unless a row needs more
 
-var (
-	jsonHeaders = []wit.Header{{Name: "Accept", Value: "application/json"},
-		{Name: "Content-Type", Value: "application/json"}}
-	atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"},
-		{Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
-)
+var atomHeaders = []wit.Header{{Name: "Accept", Value: "application/atom+xml"},
+	{Name: "Content-Type", Value: "application/atom+xml;type=entry"}}
 
 // addNestedUpdates adds updates of nested entities, each identified by the key in its own content.
 func (e *rowEncoder) addNestedUpdates(req *request, nested []encode.NestedContent, source *entityset.LinkedSet) error {

@@ -50,7 +50,7 @@ func (p *deliveryPlan) add(req *request) {
 func (p *deliveryPlan) orderedGroups(req *request) *orderedGroups {
 	key := req.entityHash
 	if p.state.Batch {
-		key %= uint32(p.state.OrderingKeys)
+		key %= uint32(p.state.OrderingKeyCount())
 	}
 	number := p.orderedIndexes.slot(key)
 	if *number == 0 {

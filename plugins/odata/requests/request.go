@@ -29,7 +29,9 @@ const (
 	ReadSet         // reads any entity of the set, to see whether the set responds
 )
 
-// Method returns the HTTP method of the operation.
+const methodMerge = "MERGE"
+
+// Method returns the HTTP method of the operation in OData v2.
 func (o Operation) Method() string {
 	switch o {
 	case Insert, UpsertInsert:
@@ -39,7 +41,7 @@ func (o Operation) Method() string {
 	case Put, UpsertPut:
 		return "PUT"
 	case Merge, UpsertMerge:
-		return "MERGE"
+		return methodMerge
 	case Patch, UpsertPatch:
 		return "PATCH"
 	}
@@ -69,6 +71,15 @@ type Target struct {
 	Compare       string // body to compare with the entities that a look-up finds
 	Selects       bool   // a read of an ETag contains $select
 	InBatch       bool   // the response is part of a batch, so the service itself has sent it
+}
+
+// Method returns the HTTP method of the request.
+func (t *Target) Method() string {
+	method := t.Operation.Method()
+	if method == methodMerge {
+		return t.Set.Model.Dialect.Merge
+	}
+	return method
 }
 
 // Path returns the path of the request without query.

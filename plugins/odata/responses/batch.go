@@ -32,6 +32,12 @@ func (b *sentBatch) results(response *odataerror.Response) ([]wit.RowResult, err
 	switch status := response.Status; { // the first case that applies counts
 	case isSuccess(status):
 		return b.partResults(name, response)
+	case b.refusesJSON(status):
+		if !service.RefusesJSON {
+			sdk.Log(wit.LevelInfo, response.Failure(name).Message+"; batches are sent as multipart from now on")
+		}
+		service.RefusesJSON = true
+		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
 	case status == 413 && !hasOneRow:
 		// Use smaller batches from now on, so that not every batch is rejected first (RATIONALE.md P18). A late
 		// response may concern a batch from before the limit was known.
@@ -101,15 +107,12 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	if odataerror.IsHTML(response.Body) {
 		return nil, odataerror.NotData(name, "a response to $batch", response.Body)
 	}
-	// Split the response into the parts of the batch.
-	var document batch.Document
-	contentType := headerOf(response, "Content-Type")
-	_, isBatch := batch.Boundary(contentType)
-	if isBatch || contentType == "" {
-		document, isBatch = batch.Parse(contentType, response.Body)
-	}
-	if !isBatch {
+	document, isBatch, problem := b.parse(response)
+	if !isBatch || problem != "" {
 		failure := odataerror.NotData(name, "a response to $batch", response.Body)
+		if problem != "" {
+			failure.Message = name + ": " + problem + ": it is not certain which operations were done"
+		}
 		if odataerror.IsError(response.Body) {
 			failure = response.Failure(name)
 			failure.Code = nil
@@ -119,6 +122,7 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	}
 	logServiceMessages(name, response)
 	b.ServiceCapabilities[b.ServiceIndex].BatchSupport = capabilities.BatchAssumed
+	b.ServiceCapabilities[b.ServiceIndex].AcceptsJSON = b.ServiceCapabilities[b.ServiceIndex].AcceptsJSON || b.InJSON
 	if document.Complete && b.isFirstTry() {
 		b.ServiceCapabilities[b.ServiceIndex].BatchLimit.Answered(b.BatchLimit, b.operations(), b.MaxBatchSize)
 	}
@@ -150,6 +154,10 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 			allWritten = false
 			return requeueAfterStop(target), nil
 		}
+		if b.InJSON && rowOutcome.message != nil && rowOutcome.message.Status() == batch.FailedDependency {
+			allWritten = false
+			return requeueAfterStop(target), nil
+		}
 		if !isStopped && rowOutcome.message == nil && rowOutcome.inconclusive == 0 {
 			allWritten = false
 			return missing.result(target), nil
@@ -165,6 +173,32 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	b.learnNewRows(outcomes, results)
 	missing.learn()
 	return results, nil
+}
+
+// parse splits a response into the parts of the batch, see [batch.ParseJSON].
+func (b *sentBatch) parse(response *odataerror.Response) (document batch.Document, isBatch bool, problem string) {
+	if !b.InJSON {
+		contentType := headerOf(response, "Content-Type")
+		if _, isBatch = batch.Boundary(contentType); isBatch || contentType == "" {
+			document, isBatch = batch.Parse(contentType, response.Body)
+		}
+		return document, isBatch, ""
+	}
+	counts := slices.Clone(b.Parts)
+	row := 0
+	for i, rows := range b.Parts {
+		counts[i] += b.Targets[row].NestedUpdates
+		row += rows
+	}
+	return batch.ParseJSON(response.Body, counts)
+}
+
+// refusesJSON reports whether a status means that the service reads no batches in JSON, so that they are sent as
+// multipart. The service must not have answered one.
+func (b *sentBatch) refusesJSON(status uint16) bool {
+	isRefusal := status == 400 || status == 406 || status == 415 || status == 501
+	return isRefusal && b.InJSON && b.BatchFormat == sinkconfig.FormatAuto &&
+		!b.ServiceCapabilities[b.ServiceIndex].AcceptsJSON
 }
 
 // missingResults decides about the rows whose results the response to a batch lacks: the service may have answered, or
@@ -313,7 +347,8 @@ func (h responseHandler) unknownResult(target *requests.Target, failure *wit.Err
 func (h responseHandler) isPlainlyWritten(target *requests.Target, message *batch.Message) bool {
 	switch target.Operation {
 	case requests.Insert, requests.UpsertInsert:
-		if h.InsertUncertain == "repeatable" && isRepeatRejected(message.Header) {
+		isRejected := h.InsertUncertain == "repeatable" && isRepeatRejected(message.Header)
+		if isRejected || target.Set.Type.Active != nil {
 			return false
 		}
 	case requests.Put, requests.Merge, requests.Patch, requests.UpsertPut, requests.UpsertMerge, requests.UpsertPatch,

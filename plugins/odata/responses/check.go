@@ -68,7 +68,7 @@ func (h responseHandler) findResult(target *requests.Target, response *odataerro
 	parsed, _ := document.Parse(response.Body)
 	entities, ok := document.Items(parsed)
 	if root, err := jsontext.Parse(response.Body); err == nil && len(entities) == 0 {
-		ok = ok && root.Has("d") // an empty list without "d" may come from a gateway
+		ok = ok && root.Has(h.Dialect.Root) // an empty list without it may come from a gateway
 	}
 	if h.isNotFound(response) || !ok {
 		return unknownInsert(target, "expected a list of entities, found something else")

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
@@ -19,6 +20,9 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 		!odataerror.IsHTML(response.Body) && !odataerror.IsError(response.Body)
 	if succeeded && h.isServiceSuccess(target, response) {
 		logServiceMessages(target.Path(), response)
+		if failure := draftError(target, response); failure != nil {
+			return reject(failure), nil
+		}
 		h.learnKeys(target, headerOf(response, "Location"))
 		return written(), nil
 	}
@@ -37,6 +41,24 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 		return h.requeueAsUpdate(target, failure), nil
 	}
 	return result, err
+}
+
+// draftError returns an error if the response to an insert describes a draft, nil otherwise.
+func draftError(target *requests.Target, response *odataerror.Response) *wit.Error {
+	entityType := target.Set.Type
+	if entityType.Active == nil {
+		return nil
+	}
+	isDraft := propertiesOf(response.Body).Get(entityType.Active.Name).Kind == jsontext.False
+	literals, _ := target.Set.KeyLiterals(headerOf(response, "Location"))
+	for i := range literals {
+		isDraft = isDraft || (entityType.Key[i] == entityType.Active.Name && literals[i].Text == "false")
+	}
+	if !isDraft {
+		return nil
+	}
+	return &wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an entity with " + entityType.Active.Name +
+		" true, as it was sent, found false: the service has created a draft, which has to be activated or discarded there"}
 }
 
 // provesNotInserted reports whether a response proves that an insert was not done.

@@ -52,7 +52,8 @@ func hasEntityLocation(target *requests.Target, response *odataerror.Response) b
 
 const namespaceAtom = "http://www.w3.org/2005/Atom"
 
-// containsEntity reports whether a body is an entity or a feed. JSON without "d" must contain the key properties.
+// containsEntity reports whether a body is an entity or a feed. JSON without the dialect's root must contain the key
+// properties.
 func containsEntity(set *entityset.EntitySet, body []byte) bool {
 	parsed, err := jsontext.Parse(body)
 	if err != nil {
@@ -61,7 +62,7 @@ func containsEntity(set *entityset.EntitySet, body []byte) bool {
 		isAtom := err == nil && kind == markup.Open && reader.Namespace == namespaceAtom
 		return isAtom && (reader.Local == "entry" || reader.Local == "feed")
 	}
-	if parsed.Kind != jsontext.Object || parsed.Has("d") || len(parsed.Members) == 0 {
+	if parsed.Kind != jsontext.Object || parsed.Has(set.Model.Dialect.Root) || len(parsed.Members) == 0 {
 		return parsed.Kind == jsontext.Object
 	}
 	isMissing := func(name string) bool { return !parsed.Has(name) }

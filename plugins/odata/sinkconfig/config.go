@@ -1,6 +1,7 @@
 package sinkconfig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -45,6 +46,7 @@ type Config struct {
 	Inserts
 	Values
 	Batches
+	*Component
 	Atom         bool // requests in Atom, not JSON
 	MethodTunnel bool // PUT, MERGE, PATCH and DELETE as POST with X-HTTP-Method
 }
@@ -62,6 +64,7 @@ type Operations struct {
 	NoIfMatch          bool     // an update sends no If-Match, else If-Match: *
 	RetryETagConflicts bool     // a changed ETag is read again, else the record is rejected
 	NestedUpdates      bool     // nested entities are updated in the same changeset
+	DeepUpdates        bool     // updates contain nested entities, as inserts do
 	ExistsCodes        []string // mean that the entity exists
 	NotFoundCodes      []string // mean that the entity does not exist
 }
@@ -88,11 +91,24 @@ type Batches struct {
 	MaxBatchSize     int      // operations in a batch
 	OrderingKeys     int      // number of ordering keys for batches
 	RetryCodes       []string // after which an operation is repeated
+	BatchFormat      string   // multipart, json or auto
 }
 
-// Parse returns the configuration in settings that [Validate] accepts.
-func Parse(values setting.Values) Config {
+const (
+	formatJSON = "json"
+	// FormatAuto sends batches in JSON until the service refuses one.
+	FormatAuto = "auto"
+)
+
+// InJSON reports whether batches are sent in JSON. isRefused means that the service has refused one.
+func (b *Batches) InJSON(isRefused bool) bool {
+	return b.BatchFormat == formatJSON || (b.BatchFormat == FormatAuto && !isRefused)
+}
+
+// Parse returns the configuration in settings that [Component.Validate] accepts.
+func (c *Component) Parse(values setting.Values) Config {
 	parsed := Config{
+		Component: c,
 		Operations: Operations{
 			Mode:               values.Lower(NameOperationMode),
 			ModeProperty:       values.String(NameModeProperty),
@@ -104,7 +120,8 @@ func Parse(values setting.Values) Config {
 			UseETags:           values.Lower(NameETag) == "use",
 			NoIfMatch:          values.Lower(NameETag) == "none",
 			RetryETagConflicts: values.Lower(NameETagConflict) == "retry",
-			NestedUpdates:      values.Lower(NameNestedUpdates) == "operations",
+			NestedUpdates:      values.Lower(NameNestedUpdates) == nestedOperations,
+			DeepUpdates:        values.Lower(NameNestedUpdates) == "deep",
 			ExistsCodes:        values.List(nameExistsCodes),
 			NotFoundCodes:      values.List(NameNotFoundCodes),
 		},
@@ -124,33 +141,39 @@ func Parse(values setting.Values) Config {
 			MaxBatchSize:     values.Int(NameMaxBatchSize),
 			OrderingKeys:     max(1, min(values.Int(nameMaxInFlight), values.Int(nameMaxConcurrent))),
 			RetryCodes:       values.List(NameHTTPCodes),
+			BatchFormat:      values.Lower(nameBatchFormat),
 		},
 		Atom:         values.Lower(NameRequestFormat) == "atom",
 		MethodTunnel: values.Bool(nameMethodTunnel),
 	}
-	if parsed.NestedUpdates {
+	if _, isSet := values.Lookup(NameNestedUpdates); !isSet {
+		parsed.NestedUpdates = parsed.NestedUpdates && parsed.Batch && !parsed.UseETags
+	} else if parsed.NestedUpdates {
 		parsed.OrderingKeys = 1 // rows with different keys may update the same nested entity
 	}
 	return parsed
 }
+
+// NestedAdvice returns the reason why updates have no nested content, for errors.
+func (c *Config) NestedAdvice() string { return cmp.Or(c.Component, V2).nestedAdvice }
 
 // MediaType returns the media type of request bodies.
 func (c *Config) MediaType() string {
 	if c.Atom {
 		return "application/atom+xml"
 	}
-	return "application/json"
+	return c.Dialect.JSON
 }
 
 // Validate checks all settings and adds the errors to their values.
-func Validate(settings []wit.Setting) []wit.ConfigValue {
-	examined := config.Examine(Table, settings)
-	values := Table.Values(settings)
-	examined = checkTopics(examined, EntitySets(values))
+func (c *Component) Validate(settings []wit.Setting) []wit.ConfigValue {
+	examined := config.Examine(c.Table, settings)
+	values := c.Values(settings)
+	examined = c.checkTopics(examined, EntitySets(values))
 	addError := func(name, reason string) {
 		setting.AddError(examined, name, setting.Invalid(name, values.String(name), reason))
 	}
-	if values.Lower(NameNestedUpdates) == "operations" {
+	if _, isSet := values.Lookup(NameNestedUpdates); isSet && values.Lower(NameNestedUpdates) == nestedOperations {
 		switch {
 		case !values.Bool(NameEnableBatch) || values.Int(NameMaxBatchSize) == 1:
 			addError(NameNestedUpdates,
@@ -171,10 +194,10 @@ func Validate(settings []wit.Setting) []wit.ConfigValue {
 }
 
 // checkTopics checks that there are entity sets, each with a topic of its own.
-func checkTopics(examined []wit.ConfigValue, sets []EntitySet) []wit.ConfigValue {
+func (c *Component) checkTopics(examined []wit.ConfigValue, sets []EntitySet) []wit.ConfigValue {
 	if len(sets) == 0 {
 		name := func(name string) string { return config.InGroup("00", name) }
-		return Table.AddMissing(examined, name(NameService), "No entity set is configured: expected "+
+		return c.Table.AddMissing(examined, name(NameService), "No entity set is configured: expected "+
 			name(NameService)+", "+name(NameEntitySet)+" and "+name(NameTopic))
 	}
 	for i, set := range sets {

@@ -7,14 +7,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Table declares the settings of the sink.
-var Table = declare()
-
-const (
-	Component = "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector"
-	Alias     = "ODataSink"
-)
-
 const (
 	NameService   = "service"
 	NameEntitySet = "entityset"
@@ -38,6 +30,7 @@ const (
 	NameEnableBatch     = "sap.odata.enable.batch"
 	NameMaxBatchSize    = "sap.odata.max.batch.size"
 	nameChangesets      = "sap.odata.changesets"
+	nameBatchFormat     = "sap.odata.batch.format"
 	NameInsertUncertain = "sap.odata.insert.uncertain"
 	NameCheckFilter     = "sap.odata.check.filter"
 	NameNestedUpdates   = "sap.odata.nested.updates"
@@ -57,7 +50,10 @@ const (
 	ModeUpsert  = "upsert"
 )
 
-func declare() *setting.Table {
+const nestedOperations = "operations"
+
+// declareV2 declares the settings of the class for OData v2.
+func declareV2() *setting.Table {
 	table := &setting.Table{}
 	config.Declare(table)
 	table.Declare(setting.Define("sap.odata.headers.enable", wit.KindString, wit.Low, setting.Default("0"),

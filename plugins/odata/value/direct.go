@@ -10,9 +10,18 @@ import (
 type Form int
 
 const (
-	Atom Form = iota
-	JSON
+	Atom    Form = iota
+	JSON         // verbose JSON of OData v2
+	ISOJSON      // JSON of OData v4
 )
+
+// JSONForm returns the form of values in JSON of a dialect. Nil means [edm.V2].
+func JSONForm(dialect *edm.Dialect) Form {
+	if dialect != nil && dialect.ISO {
+		return ISOJSON
+	}
+	return JSON
+}
 
 // maxSmallScale is the largest scale of decimals whose unscaled number fits into eight bytes.
 const maxSmallScale = 18
@@ -33,8 +42,11 @@ func AppendInstant(dst []byte, primitive edm.Primitive, millis int64, form Form)
 	if millis < datetime.FirstMs || millis > datetime.LastMs {
 		return dst, false
 	}
-	if form == JSON {
+	switch form {
+	case JSON:
 		return appendDate(dst, primitive, millis), true
+	case ISOJSON:
+		return append(appendISO(append(dst, '"'), millis, 0, primitive == edm.DateTimeOffset), '"'), true
 	}
 	return appendISO(dst, millis, 0, primitive == edm.DateTimeOffset), true
 }

@@ -110,6 +110,8 @@ func AcceptedForms(typ *edm.Type) string {
 		return "a duration such as P1DT12H or PT30M0.5S (Edm.Duration)"
 	case edm.Enum:
 		return enumForms(typ)
+	case edm.Geo:
+		return "an object of GeoJSON such as {\"type\":\"Point\",\"coordinates\":[8.6,49.3]}"
 	}
 	return "text, or text in single quotes with quotes inside doubled (Edm.String)"
 }
@@ -222,8 +224,8 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 	case edm.Guid:
 		return strings.Compare(strings.ToLower(left), strings.ToLower(right)), true
 	case edm.Binary:
-		x, errX := base64.StdEncoding.DecodeString(left)
-		y, errY := base64.StdEncoding.DecodeString(right)
+		x, errX := decodeBinary(left)
+		y, errY := decodeBinary(right)
 		return strings.Compare(string(x), string(y)), errX == nil && errY == nil
 	}
 	return strings.Compare(left, right), true

@@ -29,7 +29,7 @@ func checkLogicalValues(t *testing.T, values []logicalValue) {
 		if err == nil {
 			atom = converted.Text
 			if converted.Ticks == 0 {
-				json = string(converted.AppendJSON(nil))
+				json = string(converted.AppendJSON(nil, JSON))
 			}
 		} else if !strings.Contains(err.Error(), test.name) {
 			t.Errorf("%s %v for %v: expected the name in %q", test.name, test.value, test.typ, err)

@@ -2,6 +2,7 @@ package value
 
 import (
 	"cmp"
+	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,6 +30,16 @@ func clock(duration string, isValid bool) (text string, ok bool) {
 	}
 	iso := appendISO(nil, ticks/datetime.TicksPerMilli, ticks%datetime.TicksPerMilli, false)
 	return string(iso[len(clockDate):]), true
+}
+
+var toBase64URL = strings.NewReplacer("+", "-", "/", "_")
+
+// base64URL returns base64 in the alphabet of URLs without padding, as in the examples of OData JSON Format 4.0.
+func base64URL(text string) string { return strings.TrimRight(toBase64URL.Replace(text), "=") }
+
+// decodeBinary decodes base64 of either alphabet, whose padding may be missing.
+func decodeBinary(text string) ([]byte, error) {
+	return base64.RawURLEncoding.DecodeString(base64URL(text))
 }
 
 // duration is the length of an Edm.Duration.

@@ -71,6 +71,11 @@ func Convert(property *edm.Property, node *wit.SchemaNode, value any) (Converted
 		converted.Text, ok = date(value, node)
 	case edm.TimeOfDay:
 		converted.Text, ok = clock(timeOfDayText(value, node))
+	case edm.Geo:
+		if converted.Text, ok = value.(string); ok {
+			object, err := jsontext.Parse([]byte(converted.Text))
+			ok = err == nil && object.Kind == jsontext.Object
+		}
 	case edm.Duration, edm.Enum:
 		if converted.Text, ok = value.(string); ok {
 			converted.Text, ok = normalize(&property.Type, converted.Text)
@@ -99,8 +104,8 @@ func expectedForm(typ *edm.Type, value any) string {
 	return primitive.String()
 }
 
-// AppendJSON appends the value in verbose JSON: Int64 and Decimal as strings, dates as \/Date(…)\/ in UTC.
-func (c *Converted) AppendJSON(dst []byte) []byte {
+// AppendJSON appends the value in JSON: Int64 and Decimal as strings, dates of verbose JSON as \/Date(…)\/ in UTC.
+func (c *Converted) AppendJSON(dst []byte, form Form) []byte {
 	switch c.Type {
 	case edm.Boolean, edm.Byte, edm.SByte, edm.Int16, edm.Int32:
 		return append(dst, c.Text...)
@@ -109,7 +114,15 @@ func (c *Converted) AppendJSON(dst []byte) []byte {
 			return append(dst, c.Text...)
 		}
 	case edm.DateTime, edm.DateTimeOffset:
-		return appendDate(dst, c.Type, c.Millis)
+		if form == JSON {
+			return appendDate(dst, c.Type, c.Millis)
+		}
+	case edm.Binary:
+		if form == ISOJSON {
+			return jsontext.AppendString(dst, base64URL(c.Text))
+		}
+	case edm.Geo:
+		return append(dst, c.Text...)
 	}
 	return jsontext.AppendString(dst, c.Text)
 }

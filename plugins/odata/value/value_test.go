@@ -37,7 +37,7 @@ func checkConversions(t *testing.T, conversions []conversion) {
 		json := ""
 		property := &edm.Property{Type: edm.Type{Primitive: test.typ}, Scale: -1}
 		if converted, err := Convert(property, test.node, test.value); err == nil && converted.Ticks == 0 {
-			json = string(converted.AppendJSON(nil))
+			json = string(converted.AppendJSON(nil, JSON))
 		}
 		assert.True(t, json == test.json, "%v of %#v: expected %s, found %s", test.typ, test.value, test.json, json)
 	}
