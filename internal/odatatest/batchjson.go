@@ -8,20 +8,20 @@ import (
 
 // jsonRequest is a request of a batch in JSON. Successive requests of one atomicity group are a changeset.
 type jsonRequest struct {
-	ID      string            `json:"id"`
-	Group   string            `json:"atomicityGroup"`
-	Method  string            `json:"method"`
-	URL     string            `json:"url"`
-	Headers map[string]string `json:"headers"`
-	Body    json.RawMessage   `json:"body"`
+	ID             string            `json:"id"`
+	AtomicityGroup string            `json:"atomicityGroup"`
+	Method         string            `json:"method"`
+	URL            string            `json:"url"`
+	Headers        map[string]string `json:"headers"`
+	Body           json.RawMessage   `json:"body"`
 }
 
 type jsonResponse struct {
-	ID      string            `json:"id"`
-	Group   string            `json:"atomicityGroup,omitempty"`
-	Status  int               `json:"status"`
-	Headers map[string]string `json:"headers"`
-	Body    json.RawMessage   `json:"body,omitempty"`
+	ID             string            `json:"id"`
+	AtomicityGroup string            `json:"atomicityGroup,omitempty"`
+	Status         int               `json:"status"`
+	Headers        map[string]string `json:"headers"`
+	Body           json.RawMessage   `json:"body,omitempty"`
 }
 
 // serveJSONBatch answers a batch in JSON. The answers are in reverse order, which the format allows. The other writes of
@@ -36,8 +36,8 @@ func (ex *exchange) serveJSONBatch(raw []byte) *fault {
 	var answers []jsonResponse
 	for start := 0; start < len(batch.Requests); {
 		end := start + 1
-		for group := batch.Requests[start].Group; end < len(batch.Requests) && group != "" &&
-			batch.Requests[end].Group == group; {
+		for group := batch.Requests[start].AtomicityGroup; end < len(batch.Requests) && group != "" &&
+			batch.Requests[end].AtomicityGroup == group; {
 			end++
 		}
 		group, f := ex.serveGroup(batch.Requests[start:end])
@@ -94,7 +94,7 @@ func (ex *exchange) serveGroup(requests []jsonRequest) ([]jsonResponse, *fault) 
 	for i, inner := range operations {
 		recorder := inner.w.(*partRecorder)
 		answer := &answers[i]
-		*answer = jsonResponse{ID: recorder.id, Group: requests[i].Group, Status: recorder.status,
+		*answer = jsonResponse{ID: recorder.id, AtomicityGroup: requests[i].AtomicityGroup, Status: recorder.status,
 			Headers: map[string]string{}, Body: recorder.body.Bytes()}
 		if recorder.status == 0 { // after the failed one
 			answer.Status = http.StatusNoContent

@@ -11,14 +11,6 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// CheckComponent returns an error unless the component is the class or its alias.
-func CheckComponent(component, class, alias string) error {
-	if component == class || component == alias {
-		return nil
-	}
-	return &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + component + ", expected " + class}
-}
-
 const (
 	Scheme   = "sap.odata.host.protocol"
 	Address  = "sap.odata.host.address"

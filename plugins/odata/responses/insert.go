@@ -43,18 +43,26 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 	return result, err
 }
 
-// draftError returns an error if the response to an insert describes a draft, nil otherwise.
+// draftError returns an error if the response to an insert describes a draft, nil otherwise. The key of an active entity
+// contains that it is active; SAP CAP answers with the address of another set, Requests.drafts(…), for a draft.
 func draftError(target *requests.Target, response *odataerror.Response) *wit.Error {
 	entityType := target.Set.Type
 	if entityType.Active == nil {
 		return nil
 	}
-	isDraft := propertiesOf(response.Body).Get(entityType.Active.Name).Kind == jsontext.False
-	literals, _ := target.Set.KeyLiterals(headerOf(response, "Location"))
+	location := headerOf(response, "Location")
+	literals, _ := target.Set.KeyLiterals(location)
+	isActive := location == ""
 	for i := range literals {
-		isDraft = isDraft || (entityType.Key[i] == entityType.Active.Name && literals[i].Text == "false")
+		isActive = isActive || (entityType.Key[i] == entityType.Active.Name && literals[i].Text == "true")
 	}
-	if !isDraft {
+	switch propertiesOf(response.Body).Get(entityType.Active.Name).Kind {
+	case jsontext.True:
+		isActive = true
+	case jsontext.False:
+		isActive = false
+	}
+	if isActive {
 		return nil
 	}
 	return &wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an entity with " + entityType.Active.Name +

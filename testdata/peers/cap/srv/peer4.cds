@@ -17,6 +17,7 @@ service Peer4Service {
   @odata.singleton
   entity Settings      as projection on db.Settings;
   @odata.draft.enabled
+  @odata.draft.bypass // active rows can be written directly
   entity Requests      as projection on db.Requests;
   entity RequestLines  as projection on db.RequestLines;
 }
