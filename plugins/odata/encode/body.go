@@ -1,8 +1,6 @@
 package encode
 
 import (
-	"slices"
-
 	"github.com/culvert-project/culvert/plugins/odata/edm"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/rowvalue"
@@ -11,7 +9,7 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// Writer writes entities as verbose JSON (without the enclosing "d") or as Atom entries:
+// Writer writes entities as JSON (verbose in OData v2, without the enclosing "d") or as Atom entries:
 //
 //   - A field without a property is an error unless it is null or the settings ignore it.
 //   - Properties that the metadata mark as not creatable (not updatable) are omitted: services reject them.
@@ -71,11 +69,6 @@ func (p *propertyCursor) open(writer *Writer, typ *Type, rowValue *rowvalue.Valu
 	if path == "" {
 		p.keys = writer.Keys
 	}
-}
-
-// hasKey reports whether the key properties that replace those of the value have one of a name.
-func (w *Writer) hasKey(name, path string) bool {
-	return path == "" && slices.ContainsFunc(w.Keys, func(key KeyValue) bool { return key.Property.Name == name })
 }
 
 // next goes to the next property that is written. It returns false at the end, or with err.

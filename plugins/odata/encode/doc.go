@@ -1,4 +1,4 @@
-// Package encode writes rows as entities of OData v2: their bodies in JSON or Atom, and their keys.
+// Package encode writes rows as entities of OData v2 or v4: their bodies in JSON or Atom, and their keys.
 //
 // Type is an entity type with indexes by name. Writer appends the body of an entity. Type.AppendKeyValues reads its
 // key, and Predicate formats the key for a URL. Names and tags are prepared once for a type, and how a field is written

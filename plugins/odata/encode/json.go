@@ -13,10 +13,7 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 	start := len(dst)
 	var properties propertyCursor
 	properties.open(w, typ, rowValue, path)
-	if active := typ.Active; active != nil && !w.Update && !w.hasKey(active.Name, path) &&
-		!rowValue.Field(new(rowvalue.Value), active.Name) {
-		dst = append(typ.writers[active.Name].appendLabel(dst, start), "true"...)
-	}
+	dst = w.appendActive(dst, typ, rowValue, path)
 	for {
 		for writer := properties.peekWriter(); writer != nil; writer = properties.peekWriter() {
 			out, ok := writer.appendFast(writer.appendLabel(dst, start), properties.Peek(), typ.form)

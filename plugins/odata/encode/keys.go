@@ -84,25 +84,6 @@ func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *
 	return true, nil
 }
 
-// hasOneKey reports whether one key property identifies an entity, apart from its draft.
-func (t *Type) hasOneKey() bool {
-	return len(t.Key) == 1 || (t.Active != nil && len(t.Key) == 2)
-}
-
-// DraftError returns an error for the row of a draft, nil for other rows.
-func (t *Type) DraftError(config *sinkconfig.Config, rowValue *rowvalue.Value) error {
-	var member rowvalue.Value
-	if t.Active == nil || !rowValue.Field(&member, t.Active.Name) || !member.Present {
-		return nil
-	}
-	var active value.Converted
-	if err := Convert(&active, config, t.Active, &member); err != nil || active.Text == "true" {
-		return nil // an error is returned with the key
-	}
-	return odataerror.DataError(t.Active.Name + ": expected true, found false: the record is of a draft, and drafts are " +
-		"not written; remove the field, or leave out such records")
-}
-
 // Predicate returns the key predicate of an entity, "" without keys.
 func Predicate(dialect *edm.Dialect, keys []KeyValue) string {
 	return string(AppendPredicate(nil, dialect, keys))

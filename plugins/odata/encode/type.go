@@ -92,10 +92,7 @@ func NewType(dialect *edm.Dialect, structures []*edm.StructuredType) *Type {
 		for _, name := range typ.Key {
 			typ.keys = append(typ.keys, typ.properties[name])
 		}
-		if active := typ.properties[dialect.ActiveKey]; active != nil && typ.IsKey(active.Name) &&
-			active.Type.Primitive == edm.Boolean {
-			typ.Active = active
-		}
+		typ.findActive()
 		typ.makeWriters()
 	}
 	return typesByName[structures[0].QualifiedName()]

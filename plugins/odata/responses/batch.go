@@ -175,32 +175,6 @@ func (b *sentBatch) partResults(name string, response *odataerror.Response) ([]w
 	return results, nil
 }
 
-// parse splits a response into the parts of the batch, see [batch.ParseJSON].
-func (b *sentBatch) parse(response *odataerror.Response) (document batch.Document, isBatch bool, problem string) {
-	if !b.InJSON {
-		contentType := headerOf(response, "Content-Type")
-		if _, isBatch = batch.Boundary(contentType); isBatch || contentType == "" {
-			document, isBatch = batch.Parse(contentType, response.Body)
-		}
-		return document, isBatch, ""
-	}
-	counts := slices.Clone(b.Parts)
-	row := 0
-	for i, rows := range b.Parts {
-		counts[i] += b.Targets[row].NestedUpdates
-		row += rows
-	}
-	return batch.ParseJSON(response.Body, counts)
-}
-
-// refusesJSON reports whether a status means that the service reads no batches in JSON, so that they are sent as
-// multipart. The service must not have answered one.
-func (b *sentBatch) refusesJSON(status uint16) bool {
-	isRefusal := status == 400 || status == 406 || status == 415 || status == 501
-	return isRefusal && b.InJSON && b.BatchFormat == sinkconfig.FormatAuto &&
-		!b.ServiceCapabilities[b.ServiceIndex].AcceptsJSON
-}
-
 // missingResults decides about the rows whose results the response to a batch lacks: the service may have answered, or
 // processed, only some operations. The rows follow in smaller batches, at the end in single requests, and the size is
 // recorded, as after 413 (RATIONALE.md P18): otherwise each batch would be applied again and again. It is not recorded

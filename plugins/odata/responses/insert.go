@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/culvert-project/culvert/plugins/odata/jsontext"
 	"github.com/culvert-project/culvert/plugins/odata/odataerror"
 	"github.com/culvert-project/culvert/plugins/odata/requests"
 	"github.com/culvert-project/culvert/wit"
@@ -41,32 +40,6 @@ func (h responseHandler) insertResult(target *requests.Target, response *odataer
 		return h.requeueAsUpdate(target, failure), nil
 	}
 	return result, err
-}
-
-// draftError returns an error if the response to an insert describes a draft, nil otherwise. The key of an active entity
-// contains that it is active; SAP CAP answers with the address of another set, Requests.drafts(…), for a draft.
-func draftError(target *requests.Target, response *odataerror.Response) *wit.Error {
-	entityType := target.Set.Type
-	if entityType.Active == nil {
-		return nil
-	}
-	location := headerOf(response, "Location")
-	literals, _ := target.Set.KeyLiterals(location)
-	isActive := location == ""
-	for i := range literals {
-		isActive = isActive || (entityType.Key[i] == entityType.Active.Name && literals[i].Text == "true")
-	}
-	switch propertiesOf(response.Body).Get(entityType.Active.Name).Kind {
-	case jsontext.True:
-		isActive = true
-	case jsontext.False:
-		isActive = false
-	}
-	if isActive {
-		return nil
-	}
-	return &wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an entity with " + entityType.Active.Name +
-		" true, as it was sent, found false: the service has created a draft, which has to be activated or discarded there"}
 }
 
 // provesNotInserted reports whether a response proves that an insert was not done.

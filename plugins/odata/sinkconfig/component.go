@@ -111,3 +111,14 @@ func ConfiguredComponent(settings []wit.Setting) *Component {
 
 // Values returns a reader of settings.
 func (c *Component) Values(settings []wit.Setting) setting.Values { return c.Table.Values(settings) }
+
+const (
+	formatJSON = "json"
+	// FormatAuto sends batches in JSON until the service refuses one.
+	FormatAuto = "auto"
+)
+
+// InJSON reports whether batches are sent in JSON. isRefused means that the service has refused one.
+func (b *Batches) InJSON(isRefused bool) bool {
+	return b.BatchFormat == formatJSON || (b.BatchFormat == FormatAuto && !isRefused)
+}

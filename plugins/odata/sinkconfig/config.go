@@ -94,17 +94,6 @@ type Batches struct {
 	BatchFormat      string   // multipart, json or auto
 }
 
-const (
-	formatJSON = "json"
-	// FormatAuto sends batches in JSON until the service refuses one.
-	FormatAuto = "auto"
-)
-
-// InJSON reports whether batches are sent in JSON. isRefused means that the service has refused one.
-func (b *Batches) InJSON(isRefused bool) bool {
-	return b.BatchFormat == formatJSON || (b.BatchFormat == FormatAuto && !isRefused)
-}
-
 // Parse returns the configuration in settings that [Component.Validate] accepts.
 func (c *Component) Parse(values setting.Values) Config {
 	parsed := Config{
