@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,8 +47,11 @@ var benchmarkCases = []struct {
 	silent     bool
 	updates    bool
 	schemaless bool
+	variant    int // of variants
 }{
 	{name: "JSON"},
+	{name: "v4", variant: 1},
+	{name: "v4 JSON batch", variant: 2},
 	{name: "without schemas", schemaless: true},
 	{name: "RequestIDs", settings: []string{"sap.odata.insert.uncertain=repeatable"}},
 	{name: "Atom", settings: []string{"sap.odata.request.format=atom"}},
@@ -69,7 +73,8 @@ func BenchmarkBatchInSandbox(b *testing.B) {
 			}
 			err := bound.Current().Do(b.Context(), func(instance *host.Instance) error {
 				guest := &guestWriter{ctx: b.Context(), instance: instance, batch: rows, omitsLocation: way.silent,
-					harness: &harness{t: &testing.T{}, service: odatatest.New(odatatest.Options{})}}
+					variant: way.variant, harness: &harness{t: &testing.T{}, class: variants[way.variant].class,
+						service: odatatest.New(odatatest.Options{})}}
 				if way.updates { // existing entities
 					if err := errors.Join(guest.open(), guest.write(b)); err != nil {
 						return err
@@ -163,13 +168,14 @@ type guestWriter struct {
 	context       []byte
 	answers       []wit.Response
 	omitsLocation bool
+	variant       int // of variants
 	encodeTime    time.Duration
 	handleTime    time.Duration
 }
 
 func (g *guestWriter) open(settings ...string) error {
-	context, err := openIn(g.ctx, g.instance, g.harness, append(append(set("00", "OrderCopies"), oneOrderingKey,
-		"sap.odata.max.batch.size=1000"), settings...)...)
+	context, err := openIn(g.ctx, g.instance, g.harness, variantSettings(g.variant, append(append(set("00", "OrderCopies"),
+		oneOrderingKey, "sap.odata.max.batch.size=1000"), settings...))...)
 	if err == nil {
 		g.context = context
 	}
@@ -179,11 +185,12 @@ func (g *guestWriter) open(settings ...string) error {
 // openIn opens a sink on an instance, and returns its context.
 func openIn(ctx context.Context, instance *host.Instance, run *harness, settings ...string) ([]byte, error) {
 	config := configuration(settings...)
-	inquiry, err := instance.OpenSink(ctx, sinkconfig.V2.Class, config, nil, nil)
+	class := cmp.Or(run.class, sinkconfig.V2).Class
+	inquiry, err := instance.OpenSink(ctx, class, config, nil, nil)
 	if err != nil {
 		return nil, err
 	}
-	opened, err := instance.OpenSink(ctx, sinkconfig.V2.Class, config, nil,
+	opened, err := instance.OpenSink(ctx, class, config, nil,
 		[]wit.Response{run.exchange(&inquiry.Pending.Requests[0])})
 	if err != nil {
 		return nil, err

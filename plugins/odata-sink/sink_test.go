@@ -113,13 +113,17 @@ var variants = []struct {
 // openVariant is open for one of [variants], whose settings are added.
 func openVariant(t *testing.T, variant int, service *odatatest.Service, more ...string) *harness {
 	t.Helper()
-	v := variants[variant]
-	settings := append(slices.Clone(more), v.settings...)
+	setSwitches(t, service, variants[variant].switches...)
+	return openClass(t, variants[variant].class, service, variantSettings(variant, more)...)
+}
+
+// variantSettings returns settings with those of one of [variants].
+func variantSettings(variant int, more []string) []string {
+	settings := append(slices.Clone(more), variants[variant].settings...)
 	for i := range settings {
-		settings[i] = strings.Replace(settings[i], "service="+gateway, "service="+v.path, 1)
+		settings[i] = strings.Replace(settings[i], "service="+gateway, "service="+variants[variant].path, 1)
 	}
-	setSwitches(t, service, v.switches...)
-	return openClass(t, v.class, service, settings...)
+	return settings
 }
 
 // open opens the sink, with a state after an error that requires it.

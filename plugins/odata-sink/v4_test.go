@@ -39,7 +39,7 @@ const things = `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/
 <Property Name="Title" Type="Edm.String"/></EntityType>
 <EntityContainer Name="C"><EntitySet Name="Things" EntityType="S.Thing"><NavigationPropertyBinding Path="Parts" Target="Parts"/>
 <NavigationPropertyBinding Path="Main" Target="Parts"/></EntitySet>
-<EntitySet Name="Parts" EntityType="S.Part"/><EntitySet Name="Requests" EntityType="S.Request"/></EntityContainer>
+<Singleton Name="Me" Type="S.Part"/><EntitySet Name="Parts" EntityType="S.Part"/><EntitySet Name="Requests" EntityType="S.Request"/></EntityContainer>
 </Schema></edmx:DataServices></edmx:Edmx>`
 
 // openThings opens a sink of the class for v4.
@@ -249,6 +249,26 @@ func TestAnswersToJSONBatches(t *testing.T) {
 	}
 }
 
+// A failed changeset has a single response, as by SAP CAP 9, or a response to the changeset with a single message, as by
+// SAP CAP 8. Its rows are sent again, each in a changeset of its own.
+func TestFailedChangesets(t *testing.T) {
+	failed := numbered("2", part("409 Conflict", "Content-Type: application/json\r\n\r\n", `{"error":{"code":"1","message":"no"}}`))
+	for name, answer := range map[string]wit.Response{"CAP 9": batchAnswer(failed), "CAP 8": batchAnswer(changeset(failed))} {
+		run := openThings(t, "Things", oneOrderingKey, "sap.odata.operation.mode=patch")
+		host := run.host("Things")
+		host.value("ID", int64(1), "Text", "a")
+		host.value("ID", int64(2), "Text", "a")
+		delivery := host.encoded(1, "Things", host.rows...)[0]
+		result, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows, answer)
+		require.NoError(t, err)
+		for i := range result.Results {
+			again := result.Results[i].Retry
+			assert.True(t, again != nil && again.Hint == "alone", "%s: expected row %d to be sent again alone, found %+v", name,
+				i, result.Results[i])
+		}
+	}
+}
+
 // allWritten answers a request, or each operation of a batch in JSON, with a success.
 func allWritten(request *wit.Request) wit.Response {
 	if !strings.HasSuffix(request.Target, "/$batch") {
@@ -272,6 +292,9 @@ func TestRefusalsOfV4(t *testing.T) {
 		require.True(t, err != nil, "expected an error of %s", test.setting)
 		assert.Contains(t, odataerror.As(err).Message, test.want)
 	}
+	run := &harness{t: t, service: metadataService(things), p: newPlugin(), class: sinkconfig.V4,
+		settings: configuration(set("00", "Me")...)}
+	assert.Contains(t, odataerror.As(run.open(nil)).Message, "Me of "+gateway+" cannot be written: $metadata has a singleton")
 	for _, class := range sinkconfig.Components {
 		service := map[*sinkconfig.Component]http.Handler{sinkconfig.V2: metadataService(things),
 			sinkconfig.V4: shopService()}[class]

@@ -1,7 +1,6 @@
 package batch
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,16 +79,11 @@ func ParseJSON(body []byte, counts []int) (document Document, isBatch bool, prob
 	for _, count := range counts {
 		total += count
 	}
-	r := jsonReader{text: body, messages: make([]Message, total)}
-	isClosed := r.members(scan.JSONSpace(body, 0), func(name string, start int) (end int, ok bool) {
-		if name != "responses" || start >= len(body) || body[start] != '[' {
-			return r.value(start)
-		}
-		isBatch = true
-		return r.list(start)
-	})
-	if !isBatch || r.problem != "" {
-		return document, isBatch, r.problem
+	r := jsonReader{text: body, shared: unsafe.String(unsafe.SliceData(body), len(body)),
+		messages: make([]Message, total), lines: make([]byte, 0, len(body))}
+	isClosed := r.document()
+	if !r.isBatch || r.problem != "" {
+		return document, r.isBatch, r.problem
 	}
 	document.Complete = isClosed
 	document.Parts = make([]ParsedPart, len(counts))
@@ -129,55 +123,79 @@ func partMessages(messages []Message) []Message {
 	return messages
 }
 
-// jsonReader reads a response. messages has the results by number.
+// jsonReader reads a response. Its methods return ok false where the text is cut off or is no JSON.
 type jsonReader struct {
 	text     []byte
-	messages []Message
-	buffer   []byte // of the last string
-	problem  string // of ids
+	shared   string    // the same memory, of which ids are substrings
+	messages []Message // the results by number
+	lines    []byte    // memory for headers, which is never written again
+	isBatch  bool      // the document has results
+	problem  string    // of ids
 }
 
 const jsonDepth = 1000 // levels of nesting in a response
 
-// value returns the end of a value that is not used.
-func (r *jsonReader) value(start int) (end int, ok bool) {
-	end, err := scan.JSONValue(r.text, start, jsonDepth)
-	return end, err == nil
-}
-
-// members calls visit for each member of the object at start, which returns the end of the member's value. It reports
-// whether the object is complete and nothing follows it.
-func (r *jsonReader) members(start int, visit func(name string, start int) (end int, ok bool)) bool {
-	end, ok := r.object(start, visit)
-	return ok && scan.JSONSpace(r.text, end) == len(r.text)
-}
-
-// object is members for an object that others may follow. ok is false if it is incomplete.
-func (r *jsonReader) object(start int, visit func(name string, start int) (end int, ok bool)) (end int, ok bool) {
-	if start >= len(r.text) || r.text[start] != '{' {
-		return start, false
-	}
-	next, closed, err := scan.JSONFirst(r.text, start+1, '}')
-	for err == nil && !closed {
-		nameEnd, valueStart, nameErr := scan.JSONName(r.text, next)
-		if nameErr != nil {
-			return next, false
+// document reads the whole text.
+func (r *jsonReader) document() (ok bool) {
+	start := scan.JSONSpace(r.text, 0)
+	members, ok := r.open(start)
+	for ok && members.next() {
+		start := members.value
+		if members.name != `"responses"` || r.text[start] != '[' {
+			ok = members.skip()
+			continue
 		}
-		if next, ok = visit(r.string(next, nameEnd), valueStart); !ok {
-			return next, false
-		}
-		next, closed, err = scan.JSONNext(r.text, next, '}')
+		r.isBatch = true
+		members.end, ok = r.list(start)
 	}
-	return next, err == nil
+	return ok && members.closed && scan.JSONSpace(r.text, members.end) == len(r.text)
 }
 
-// string returns a text, without the invalid escapes that it may contain.
-func (r *jsonReader) string(start, end int) string {
-	r.buffer, _ = scan.Unescape(r.buffer[:0], r.text[start:end], true)
-	return string(r.buffer)
+// jsonMembers iterates over the members of an object.
+type jsonMembers struct {
+	*jsonReader
+	name   string // with its quotes, as it is written
+	value  int    // where the member's value starts
+	end    int    // of the member's value, for the caller to set; at last the end of the object
+	isOpen bool   // a member was read
+	closed bool   // the object is complete
 }
 
-// list reads the array of results at start. ok is false if it is incomplete, or an id has a problem.
+// open starts the iteration over the object at start.
+func (r *jsonReader) open(start int) (members jsonMembers, ok bool) {
+	return jsonMembers{jsonReader: r, end: start + 1}, start < len(r.text) && r.text[start] == '{'
+}
+
+// next moves to the next member. It returns false at the end, or where the text is cut off.
+func (m *jsonMembers) next() bool {
+	advance := scan.JSONNext
+	if !m.isOpen {
+		advance = scan.JSONFirst
+	}
+	m.isOpen = true
+	start, closed, err := advance(m.text, m.end, '}')
+	if err != nil || closed {
+		m.closed = closed
+		m.end = start
+		return false
+	}
+	nameEnd, value, err := scan.JSONName(m.text, start)
+	if err != nil {
+		return false
+	}
+	m.name = m.shared[start:nameEnd]
+	m.value = value
+	return true
+}
+
+// skip moves past the value.
+func (m *jsonMembers) skip() (ok bool) {
+	end, err := scan.JSONValue(m.text, m.value, jsonDepth)
+	m.end = end
+	return err == nil
+}
+
+// list reads the array of results at start.
 func (r *jsonReader) list(start int) (end int, ok bool) {
 	next, closed, err := scan.JSONFirst(r.text, start+1, ']')
 	for err == nil && !closed {
@@ -204,55 +222,71 @@ func (r *jsonReader) list(start int) (end int, ok bool) {
 
 // result reads the result at start.
 func (r *jsonReader) result(start int, message *Message) (end int, ok bool) {
-	return r.object(start, func(name string, start int) (end int, ok bool) {
-		if name == "headers" && start < len(r.text) && r.text[start] == '{' {
-			return r.headers(start, &message.headers)
+	members, ok := r.open(start)
+	for ok && members.next() {
+		if members.name == `"headers"` && r.text[members.value] == '{' {
+			members.end, ok = r.headers(members.value, &message.headers)
+			continue
 		}
-		if end, ok = r.value(start); !ok {
-			return end, false
+		if ok = members.skip(); !ok {
+			break
 		}
-		isString := r.text[start] == '"'
-		content := string(r.text[start:end])
-		if isString {
-			content = r.string(start, end)
-		}
-		switch name {
-		case "id":
-			message.ID = content
-		case "status":
-			if status, err := strconv.ParseUint(content, 10, 16); err == nil && status >= 100 && status < 1000 {
+		content := r.shared[members.value:members.end]
+		isString := content[0] == '"'
+		switch members.name {
+		case `"id"`:
+			message.ID = strings.Trim(content, `"`)
+		case `"status"`:
+			if status, err := strconv.ParseUint(strings.Trim(content, `"`), 10, 16); err == nil && status >= 100 &&
+				status < 1000 {
 				message.status = uint16(status)
 			}
-		case "body":
+		case `"body"`:
 			switch {
 			case isString:
-				message.Body = []byte(content)
-			case !bytes.Equal(r.text[start:end], []byte("null")):
-				message.Body = r.text[start:end]
+				message.Body, _ = scan.Unescape(nil, r.text[members.value:members.end], true)
+			case content != "null":
+				message.Body = r.text[members.value:members.end]
 			}
 		}
-		return end, true
-	})
+	}
+	return members.end, ok && members.closed
 }
 
-// headers reads the object at start as the lines of headers. Control characters in it become blanks.
+// headers reads the object at start as the lines of headers. Control characters in it become blanks, and names that
+// would continue the line before are left out.
 func (r *jsonReader) headers(start int, f *fields) (end int, ok bool) {
-	var lines []byte
-	end, ok = r.object(start, func(name string, start int) (end int, ok bool) {
-		if end, ok = r.value(start); !ok || name == "" {
-			return end, ok
+	first := len(r.lines)
+	members, ok := r.open(start)
+	for ok && members.next() {
+		if ok = members.skip(); !ok {
+			break
 		}
-		value := string(r.text[start:end])
-		if r.text[start] == '"' {
-			value = r.string(start, end)
+		if first := members.name[1]; first <= ' ' || first == '"' || first == '\\' { // no name of a header
+			continue
 		}
-		for _, c := range []byte(strings.TrimSpace(name) + ": " + value) {
-			lines = append(lines, max(c, ' '))
-		}
-		lines = append(lines, '\n')
-		return end, true
-	})
+		r.lines = append(r.appendPlain(r.lines, members.name), ": "...)
+		r.lines = append(r.appendPlain(r.lines, r.shared[members.value:members.end]), '\n')
+	}
 	f.isOdd = true // lines are searched by name
+	lines := r.lines[first:]
 	f.text = unsafe.String(unsafe.SliceData(lines), len(lines))
-	return end, ok
+	return members.end, ok && members.closed
+}
+
+// appendPlain appends a value without quotes, escapes and control characters.
+func (r *jsonReader) appendPlain(dst []byte, value string) []byte {
+	if value[0] != '"' {
+		return append(dst, value...)
+	}
+	start := len(dst)
+	if strings.IndexByte(value, '\\') < 0 {
+		dst = append(dst, value[1:len(value)-1]...)
+	} else {
+		dst, _ = scan.Unescape(dst, []byte(value), true)
+	}
+	for i := start; i < len(dst); i++ {
+		dst[i] = max(dst[i], ' ')
+	}
+	return dst
 }

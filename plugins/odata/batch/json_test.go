@@ -110,7 +110,7 @@ func TestParseJSON(t *testing.T) {
 
 func TestHeadersInJSON(t *testing.T) {
 	document, _, _ := batch.ParseJSON([]byte(`{"responses":[{"id":"1","status":201,"headers":{"ETag":"W/\"1\"",`+
-		`"":"x","a\nb: c":"d\r\nlocation: X","location":"Y(1)","n":5}}]}`), []int{1})
+		`"":"x"," y":"z","a\nb: c":"d\r\nlocation: X","location":"Y(1)","n":5}}]}`), []int{1})
 	message := &document.Parts[0].Messages[0]
 	for name, want := range map[string]string{"etag": `W/"1"`, "Location": "Y(1)", "a b": "c: d  location: X", "N": "5",
 		"sap-message": ""} {

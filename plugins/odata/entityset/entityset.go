@@ -49,6 +49,8 @@ func New(configured sinkconfig.EntitySet, model *edm.Model, sinkConfig *sinkconf
 		sinkConfig.Mode == sinkconfig.ModePatch || sinkConfig.Mode == sinkconfig.ModeUpsert
 	reason := ""
 	switch {
+	case set.Singleton:
+		reason = "a singleton, which has no key and accepts no inserts"
 	case !set.Creatable && (sinkConfig.Mode == sinkconfig.ModeInsert || sinkConfig.Mode == sinkconfig.ModeUpsert):
 		reason = model.Dialect.NoInserts
 	case !set.Updatable && updates:
