@@ -25,8 +25,8 @@ type learned struct {
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
 	Undeclared          []UndeclaredField
-	// HasNested means that a record had nested entities to update. Records with different keys may have the same nested
-	// entity, so all of them are sent in order.
+	// HasNested means that records have nested entities to update: the settings say so, or a record had some. Records with
+	// different keys may have the same nested entity, so all records are sent in order.
 	HasNested bool
 }
 
@@ -43,7 +43,7 @@ func New(connector *Connector) *State {
 	return &State{
 		Connector: connector,
 		learned: learned{ServiceCapabilities: make([]Service, len(connector.Services)),
-			SetCapabilities: make([]EntitySet, len(connector.Sets))},
+			SetCapabilities: make([]EntitySet, len(connector.Sets)), HasNested: connector.ExpectsNested},
 		packed: string(connector.pack()),
 	}
 }

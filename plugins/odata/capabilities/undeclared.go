@@ -54,7 +54,7 @@ func (s *State) AddUndeclared(typeName, name string) (needsMetadata bool) {
 
 // StaleError returns the error that makes the host open the plugin again. Its detail is what the state has learned,
 // which [State.Restore] reads.
-func (s *State) StaleError() *wit.Error {
+func (s *State) StaleError(message string) *wit.Error {
 	encoded := base64.StdEncoding.EncodeToString(s.appendLearned(nil))
 	var detail strings.Builder
 	for len(encoded) > maxDetailLine {
@@ -62,10 +62,6 @@ func (s *State) StaleError() *wit.Error {
 		encoded = encoded[maxDetailLine:]
 	}
 	detail.WriteString(encoded)
-	message := "records have fields that $metadata did not declare when they were read"
-	if s.HasNested {
-		message = "records have nested entities to update, so that all records are sent in order from now on"
-	}
 	return &wit.Error{Kind: wit.ErrorStale, Detail: wit.Ptr(detail.String()), Message: message}
 }
 

@@ -19,7 +19,7 @@ func TestLargestStaleErrorFits(t *testing.T) {
 		assert.Equal(t, true, state.AddUndeclared(strings.Repeat("T", 1000), name), "is new")
 	}
 	assert.Equal(t, true, state.AddUndeclared("T", "one more"), "metadata of unknown age")
-	detail := *state.StaleError().Detail
+	detail := *state.StaleError("").Detail
 	assert.True(t, shown.Text(detail) == detail, "expected %d bytes to pass the host", len(detail))
 	restored := New(connector)
 	fields := restored.Restore([]byte(detail), func(f UndeclaredField) bool { return strings.HasSuffix(f.Name, "7") })

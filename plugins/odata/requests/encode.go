@@ -86,7 +86,10 @@ func Encode(state *capabilities.State, schemas rowvalue.Schemas, input *Input) (
 		}
 	}
 	if encoder.undeclared.isStale {
-		return wit.EncodeResult{}, state.StaleError()
+		encoder.staleReason = "records have fields that $metadata did not declare when they were read"
+	}
+	if encoder.staleReason != "" {
+		return wit.EncodeResult{}, state.StaleError(encoder.staleReason)
 	}
 	out.Ready = plan.deliveries()
 	return out, nil

@@ -104,7 +104,7 @@ func (e *rowEncoder) encodeUpsert() (*request, error) {
 // does in ABAP, the result must be the same as after the update. An entity with an initial key begins with the update,
 // because a service may number it.
 func (e *rowEncoder) insertsFirst() bool {
-	return e.state.SetCapabilities[e.set.CapabilityIndex].InsertsFirst && !e.state.NestedUpdates &&
+	return e.state.SetCapabilities[e.set.CapabilityIndex].InsertsFirst && !e.state.HasNested &&
 		!encode.HasInitial(e.keys) && e.set.Type.InsertEqualsUpdate(&e.value, updateFor(e.state.UpsertMethod) == Put)
 }
 
@@ -191,7 +191,7 @@ func (e *rowEncoder) writeBody(req *request) (err error) {
 	}
 	if e.state.OrderingKeyCount() > 1 {
 		e.state.HasNested = true
-		e.undeclared.isStale = true
+		e.staleReason = "records have nested entities to update, so that all records are sent in order from now on"
 	}
 	return e.addNestedUpdates(req, e.nested, e.set.LinkedSet())
 }

@@ -23,6 +23,7 @@ type rowEncoder struct {
 	hasHint     bool                 // the hint is not zero
 	rowsLeft    int                  // after this row
 	undeclared  undeclaredFields
+	staleReason string // why the plugin must be opened again; empty means that it need not
 	encoderMemory
 	sourceRow
 	entityKeys

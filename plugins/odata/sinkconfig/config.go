@@ -64,6 +64,7 @@ type Operations struct {
 	NoIfMatch          bool     // an update sends no If-Match, else If-Match: *
 	RetryETagConflicts bool     // a changed ETag is read again, else the record is rejected
 	NestedUpdates      bool     // nested entities are updated in the same changeset
+	ExpectsNested      bool     // NestedUpdates is configured, not a default
 	DeepUpdates        bool     // updates contain nested entities, as inserts do
 	ExistsCodes        []string // mean that the entity exists
 	NotFoundCodes      []string // mean that the entity does not exist
@@ -135,11 +136,9 @@ func (c *Component) Parse(values setting.Values) Config {
 		Atom:         values.Lower(NameRequestFormat) == "atom",
 		MethodTunnel: values.Bool(nameMethodTunnel),
 	}
-	if _, isSet := values.Lookup(NameNestedUpdates); !isSet {
-		parsed.NestedUpdates = parsed.NestedUpdates && parsed.Batch && !parsed.UseETags
-	} else if parsed.NestedUpdates {
-		parsed.OrderingKeys = 1 // rows with different keys may update the same nested entity
-	}
+	_, isSet := values.Lookup(NameNestedUpdates)
+	parsed.ExpectsNested = parsed.NestedUpdates && isSet
+	parsed.NestedUpdates = parsed.NestedUpdates && (isSet || (parsed.Batch && !parsed.UseETags))
 	return parsed
 }
 
