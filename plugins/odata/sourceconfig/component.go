@@ -60,13 +60,14 @@ var v2Only = []struct{ prefix, reason string }{
 // declareV4 declares the settings of the class for OData v4: those of the class for v2, as far as v4 has their subject.
 func declareV4() *setting.Table {
 	t := &setting.Table{Prefixes: config.Prefixes}
-	for _, key := range declareV2().Keys() {
+	v2 := declareV2()
+	for _, key := range v2.Keys() {
 		i := slices.IndexFunc(v2Only, func(only struct{ prefix, reason string }) bool {
 			return strings.HasPrefix(key.Name, only.prefix)
 		})
 		switch {
 		case i >= 0:
-			t.DeclareRefused(key, v2Only[i].reason)
+			t.DeclareRefused(key, v2Only[i].reason, harmlessValues(v2, key)...)
 			continue
 		case strings.HasSuffix(key.Name, nameGuard):
 			declareGuard(t)
@@ -81,6 +82,20 @@ func declareV4() *setting.Table {
 		"Rows to read of a set with drafts, which has IsActiveEntity in its key: active leaves out drafts, all "+
 			"reads them, too.", setting.Allowed(DraftsActive, "all"), setting.InGroup("Entity set {n}"), setting.Display("Drafts")))
 	return t
+}
+
+// harmlessValues returns the values of a setting of v2 that change nothing there.
+func harmlessValues(v2 *setting.Table, key wit.ConfigKey) []string {
+	if key.DefaultValue == nil { // a set has the value for all sets
+		key, _ = v2.Find(strings.Replace(key.Name, "#{n}", "", 1))
+	}
+	switch {
+	case key.DefaultValue == nil:
+		return []string{""}
+	case *key.DefaultValue == "0":
+		return []string{"0", "false"}
+	}
+	return []string{*key.DefaultValue}
 }
 
 // FindComponent returns the class with this name or alias.

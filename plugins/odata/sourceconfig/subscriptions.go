@@ -162,7 +162,9 @@ func examineSubscriptions(examined []wit.ConfigValue, values setting.Values, ent
 			"expected http://host:port or https://host:port, with a path or without"))
 	}
 	// What a subscription needs.
-	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool { return cfg.Subscribing.On })
+	first := slices.IndexFunc(entitySets, func(cfg EntitySetConfig) bool {
+		return cfg.Subscribing.On && !setting.HasError(examined, config.InGroup(cfg.Number, NameSubscription))
+	})
 	if first < 0 {
 		return
 	}

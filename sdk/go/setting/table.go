@@ -104,17 +104,13 @@ func (t *Table) DeclareUnsupported(key wit.ConfigKey, harmless ...string) {
 	t.SupportOnly(key.Name, harmless...)
 }
 
-// DeclareRefused declares a setting of a similar component that this one does not have. Its default there is accepted,
+// DeclareRefused declares a setting of a similar component that this one does not have. The values harmless are accepted,
 // without effect; other values are refused with the reason.
-func (t *Table) DeclareRefused(key wit.ConfigKey, reason string) {
-	harmless := ""
-	if key.DefaultValue != nil {
-		harmless = *key.DefaultValue
-	}
+func (t *Table) DeclareRefused(key wit.ConfigKey, reason string, harmless ...string) {
 	key.DefaultValue = nil
 	key.Documentation = "Not used: " + reason + "."
 	t.Declare(key)
-	t.SupportOnly(key.Name, harmless)
+	t.SupportOnly(key.Name, harmless...)
 	if t.reasons == nil {
 		t.reasons = map[string]string{}
 	}

@@ -122,6 +122,11 @@ func AddError(values []wit.ConfigValue, name, text string) {
 	}
 }
 
+// HasError reports whether a setting has an error.
+func HasError(values []wit.ConfigValue, name string) bool {
+	return slices.ContainsFunc(values, func(v wit.ConfigValue) bool { return v.Key.Name == name && len(v.Errors) > 0 })
+}
+
 // AddMissing appends a required setting that is missing, such as one of a group without any.
 func (t *Table) AddMissing(values []wit.ConfigValue, name, text string) []wit.ConfigValue {
 	for _, e := range t.Validate([]wit.Setting{{Name: name}}) {
