@@ -138,11 +138,8 @@ func (j *JSON) start(i int) *scan.Error {
 		return scan.ErrNeedMore
 	}
 	switch b[i] {
-	case '{':
+	case '{', '[':
 		j.state = jsonRoot
-	case '[':
-		i++
-		j.state = jsonFirstRow
 	case '<':
 		return j.noRows(i, "JSON", "XML or other markup")
 	default:
@@ -172,6 +169,11 @@ func (j *JSON) role(name []byte) memberRole {
 // findRows implements [jsonForm]. The object may turn out to be an entity itself, or a page without rows.
 func (j *JSON) findRows(start int, out *Output) *scan.Error {
 	b := j.buf
+	if b[start] == '[' && j.state == jsonRoot { // rows without an object
+		j.pos = start + 1
+		j.state = jsonFirstRow
+		return nil
+	}
 	if b[start] != '{' {
 		return scan.UnexpectedByte(b, start, "'{'")
 	}

@@ -107,7 +107,7 @@ func (j *JSON4) role(name []byte) memberRole {
 func (j *JSON4) findRows(start int, out *Output) *scan.Error {
 	b := j.buf
 	if b[start] != '{' {
-		return scan.UnexpectedByte(b, start, "'{'")
+		return &scan.Error{At: start, Expected: "an object with the rows in value", Found: "an array"}
 	}
 	var context, failure string
 	var hasProperty, isPage, hasOther bool
