@@ -119,25 +119,28 @@ type RowSchema struct {
 }
 
 // Init builds the lookup tables. It returns an error for a duplicate column and for a key column that is not primitive.
-func (r *RowSchema) Init() error {
+func (r *RowSchema) Init() error { return r.init(map[*edm.EnumType]map[string]bool{}) }
+
+// init is Init with the members of enumerations, which all schemas share.
+func (r *RowSchema) init(members map[*edm.EnumType]map[string]bool) error {
 	r.columnByName = make(map[string]int, len(r.Columns))
 	r.isIgnored = make(map[string]bool, len(r.Ignored))
 	for _, name := range r.Ignored {
 		r.isIgnored[name] = true
 	}
-	r.members = map[*edm.EnumType]map[string]bool{}
+	r.members = members
 	for i := range r.Columns {
 		column := &r.Columns[i]
 		column.inner = strings.TrimPrefix(column.Name+"/", "/") // an item of a collection has no name
 		column.steps = targetSteps(column.Target)
-		if enum := column.Enum; enum != nil && r.members[enum] == nil {
-			r.members[enum] = make(map[string]bool, len(enum.Members))
+		if enum := column.Enum; enum != nil && members[enum] == nil {
+			members[enum] = make(map[string]bool, len(enum.Members))
 			for _, name := range enum.Members {
-				r.members[enum][name] = true
+				members[enum][name] = true
 			}
 		}
 		if column.Nested != nil {
-			if err := column.Nested.Init(); err != nil {
+			if err := column.Nested.init(members); err != nil {
 				return err
 			}
 		}

@@ -112,6 +112,7 @@ func TestForeignTypes(t *testing.T) {
 // A pack keeps the fields of properties that [edm.Pack] writes, which one property or another has here. Truncated packs
 // are rejected.
 func TestPackKeepsUsedFields(t *testing.T) {
+	flags := &edm.EnumType{Members: []string{"X", "Y"}, Flags: true}
 	mapping := edm.FeedMapping{Path: "SyndicationTitle", Namespace: "n", Keep: true}
 	structure := &edm.StructuredType{Namespace: "N", Name: "T", Stream: true, Open: true, Key: []string{"A"},
 		LeftOut: []string{"S"},
@@ -124,8 +125,9 @@ func TestPackKeepsUsedFields(t *testing.T) {
 			{Name: "D", Type: edm.Type{Primitive: edm.Int64, Name: "Edm.Int64"}, Creatable: true},
 			{Name: "E", Type: edm.Type{Primitive: edm.Guid, Name: "Edm.Guid"}, Updatable: true},
 			{Name: "F", Type: edm.Type{Primitive: edm.String, Name: "Edm.String"}, Semantics: "change-mode"},
-			{Name: "G", Type: edm.Type{Primitive: edm.Enum, Name: "N.E", Collection: true,
-				Enum: &edm.EnumType{Members: []string{"X", "Y"}, Flags: true}}},
+			{Name: "G", Type: edm.Type{Primitive: edm.Enum, Name: "N.E", Collection: true, Enum: flags}},
+			{Name: "G2", Type: edm.Type{Primitive: edm.Enum, Name: "N.E2", Enum: &edm.EnumType{Members: []string{"X"}}}},
+			{Name: "G3", Type: edm.Type{Primitive: edm.Enum, Name: "N.E", Enum: flags}},
 			{Name: "H", Type: edm.Type{Primitive: edm.Geo, Name: "Edm.Geography"}},
 		}}
 	packed := edm.Pack(nil, []*edm.StructuredType{structure})
@@ -134,6 +136,8 @@ func TestPackKeepsUsedFields(t *testing.T) {
 	require.True(t, r.Done() && len(structures) == 1, "expected one structure, found %d", len(structures))
 	diff := cmp.Diff(structure, structures[0], cmpopts.IgnoreUnexported(edm.StructuredType{}))
 	assert.True(t, diff == "", "(-packed +unpacked)\n%s", diff)
+	enum := structures[0].Property("G").Type.Enum
+	assert.True(t, enum != nil && enum == structures[0].Property("G3").Type.Enum, "expected one enumeration, found two")
 	for n := range packed {
 		r := pack.NewReader(packed[:n])
 		require.True(t, edm.Unpack(r, edm.V2) == nil || !r.Done(), "expected %d of %d bytes to be rejected", n,

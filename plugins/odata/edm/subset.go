@@ -33,6 +33,7 @@ func (m *Model) Closure(s *StructuredType, navigations bool) []*StructuredType {
 
 // Pack appends types for [Unpack], without annotations for display.
 func Pack(dst []byte, structures []*StructuredType) []byte {
+	enums := map[*EnumType]int{} // the number of each enumeration, which is packed once
 	dst = pack.Int(dst, len(structures))
 	for _, structure := range structures {
 		dst = pack.String(pack.String(dst, structure.Namespace), structure.Name)
@@ -47,7 +48,15 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 				dst = pack.String(dst, property.Type.Name)
 			}
 			if enum := property.Type.Enum; enum != nil {
-				dst = pack.Bool(pack.Strings(dst, enum.Members), enum.Flags)
+				index, isPacked := enums[enum]
+				if !isPacked {
+					index = len(enums)
+					enums[enum] = index
+				}
+				dst = pack.Int(dst, index)
+				if !isPacked {
+					dst = pack.Bool(pack.Strings(dst, enum.Members), enum.Flags)
+				}
 			}
 			dst = pack.Bool(pack.Bool(dst, property.Type.Collection), property.Nullable)
 			dst = pack.Int(pack.Int(pack.Int(dst, property.Length), property.Precision), property.Scale)
@@ -75,6 +84,7 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 // Unpack reads types written by [Pack] into a model of the dialect. The caller checks r for errors.
 func Unpack(r *pack.Reader, dialect *Dialect) *Model {
 	model := &Model{Dialect: dialect}
+	var enums []*EnumType
 	for n := r.Count(); n > 0 && !r.Failed; n-- {
 		structure := &StructuredType{Namespace: r.String(), Name: r.String(), Complex: r.Bool(), Stream: r.Bool(),
 			Open: r.Bool(), Key: r.Strings(), LeftOut: r.Strings()}
@@ -87,7 +97,15 @@ func Unpack(r *pack.Reader, dialect *Dialect) *Model {
 				property.Type.Name = property.Type.Primitive.String()
 			}
 			if property.Type.Primitive == Enum {
-				property.Type.Enum = &EnumType{Members: r.Strings(), Flags: r.Bool()}
+				index := r.Int()
+				if index == len(enums) {
+					enums = append(enums, &EnumType{Members: r.Strings(), Flags: r.Bool()})
+				}
+				if r.Failed || index < 0 || index >= len(enums) {
+					r.Failed = true
+					return model
+				}
+				property.Type.Enum = enums[index]
 			}
 			property.Type.Collection = r.Bool()
 			property.Nullable = r.Bool()
