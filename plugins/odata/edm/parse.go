@@ -239,6 +239,9 @@ func (p *parser) parseProperty(owner string) (Property, error) {
 	if scale == "floating" && p.isOASIS {
 		result.Scale = floatingScale
 	}
+	// SAP CAP leaves them out of expanded entities, although its metadata say that they are not null.
+	isDraftState := result.Name == "HasActiveEntity" || result.Name == "HasDraftEntity"
+	result.Nullable = result.Nullable || (isDraftState && p.isOASIS)
 	return result, p.parseAnnotations(owner + "/" + result.Name)
 }
 
