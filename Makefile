@@ -37,7 +37,7 @@ WASM     := $(GUESTS:%=bin/plugins/%.wasm)
 EMBED    := cmd/culvert/plugins
 PROGRAM  ?= bin/culvert
 # Packages with tests against other software; only these are built for them.
-REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host internal))))
+REAL      = $(sort $(patsubst %/,./%,$(dir $(shell grep -rlE '^//go:build real' --include='*_test.go' cmd host internal plugins))))
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 
 .PHONY: all kernels guests program dist image demo test lint test-real test-live bench bench-peers console-shots fuzz storm soak oracle oracle-fuzz screenshot clean FORCE
