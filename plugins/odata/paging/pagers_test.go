@@ -196,6 +196,19 @@ func TestUnreadableRowsWithoutSkip(t *testing.T) {
 	}
 }
 
+// A singleton is read by one request without options, and its load is proven.
+func TestSingletonIsOneRow(t *testing.T) {
+	fake := &service{keys: []int{1}, page: 1, links: "none", count: "refused", order: "refused", filter: "refused",
+		noSkip: 404}
+	set := setOf("auto", 0)
+	set.Support = Support{Singleton: true}
+	loaded, err := fake.load(t, set, nil)
+	fake.expectEachOnce(t, loaded, err)
+	assert.True(t, set.CanProve() && loaded.end.Verdict() == ProvenByCount,
+		"expected the verdict %s, found %s", ProvenByCount, loaded.end.Verdict())
+	assert.Equal(t, []string{""}, fake.requests, "queries")
+}
+
 // A page of unreadable rows follows after as many rows as the service counted at first. The page's own count shows that
 // more follow, since rows were inserted in the meantime.
 func TestUnreadableRowsBeforeInsertedRows(t *testing.T) {
