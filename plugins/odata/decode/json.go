@@ -25,10 +25,11 @@ type JSON struct {
 
 // itemState describes the current item of the array of rows. [JSON] uses isDeleted alone.
 type itemState struct {
-	isDeleted bool // no row: a deleted entry, or a link
-	isRemoved bool // a deleted entry in the form of OData 4.01
-	isLink    bool // an added or deleted link
-	isPartial bool // a row without a column, see [JSON4Options]
+	isDeleted bool   // no row: a deleted entry, or a link
+	isRemoved bool   // a deleted entry in the form of OData 4.01
+	isLink    bool   // an added or deleted link
+	isPartial bool   // a row without a column, see [JSON4Options]
+	otherSet  string // of an entity or a link that belongs to another set than the page
 }
 
 type jsonState uint8

@@ -2,6 +2,7 @@ package decode
 
 import (
 	"bytes"
+	"strconv"
 
 	"github.com/culvert-project/culvert/plugins/odata/decode/kernel"
 	"github.com/culvert-project/culvert/plugins/odata/edm"
@@ -12,7 +13,9 @@ import (
 // `odata.` in their names; they are recognized by name in each version of OData v4.
 type JSON4 struct {
 	JSON
-	options JSON4Options
+	options     JSON4Options
+	pageContext string // the context whose set is pageSet
+	pageSet     string // the set of the page, "" if it is not known
 }
 
 // JSON4Options are the settings of a [JSON4].
@@ -200,9 +203,13 @@ func lastSegment(context string) string {
 	return context[bytes.LastIndexAny([]byte(context), "/#")+1:]
 }
 
-// rowDocument implements [format].
+// rowDocument implements [format]. The document of an item of another set names the set of the page.
 func (j *JSON4) rowDocument(dst, row []byte) []byte {
-	return append(append(append(dst, `{"value":[`...), row...), "]}"...)
+	dst = append(dst, '{')
+	if j.item.otherSet != "" {
+		dst = append(strconv.AppendQuote(append(dst, `"@odata.context":`...), "$metadata#"+j.pageSet), ',')
+	}
+	return append(append(append(dst, `"value":[`...), row...), "]}"...)
 }
 
 // typeName implements [jsonForm].
