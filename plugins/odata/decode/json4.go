@@ -198,11 +198,6 @@ func olderVersion(name string, opens byte) string {
 	return ""
 }
 
-// lastSegment returns what follows the last slash or number sign of a context, `$entity` or `Products`.
-func lastSegment(context string) string {
-	return context[bytes.LastIndexAny([]byte(context), "/#")+1:]
-}
-
 // rowDocument implements [format]. The document of an item of another set names the set of the page.
 func (j *JSON4) rowDocument(dst, row []byte) []byte {
 	dst = append(dst, '{')

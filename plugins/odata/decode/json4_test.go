@@ -100,7 +100,7 @@ func TestJSON4RejectsOtherDocuments(t *testing.T) {
 // The set in a context is the last name of its path, without keys, selected properties and types.
 func TestSetsInContexts(t *testing.T) {
 	for context, want := range map[string]string{
-		"$metadata#Orders":                                  "Orders",
+		"$metadata#Orders": "Orders",
 		"http://h/s/$metadata#Orders(ID,Items(Pos))/$delta": "Orders",
 		"#Orders(ID,Address/City)/N.Rush/$entity":           "Orders",
 		"#Orders(7)/Items/$deletedEntity":                   "Items",

@@ -101,7 +101,8 @@ func TestDecimals(t *testing.T) {
 // Types that only other versions have are rejected by name.
 func TestForeignTypes(t *testing.T) {
 	for _, name := range []string{"Edm.Stream", "Edm.Date", "Edm.Duration", "Edm.Geography"} {
-		document := `<Schema Namespace="N"><ComplexType Name="T"><Property Name="P" Type="` + name + `"/></ComplexType></Schema>`
+		document := `<Schema Namespace="N"><ComplexType Name="T"><Property Name="P" Type="` + name +
+			`"/></ComplexType></Schema>`
 		model, err := edm.Parse([]byte(document), edm.V2)
 		require.NoError(t, err)
 		_, err = model.ValueSchema(model.Structure("N.T"), edm.Options{})

@@ -48,13 +48,13 @@ func Pack(dst []byte, structures []*StructuredType) []byte {
 				dst = pack.String(dst, property.Type.Name)
 			}
 			if enum := property.Type.Enum; enum != nil {
-				index, isPacked := enums[enum]
-				if !isPacked {
+				index, ok := enums[enum]
+				if !ok {
 					index = len(enums)
 					enums[enum] = index
 				}
 				dst = pack.Int(dst, index)
-				if !isPacked {
+				if !ok {
 					dst = pack.Bool(pack.Strings(dst, enum.Members), enum.Flags)
 				}
 			}
