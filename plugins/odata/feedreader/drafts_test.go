@@ -11,8 +11,8 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-const draftMetadata = `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx"><edmx:DataServices>` +
-	`<Schema Namespace="N" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="T"><Key>` +
+const draftMetadata = `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx">` +
+	`<edmx:DataServices><Schema Namespace="N" xmlns="http://docs.oasis-open.org/odata/ns/edm"><EntityType Name="T"><Key>` +
 	`<PropertyRef Name="ID"/><PropertyRef Name="IsActiveEntity"/></Key>` +
 	`<Property Name="ID" Type="Edm.Int32" Nullable="false"/>` +
 	`<Property Name="IsActiveEntity" Type="Edm.Boolean" Nullable="false"/></EntityType>` +
@@ -32,7 +32,8 @@ func TestConditionsOnDrafts(t *testing.T) {
 		{"default", nil, active, activeEntity},
 		{"all", []string{"sap.odata#00.drafts=all"}, "", ""},
 		{"a condition", configtest.Condition("00", "IsActiveEntity", "eq", "false"), "IsActiveEntity%20eq%20false", ""},
-		{"the user's own filter", []string{"sap.odata#00.query=$filter=not%20IsActiveEntity"}, "not%20IsActiveEntity", ""},
+		{"the user's own filter", []string{"sap.odata#00.query=$filter=not%20IsActiveEntity"},
+			"not%20IsActiveEntity", ""},
 		{"another filter of the user", []string{"sap.odata#00.query=$select=IsActiveEntity&$filter=ID gt 5"},
 			"(ID%20gt%205)%20and%20(" + active + ")", activeEntity},
 	} {

@@ -82,5 +82,6 @@ func TestConditionsThroughCollections(t *testing.T) {
 		Properties: []edm.Property{text}}}}
 	_, err := Compile(Settings{Conditions: []Condition{{Prefix: "c.", Property: "Addresses/City", Option: "eq",
 		Low: "x"}}}, model, order)
-	assert.Error(t, err, "Addresses of Order is a collection; expected a condition on it in query, as $filter=Addresses/any(")
+	assert.Error(t, err, "Addresses of Order is a collection; expected a condition on it in query, as "+
+		"$filter=Addresses/any(")
 }
