@@ -16,11 +16,13 @@ type JSON struct {
 	form jsonForm // the decoder itself
 	// endObject, if not nil, is called after the last member of a struct.
 	endObject func(s *structure)
-	state     jsonState
-	open      int // number of open objects around the rows
-	item      itemState
-	scalar    []byte // the last unescaped value; its memory is reused
-	name      []byte // the last unescaped name; its memory is reused
+	// oneLink means that two different links of one kind fail the page: the rows behind one of them would be missing.
+	oneLink bool
+	state   jsonState
+	open    int // number of open objects around the rows
+	item    itemState
+	scalar  []byte // the last unescaped value; its memory is reused
+	name    []byte // the last unescaped name; its memory is reused
 }
 
 // itemState describes the current item of the array of rows. [JSON] uses isDeleted alone.
@@ -399,11 +401,15 @@ func (j *JSON) pageMember(m jsonMember) (isPaging bool, err *scan.Error) {
 		if !j.isLink(value) {
 			return true, &scan.Error{At: m.value, Expected: "a link in " + string(m.name), Found: quoted(value)}
 		}
-		if role == nextRole {
-			j.page.Next.Href = string(scalar)
-		} else {
-			j.page.Delta.Href = string(scalar)
+		link := &j.page.Next
+		if role == deltaRole {
+			link = &j.page.Delta
 		}
+		if j.oneLink && link.Href != "" && link.Href != string(scalar) {
+			return true, &scan.Error{At: m.value, Expected: "one link in " + string(m.name),
+				Found: quoted(value) + " after " + quoted([]byte(link.Href))}
+		}
+		link.Href = string(scalar)
 	case contextRole:
 		j.page.Next.Base = string(scalar)
 		j.page.Delta.Base = string(scalar)

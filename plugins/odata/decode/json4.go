@@ -33,6 +33,7 @@ type JSON4Options struct {
 func NewJSON4(schema *RowSchema, options JSON4Options) *JSON4 {
 	d := &JSON4{options: options}
 	d.form = d
+	d.oneLink = true
 	d.endObject = d.checkObject
 	d.init(d, schema, 0)
 	if options.Partial {

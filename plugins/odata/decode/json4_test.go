@@ -81,6 +81,8 @@ func TestJSON4RejectsOtherDocuments(t *testing.T) {
 		`{"value":[{"ID":1}],"value":[]}`:   "a second value",
 		`{"value":[{"ID":1}],"@odata.nextLink":{"uri":"x"}}`:                           "expected a link in @odata.nextLink",
 		`{"@nextLink":7,"value":[{"ID":1}]}`:                                           "expected a link in @nextLink",
+		`{"@odata.nextLink":"a","value":[{"ID":1}],"@nextLink":"b"}`:                   `found "\"b\"" after "a"`,
+		`{"@odata.nextLink":"a","value":[{"ID":1}],"@odata.nextLink":null}`:            `found "null" after "a"`,
 		`{"value":[{"ID":1}],"@deltaLink":"\x"}`:                                       "expected a link in @deltaLink",
 		`{"value":[{"ID":1}],"@odata.error":{"code":"X/1"}}`:                           "an error among them",
 		`{"value":[{"ID":1}],"error":{"code":"X/1"}}`:                                  "an error among them",

@@ -67,7 +67,7 @@ func (pg *Page) afterLoad(load *loading, nextURL, deltaURL string) (phase, error
 		pg.Feed.Paging.MayHideRows(load.lastKey, rows.firstKey))
 	next.lastKey = ""
 	if nextURL != "" {
-		if !load.applied && pg.Feed.DeclaresTracking { // fail early
+		if !load.applied && pg.Feed.DeclaresTracking && pg.Feed.Dialect.ConfirmsTracking { // fail early
 			return nil, &wit.Error{Kind: wit.ErrorUnsupported,
 				Message: pg.Label() + ": $metadata announces change tracking, but the service does not confirm " +
 					pg.Feed.Dialect.TrackChanges + ": expected the header Preference-Applied; read the set with " +

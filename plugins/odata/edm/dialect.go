@@ -24,6 +24,9 @@ type Dialect struct {
 	DeltaToken   string // the query option that contains the token of a delta link
 	TrackChanges string // the preferences that request change tracking
 	TrackingTerm string // the annotation of sets whose changes are tracked
+	// ConfirmsTracking means that a service that announces change tracking confirms it in each response, so that a load
+	// without the confirmation fails early.
+	ConfirmsTracking bool
 	// DeltaInNext means that some services put the delta token into the last next link.
 	DeltaInNext bool
 	// DeltaEnds means that changes end with a delta link, so that changes without one show that the service ignored the
@@ -80,20 +83,21 @@ func (d *Dialect) orV2() *Dialect {
 // V2 and V4 are the dialects.
 var (
 	V2 = &Dialect{
-		Version:      "v2",
-		MaxVersion:   wit.Header{Name: "MaxDataServiceVersion", Value: "2.0"},
-		JSON:         "application/json",
-		Root:         "d",
-		Atom:         true,
-		FormatOption: "$format=json",
-		CountOption:  "$inlinecount=allpages",
-		CountName:    "$inlinecount",
-		CountWord:    "inlinecount",
-		DeltaToken:   "!deltatoken",
-		TrackChanges: "odata.track-changes",
-		TrackingTerm: "sap:change-tracking",
-		DeltaInNext:  true,
-		Writes:       v2Writes,
+		Version:          "v2",
+		MaxVersion:       wit.Header{Name: "MaxDataServiceVersion", Value: "2.0"},
+		JSON:             "application/json",
+		Root:             "d",
+		Atom:             true,
+		FormatOption:     "$format=json",
+		CountOption:      "$inlinecount=allpages",
+		CountName:        "$inlinecount",
+		CountWord:        "inlinecount",
+		DeltaToken:       "!deltatoken",
+		TrackChanges:     "odata.track-changes",
+		TrackingTerm:     "sap:change-tracking",
+		ConfirmsTracking: true,
+		DeltaInNext:      true,
+		Writes:           v2Writes,
 		Literals: []LiteralForm{
 			Binary:         {Quoted: true, Prefix: "X", Hex: true},
 			Int64:          {Suffix: "L"},

@@ -15,6 +15,11 @@ func (f *Feed) DetectTracking(model *edm.Model, set *edm.Set) error {
 	if !f.Tracking.On {
 		return nil
 	}
+	if set.Singleton {
+		name := f.Setting(sourceconfig.NameTrackChanges)
+		return odataerror.ForSetting(name, f.Set+" of "+f.Service+" is a single entity, whose changes services do not "+
+			"track: expected "+name+" = 0")
+	}
 	links := model.Set("DeltaLinksOf" + set.Name)
 	nameOf := func(prefix string) string {
 		for _, fn := range model.Functions {
