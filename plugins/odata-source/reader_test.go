@@ -485,8 +485,13 @@ type event struct {
 
 // newFollower returns a follower that has read nothing yet.
 func newFollower(t *testing.T, s http.Handler, settings ...string) *follower {
+	return newFollowerOf(sourceconfig.V2, t, s, settings...)
+}
+
+// newFollowerOf is [newFollower] of a class.
+func newFollowerOf(class *sourceconfig.Component, t *testing.T, s http.Handler, settings ...string) *follower {
 	f := &follower{settings: settings, state: map[string]map[string]any{}, partitions: map[int32]int{}}
-	f.reader = reader{t: t, service: s, piece: 700, kill: -1, now: readAt, delayMs: 1000,
+	f.reader = reader{t: t, class: class, service: s, piece: 700, kill: -1, now: readAt, delayMs: 1000,
 		schemas: map[uint32][]wit.SchemaNode{}, onRow: f.addRecord}
 	f.start()
 	return f
