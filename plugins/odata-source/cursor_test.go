@@ -12,6 +12,7 @@ import (
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 	"github.com/culvert-project/culvert/wit"
 )
 
@@ -37,44 +38,51 @@ func TestCursor(t *testing.T) {
 		{settings: append(condition("0", "OrderID", "gt", "0"), "sap.odata#00.cursor.lookback=86400",
 			"sap.odata.format=atom"), readsLate: true},
 	} {
-		service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
-		setDate(t, service, 10250, "2024-05-05T12:00:00")
-		load := newLoad(t, service, join(dateCursor, test.settings)...)
-		offset := load.readAll(nil)
-		load.checkComplete(service, "Orders")
-		expectRows := func(orders ...string) {
-			t.Helper()
-			slices.Sort(load.rows)
-			var expected []string
-			for _, o := range orders {
-				expected = append(expected, "["+o+"]")
-			}
-			assert.True(t, slices.Equal(load.rows, expected),
-				"%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows, load.targets)
-		}
-		offset = load.poll(offset)
-		expectRows()
-		if query, _ := url.PathUnescape(load.targets[0]); !strings.Contains(query, "OrderDate ge datetime'2024-05-0") {
-			t.Errorf("%v: unexpected requests %s", test.settings, query)
-		}
-		setDate(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
-		setDate(t, service, 10251, "2024-05-06T12:00:00")
-		offset = load.poll(offset)
-		expectRows("10248", "10251")
-		setDate(t, service, 10249, "2024-05-06T11:00:00")
-		setDate(t, service, 10252, "2024-05-07T00:00:00")
-		offset = load.poll(offset)
-		if test.readsLate {
-			expectRows("10249", "10252")
-		} else {
-			expectRows("10252")
-		}
-		offset = load.poll(offset)
-		expectRows()
-		step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
-		if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
-			t.Errorf("%v: the snapshot requests %v, %v", test.settings, step.Fetch, err)
-		}
+		eachClass(t, strings.Join(test.settings, " "), join(dateCursor, test.settings),
+			func(t *testing.T, class *sourceconfig.Component, settings []string) {
+				literal := map[*sourceconfig.Component]string{sourceconfig.V2: "datetime'"}[class]
+				service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{PageSize: 15}})
+				setDate(t, service, 10250, "2024-05-05T12:00:00")
+				load := newUnopened(t, service)
+				load.class = class
+				require.NoError(t, load.open(settings...))
+				load.targets = nil
+				offset := load.readAll(nil)
+				load.checkComplete(service, "Orders")
+				expectRows := func(orders ...string) {
+					t.Helper()
+					slices.Sort(load.rows)
+					var expected []string
+					for _, o := range orders {
+						expected = append(expected, "["+o+"]")
+					}
+					assert.True(t, slices.Equal(load.rows, expected),
+						"%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows, load.targets)
+				}
+				offset = load.poll(offset)
+				expectRows()
+				if query, _ := url.PathUnescape(load.targets[0]); !strings.Contains(query, "OrderDate ge "+literal+"2024-05-0") {
+					t.Errorf("%v: unexpected requests %s", test.settings, query)
+				}
+				setDate(t, service, 10248, "2024-05-05T12:00:00") // equal to the highest
+				setDate(t, service, 10251, "2024-05-06T12:00:00")
+				offset = load.poll(offset)
+				expectRows("10248", "10251")
+				setDate(t, service, 10249, "2024-05-06T11:00:00")
+				setDate(t, service, 10252, "2024-05-07T00:00:00")
+				offset = load.poll(offset)
+				if test.readsLate {
+					expectRows("10249", "10252")
+				} else {
+					expectRows("10252")
+				}
+				offset = load.poll(offset)
+				expectRows()
+				step, err := load.next(0, offset, wit.PollReason{Snapshot: wit.Ptr("all")})
+				if err != nil || step.Fetch == nil || strings.Contains(step.Fetch.Request.Target, "OrderDate%20ge") {
+					t.Errorf("%v: the snapshot requests %v, %v", test.settings, step.Fetch, err)
+				}
+			})
 	}
 }
 

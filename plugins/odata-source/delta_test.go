@@ -42,9 +42,11 @@ func TestDelta(t *testing.T) {
 		{name: "202", switches: odatatest.Switches{PageSize: 30, Accepted: 3}},
 		{name: "reordered", switches: odatatest.Switches{PageSize: 30, Differ: "reorder"}},
 	} {
-		t.Run(test.name, func(t *testing.T) {
+		settings := deltaSet("Customers", test.settings...)
+		eachClass(t, test.name, settings, func(t *testing.T, class *sourceconfig.Component, settings []string) {
 			service := odatatest.New(odatatest.Options{Rows: 60, Switches: test.switches})
-			follower := followSet(t, service, deltaSet("Customers", test.settings...)...)
+			follower := newFollowerOf(class, t, service, settings...)
+			require.NoError(t, follower.catchUp(start))
 			follower.checkTopic(service, "Customers", "CustomerID", "CompanyName")
 			var keys []string
 			service.Each("Customers", func(key string, _ map[string]string) { keys = append(keys, key) })

@@ -7,7 +7,9 @@ import (
 	"testing"
 
 	"github.com/culvert-project/culvert/internal/base/assert"
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // TestExpandedFeedsArePaged reads orders with expanded lines whose feeds have pages: the rows behind nested next links
@@ -15,28 +17,33 @@ import (
 func TestExpandedFeedsArePaged(t *testing.T) {
 	for _, links := range []string{"absolute", "relative"} {
 		for _, format := range []string{"json", "atom"} {
-			service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
-				ExpandPageSize: 1,
-				PageSize:       15,
-				Links:          links,
-			}})
-			load := loadSet(t, service, append(set("00", "Orders"), "sap.odata.format="+format,
-				"sap.odata#00.expand=Order_Details", "sap.odata#00.select=OrderID,Order_Details/OrderID")...)
-			load.checkComplete(service, "Orders")
-			lines := 0
-			for _, value := range load.values {
-				lines += strings.Count(value, "[") - 2 // the row and the list itself
-			}
-			nestedRequests := 0
-			for _, target := range load.targets {
-				if strings.Contains(target, ")/Order_Details?") {
-					nestedRequests++
+			settings := append(set("00", "Orders"), "sap.odata.format="+format, "sap.odata#00.expand=Order_Details",
+				"sap.odata#00.select=OrderID,Order_Details/OrderID")
+			eachClass(t, links+", "+format, settings, func(t *testing.T, class *sourceconfig.Component, settings []string) {
+				service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
+					ExpandPageSize: 1,
+					PageSize:       15,
+					Links:          links,
+				}})
+				load := newUnopened(t, service)
+				load.class = class
+				require.NoError(t, load.open(settings...))
+				load.readAll(nil)
+				load.checkComplete(service, "Orders")
+				lines := 0
+				for _, value := range load.values {
+					lines += strings.Count(value, "[") - 2 // the row and the list itself
 				}
-			}
-			if expected := service.Count("Order_Details"); lines != expected || nestedRequests == 0 {
-				t.Errorf("%s, %s: expected %d lines, found %d with %d nested links", links, format, expected, lines,
-					nestedRequests)
-			}
+				nestedRequests := 0
+				for _, target := range load.targets {
+					if strings.Contains(target, ")/Order_Details?") {
+						nestedRequests++
+					}
+				}
+				expected := service.Count("Order_Details")
+				assert.True(t, lines == expected && nestedRequests > 0, "expected %d lines, found %d with %d nested links",
+					expected, lines, nestedRequests)
+			})
 		}
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"strings"
+	"testing"
 
 	"github.com/culvert-project/culvert/internal/odatatest"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // toV4 turns settings and parts of requests for the demo service's v2 addresses into those for its v4 addresses.
@@ -23,4 +25,13 @@ func asV4(texts []string) (converted []string, ok bool) {
 		converted = append(converted, toV4.Replace(text))
 	}
 	return converted, true
+}
+
+// eachClass runs a test with settings for the demo service in v2, and in v4 if it has such a test.
+func eachClass(t *testing.T, name string, settings []string,
+	run func(t *testing.T, class *sourceconfig.Component, settings []string)) {
+	t.Run(name, func(t *testing.T) { run(t, sourceconfig.V2, settings) })
+	if converted, ok := asV4(settings); ok {
+		t.Run(name+", v4", func(t *testing.T) { run(t, sourceconfig.V4, converted) })
+	}
 }
