@@ -106,6 +106,12 @@ var childMetadata = metadataOf("P", withChildren, `<EntityType Name="D" BaseType
 	`<Association Name="R"><End Role="O" Type="N.T" Multiplicity="1"/><End Role="I" Type="N.T" Multiplicity="*"/>`+
 		`</Association>`)
 
+// childMetadata4 is childMetadata of v4.
+var childMetadata4 = strings.Replace(metadata4("P", `<Property Name="P" Type="Edm.Int32" Nullable="false"/>`+
+	`<NavigationProperty Name="L" Type="Collection(N.T)"/>`, `<EntityType Name="D" BaseType="N.T"/><EntityType Name="F">`+
+	`<Key><PropertyRef Name="P"/></Key><Property Name="P" Type="Edm.Int32" Nullable="false"/></EntityType>`),
+	`Alias="A"`, `Alias="Self"`, 1)
+
 // child returns a row of a feed. typeName and inside may be empty.
 func child(format string, key int, typeName, inside string) string {
 	if format == "json" {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/culvert-project/culvert/internal/base/assert"
 	"github.com/culvert-project/culvert/internal/base/require"
+	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
 
 // inlineLines is the number of expanded rows in front of a nested link.
@@ -37,14 +38,21 @@ func checkNestedLinks(t *testing.T, links []nestedLinkCase) {
 	t.Helper()
 	for _, test := range links {
 		for _, format := range []string{"json", "atom"} {
-			t.Run(test.name+" "+format, func(t *testing.T) { test.check(t, format) })
+			t.Run(test.name+" "+format, func(t *testing.T) {
+				test.check(t, test.service(format), sourceconfig.V2, "sap.odata#00.format="+format)
+			})
 		}
+		t.Run(test.name+" v4", func(t *testing.T) {
+			test.check(t, documentsAsV4(t, childMetadata4, test.service("json")), sourceconfig.V4)
+		})
 	}
 }
 
-func (c *nestedLinkCase) check(t *testing.T, format string) {
-	l := newLoad(t, c.service(format), setOf("/s", "X", "sap.odata#00.expand=L", "sap.odata.count=none",
-		"sap.odata#00.format="+format)...)
+func (c *nestedLinkCase) check(t *testing.T, service http.Handler, class *sourceconfig.Component, settings ...string) {
+	l := newUnopened(t, service)
+	l.class = class
+	settings = append(settings, "sap.odata#00.expand=L", "sap.odata.count=none")
+	require.NoError(t, l.open(setOf("/s", "X", settings...)...))
 	_, err := l.readPages(0, nil, 1)
 	require.ErrorOrNone(t, err, c.fails)
 	if c.fails != "" {

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/culvert-project/culvert/internal/base/require"
 	"github.com/culvert-project/culvert/internal/odatatest"
 	"github.com/culvert-project/culvert/plugins/odata/sourceconfig"
 )
@@ -25,6 +30,44 @@ func asV4(texts []string) (converted []string, ok bool) {
 		converted = append(converted, toV4.Replace(text))
 	}
 	return converted, true
+}
+
+// documentsAsV4 returns a service of v4 with metadata whose rows are those of a service of v2 in JSON.
+func documentsAsV4(t *testing.T, metadata string, v2 http.Handler) http.Handler {
+	return withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
+		response := httptest.NewRecorder()
+		v2.ServeHTTP(response, r)
+		var document struct{ D map[string]any }
+		require.NoError(t, json.Unmarshal(response.Body.Bytes(), &document))
+		body := map[string]any{"@odata.context": "$metadata#X"}
+		putFeed(body, "value", "", document.D)
+		require.NoError(t, json.NewEncoder(w).Encode(body))
+	})
+}
+
+// putFeed adds the rows of a feed of v2 to an object of v4, as a member with annotations.
+func putFeed(object map[string]any, name, annotated string, feed map[string]any) {
+	rows := []any{}
+	for _, row := range feed["results"].([]any) {
+		converted := map[string]any{}
+		for name, value := range row.(map[string]any) {
+			switch value := value.(type) {
+			case map[string]any:
+				if name == "__metadata" {
+					converted["@odata.type"] = fmt.Sprint("#", value["type"])
+				} else {
+					putFeed(converted, name, name, value)
+				}
+			default:
+				converted[name] = value
+			}
+		}
+		rows = append(rows, converted)
+	}
+	object[name] = rows
+	if next, ok := feed["__next"]; ok {
+		object[annotated+"@odata.nextLink"] = next
+	}
 }
 
 // eachClass runs a test with settings for the demo service in v2, and in v4 if it has such a test.
