@@ -14,7 +14,6 @@ type json4Encoder struct {
 	annotates string // the start of the names of annotations
 	separator byte   // stands before the next member of an object
 	rows      int
-	count     int
 	// linksAt is the position of links that are in front of the rows. These stay in the buffer until links are known.
 	linksAt int
 	isFront bool // links are in front of the rows, ETags behind properties

@@ -105,7 +105,9 @@ func (s *capService) rows(t *testing.T, set string) map[string]capRow {
 		}
 		for _, entity := range page.D.Results {
 			for name := range s.types[set] {
-				entity[name] = entity[name] // null if the service left it out
+				if _, ok := entity[name]; !ok {
+					entity[name] = nil // the service left it out
+				}
 			}
 		}
 		entities = append(entities, page.D.Results...)
