@@ -31,6 +31,8 @@ func TestETagsWithSelect(t *testing.T) {
 		outcomes string
 	}{
 		{"found", "", []string{tag, "204", tag, "204"}, "GET $select, MERGE 1, GET $select, MERGE 1", "written written"},
+		{"of OData v4", "", []string{`200 {"@odata.etag":"1","ID":"a"}`, "204", `200 {"ID":"a","@etag":"1"}`, "204"},
+			"GET $select, MERGE 1, GET $select, MERGE 1", "written written"},
 		{"header", "", []string{"200 ETag: 1", "204", "200 ETag: 1", "204"},
 			"GET $select, MERGE 1, GET $select, MERGE 1", "written written"},
 		{"Atom", "request.format=atom", []string{atomTag, "204", atomTag, "204"},

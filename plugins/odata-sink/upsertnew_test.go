@@ -13,7 +13,7 @@ import (
 // methods returns the methods of the operations on products, such as "60 MERGE, 60 POST".
 func (h *fakeHost) methods() string {
 	var texts []string
-	for _, method := range []string{"PUT", "MERGE", "POST"} {
+	for _, method := range []string{"PUT", "MERGE", "PATCH", "POST"} {
 		count := 0
 		for i := range h.requests {
 			count += strings.Count("\n"+string(h.requests[i].Body), "\n"+method+" ProductCopies")
@@ -93,24 +93,28 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 			},
 		},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			service := odatatest.New(odatatest.Options{})
-			run := open(t, service, products(append(test.settings, oneOrderingKey, upsertMode)...)...)
-			for n, call := range test.calls {
-				host := run.host("ProductCopies")
-				if test.answer != nil {
-					host.answer = func(request *wit.Request) wit.Response { return test.answer(run.exchange(request)) }
+		for _, variant := range []int{0, 1} { // in v2 and in v4
+			t.Run(test.name+" "+variants[variant].name, func(t *testing.T) {
+				service := odatatest.New(odatatest.Options{})
+				run := openVariant(t, variant, service, products(append(test.settings, oneOrderingKey, upsertMode,
+					"sap.odata.changesets=one")...)...)
+				for n, call := range test.calls {
+					host := run.host("ProductCopies")
+					if test.answer != nil {
+						host.answer = func(request *wit.Request) wit.Response { return test.answer(run.exchange(request)) }
+					}
+					host.addProducts(call.first, call.count, fmt.Sprint("call ", n))
+					host.run()
+					require.NoError(t, host.taskError)
+					host.expectAll(outcomeWritten)
+					want := strings.ReplaceAll(call.methods, "MERGE", run.class.Dialect.Merge)
+					expectEqual(t, fmt.Sprint("call ", n), want, host.methods())
 				}
-				host.addProducts(call.first, call.count, fmt.Sprint("call ", n))
-				host.run()
-				require.NoError(t, host.taskError)
-				host.expectAll(outcomeWritten)
-				expectEqual(t, fmt.Sprint("call ", n), call.methods, host.methods())
-			}
-			for entity, writes := range service.Ledger().Writes {
-				expectEqual(t, entity+": inserts", 1, writes.Created)
-			}
-		})
+				for entity, writes := range service.Ledger().Writes {
+					expectEqual(t, entity+": inserts", 1, writes.Created)
+				}
+			})
+		}
 	}
 }
 
