@@ -249,6 +249,36 @@ func TestAnswersToJSONBatches(t *testing.T) {
 	}
 }
 
+// A batch in JSON that the service refuses is sent again as multipart, unless its status does not prove that nothing was
+// done: with 406, the service may have inserted the rows before it found no form for the response.
+func TestRefusedJSONBatches(t *testing.T) {
+	for _, test := range []struct {
+		status  uint16
+		mode    string
+		isAgain bool // the rows are sent again
+	}{
+		{400, "insert", true}, {415, "insert", true}, {501, "insert", true}, {406, "insert", false}, {406, "patch", true},
+	} {
+		name := fmt.Sprint(test.status, " ", test.mode)
+		run := openThings(t, "Things", oneOrderingKey, "sap.odata.batch.format=auto", "sap.odata.operation.mode="+test.mode)
+		host := run.host("Things")
+		for i := range 2 {
+			host.value("ID", int64(i+1), "Text", "a")
+		}
+		delivery := host.encoded(1, "Things", host.rows...)[0]
+		answered, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows, wit.Response{Status: test.status})
+		require.NoError(t, err)
+		for i := range answered.Results {
+			assert.Equal(t, test.isAgain, answered.Results[i].Retry != nil, name, "is sent again")
+		}
+		require.True(t, answered.Context != nil, "%s: expected a context of what was learned", name)
+		host.context = *answered.Context
+		again := host.encoded(1, "Things", host.rows...)[0]
+		assert.True(t, strings.HasPrefix(string(again.Request.Body), "--batch_"), "%s: expected multipart, found %s", name,
+			again.Request.Body)
+	}
+}
+
 // A failed changeset has a single response, as by SAP CAP 9, or a response to the changeset with a single message, as by
 // SAP CAP 8. Its rows are sent again, each in a changeset of its own.
 func TestFailedChangesets(t *testing.T) {

@@ -33,11 +33,19 @@ func (b *sentBatch) results(response *odataerror.Response) ([]wit.RowResult, err
 	case isSuccess(status):
 		return b.partResults(name, response)
 	case b.refusesJSON(status):
+		failure := response.Failure(name)
 		if !service.RefusesJSON {
-			sdk.Log(wit.LevelInfo, response.Failure(name).Message+"; batches are sent as multipart from now on")
+			sdk.Log(wit.LevelInfo, failure.Message+"; batches are sent as multipart from now on")
 		}
 		service.RefusesJSON = true
-		return b.forEach(func(target *requests.Target) wit.RowResult { return requeue(target.Hint) }), nil
+		failure.Kind = wit.ErrorTransient
+		isUndone := wit.IsRejection(status) || status == 501 // 406 may follow after the operations were done
+		return b.forEach(func(target *requests.Target) wit.RowResult {
+			if isUndone || target.IsRepeatable(b.State) {
+				return requeue(target.Hint)
+			}
+			return reject(failure)
+		}), nil
 	case status == 413 && !hasOneRow:
 		// Use smaller batches from now on, so that not every batch is rejected first (RATIONALE.md P18). A late
 		// response may concern a batch from before the limit was known.
