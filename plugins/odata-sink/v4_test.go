@@ -159,6 +159,7 @@ func TestDrafts(t *testing.T) {
 		{"insert", "insert", fields("ID", int64(1)), "204 Location: Requests(ID=1,IsActiveEntity=true)", inserted},
 		{"insert with the key", "insert", fields("ID", int64(1), "IsActiveEntity", true), "201",
 			`POST /Requests {"ID":1,"IsActiveEntity":true}`},
+		{"insert with null in the key", "insert", fields("ID", int64(1), "IsActiveEntity", nil), "201", inserted},
 		{"draft by its address", "insert", fields("ID", int64(1)), "204 Location: Requests(ID=1,IsActiveEntity=false)",
 			inserted + " data: POST " + gateway + "/Requests: expected an entity with IsActiveEntity true"},
 		{"draft in another set", "insert", fields("ID", int64(1)), "204 Location: Requests.drafts(7)",
