@@ -168,6 +168,8 @@ func TestDrafts(t *testing.T) {
 			inserted + " data: POST " + gateway + "/Requests: expected an entity with IsActiveEntity true"},
 		{"record of a draft", "insert", fields("ID", int64(1), "IsActiveEntity", false), "201",
 			"data: IsActiveEntity: expected true, found false: the record is of a draft"},
+		{"update of a draft", "patch", fields("ID", int64(1), "IsActiveEntity", false), "204",
+			"data: IsActiveEntity: expected true, found false: the record is of a draft"},
 		{"update", "patch", fields("ID", int64(1), "Title", "a"), "204",
 			`PATCH /Requests(ID=1,IsActiveEntity=true) If-Match=* (repeatable) {"ID":1,"Title":"a"}`},
 		{"upsert", "upsert", fields("ID", int64(1)), "204",
@@ -183,6 +185,26 @@ func TestDrafts(t *testing.T) {
 			found = strings.TrimSpace(found + " " + reason.Kind.String() + ": " + reason.Message)
 		}
 		assert.True(t, strings.HasPrefix(found, test.want), "%s: expected %s, found %s", test.name, test.want, found)
+	}
+}
+
+// Records whose key is of a draft are not written, whether the key is the record's or the value's.
+func TestKeysOfDrafts(t *testing.T) {
+	draft := fields("ID", int64(1), "IsActiveEntity", false)
+	for name, value := range map[string]any{"tombstone": nil, "update": fields("Title", "a")} {
+		run := openThings(t, "Requests", "sap.odata.operation.mode=patch", "sap.odata.enable.delete=1",
+			"sap.odata.key.from=record")
+		content := wit.ValueSlice{}
+		if value != nil {
+			content = run.schemaless(value)
+		}
+		result, sent := run.writeRow("Requests", run.schemaless(draft), content)
+		assert.Equal(t, 0, len(sent), name, "requests")
+		if result.Rejected == nil {
+			t.Errorf("%s: expected an error, found %s", name, requestText(&sent[0]))
+			continue
+		}
+		assert.Contains(t, result.Rejected.Message, "the record is of a draft")
 	}
 }
 

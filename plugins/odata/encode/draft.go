@@ -41,6 +41,10 @@ func (t *Type) DraftError(config *sinkconfig.Config, rowValue *rowvalue.Value) e
 	if err := Convert(&active, config, t.Active, &member); err != nil || active.Text == "true" {
 		return nil // an error is returned with the key
 	}
+	return t.draftError()
+}
+
+func (t *Type) draftError() error {
 	return odataerror.DataError(t.Active.Name + ": expected true, found false: the record is of a draft, and drafts are " +
 		"not written; remove the field, or leave out such records")
 }

@@ -56,7 +56,8 @@ func (t *Type) AppendKeyValues(keys []KeyValue, config *sinkconfig.Config, rowVa
 	return keys, nil
 }
 
-// ReadKeyValue sets key to the value of one key property. ok is false if the value does not contain it.
+// ReadKeyValue sets key to the value of one key property. ok is false if the value does not contain it. The key of a
+// draft is an error.
 func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *edm.Property, rowValue *rowvalue.Value,
 	source KeySource) (ok bool, err error) {
 	var member rowvalue.Value
@@ -80,6 +81,9 @@ func (t *Type) ReadKeyValue(key *KeyValue, config *sinkconfig.Config, property *
 	key.Property = property
 	if err = Convert(&key.Value, config, property, &member); err != nil {
 		return false, odataerror.DataError("key property " + property.Name + ": " + err.Error())
+	}
+	if property == t.Active && key.Value.Text != "true" {
+		return false, t.draftError()
 	}
 	return true, nil
 }
