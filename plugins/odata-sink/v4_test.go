@@ -208,6 +208,29 @@ func TestKeysOfDrafts(t *testing.T) {
 	}
 }
 
+// A deep update contains the nested entities as an insert does: the service replaces them, so that keys and properties
+// that are set by inserts only are needed.
+func TestDeepUpdates(t *testing.T) {
+	const target = `<Annotations Target="S.Part/%s" xmlns="http://docs.oasis-open.org/odata/ns/edm">` +
+		`<Annotation Term="Org.OData.Core.V1.Immutable"/></Annotations>`
+	annotated := strings.Replace(things, "</Schema>", fmt.Sprintf(target, "Pos")+fmt.Sprintf(target, "Text")+"</Schema>", 1)
+	for set4, want := range map[string]string{
+		"Things": `PATCH /Things(1) If-Match=* (repeatable) {"ID":1,"Parts":[{"Pos":2,"Text":"a"}],"Main":{"Pos":3}}`,
+		"Parts":  `PATCH /Parts(2) If-Match=* (repeatable) {}`,
+	} {
+		run := openClass(t, sinkconfig.V4, metadataService(annotated),
+			append(set("00", set4), "sap.odata.operation.mode=patch", "sap.odata.nested.updates=deep")...)
+		part := fields("Pos", int64(2), "Text", "a")
+		value := part
+		if set4 == "Things" {
+			value = fields("ID", int64(1), "Parts", connectdata.List{part}, "Main", fields("Pos", int64(3)))
+		}
+		_, sent := run.writeRow(set4, wit.ValueSlice{}, run.schemaless(value))
+		require.Equal(t, 1, len(sent), set4, "requests")
+		assert.Equal(t, want, requestText(&sent[0]), set4)
+	}
+}
+
 // The results of batches in JSON belong to rows by their ids. Without certain ids, all rows are in doubt.
 func TestAnswersToJSONBatches(t *testing.T) {
 	const first = `{"id":"1","status":204,"headers":{}}`

@@ -35,7 +35,7 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 		case properties.typ == nil:
 			dst, err = properties.appendValue(dst)
 		default:
-			dst, err = w.appendJSON(dst, properties.typ, &properties.Value, properties.path())
+			dst, err = properties.contentWriter().appendJSON(dst, properties.typ, &properties.Value, properties.path())
 		}
 		if err != nil {
 			return dst, err
@@ -72,6 +72,7 @@ func (p *propertyCursor) appendValue(dst []byte) ([]byte, error) {
 func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	dst = append(dst, '[')
 	start := len(dst)
+	writer := p.contentWriter()
 	var items rowvalue.Cursor
 	p.Value.Items(&items)
 	for items.Next() {
@@ -88,7 +89,7 @@ func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 			}
 			dst = converted.AppendJSON(dst, p.parent.form)
 		default:
-			if dst, err = p.writer.appendJSON(dst, p.typ, &items.Value, p.path()); err != nil {
+			if dst, err = writer.appendJSON(dst, p.typ, &items.Value, p.path()); err != nil {
 				return dst, err
 			}
 		}
@@ -97,6 +98,17 @@ func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 		return dst, Unexpected(p.path(), "an array of "+p.itemType(), "another kind of value")
 	}
 	return append(dst, ']'), nil
+}
+
+// contentWriter returns the writer of nested structs. The entities of a deep update are written as inserted ones, because
+// the service replaces them: it needs their keys, and properties that only inserts set.
+func (p *propertyCursor) contentWriter() *Writer {
+	if p.navigation == nil || !p.writer.Update {
+		return p.writer
+	}
+	inserted := *p.writer
+	inserted.Update = false
+	return &inserted
 }
 
 // itemType returns the name of the type of an array's items.
