@@ -1,5 +1,5 @@
-// Package config declares the settings that both OData connectors share. Settings of one entity set are grouped,
-// `sap.odata#00.service`; groups are numbered with one to three digits, kept as written.
+// Package config declares the settings that both OData connectors share, and finds connector classes. Settings of one
+// entity set are grouped, `sap.odata#00.service`; groups are numbered with one to three digits, kept as written.
 package config
 
 import (

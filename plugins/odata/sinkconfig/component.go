@@ -11,29 +11,31 @@ import (
 
 // Component is a connector class of the sink. Each class writes to services of one dialect.
 type Component struct {
-	Class   string
-	Alias   string // short name of the class
-	Dialect *edm.Dialect
-	Table   *setting.Table // declares the settings
-	// nestedAdvice says in errors why updates have no nested content, and which setting changes that.
+	config.Component
+	// nestedAdvice is the part of errors with the reason why updates have no nested content, and the setting that
+	// changes that.
 	nestedAdvice string
 }
 
 // V2 and V4 are the classes. The name of V4 follows the package of INIT's connector for OData v4, and is not confirmed.
 var (
 	V2 = &Component{
-		Class:   "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
-		Alias:   "ODataSink",
-		Dialect: edm.V2,
-		Table:   declareV2(),
+		Component: config.Component{
+			Class:   "org.init.ohja.kafka.connect.odatav2.sink.OData2SinkConnector",
+			Alias:   "ODataSink",
+			Dialect: edm.V2,
+			Table:   declareV2(),
+		},
 		nestedAdvice: "because OData v2 cannot update an entity together with others (" + NameNestedUpdates +
 			" = operations sends separate updates)",
 	}
 	V4 = &Component{
-		Class:   "org.init.ohja.kafka.connect.odatav4.sink.OData4SinkConnector",
-		Alias:   "OData4Sink",
-		Dialect: edm.V4,
-		Table:   declareV4(),
+		Component: config.Component{
+			Class:   "org.init.ohja.kafka.connect.odatav4.sink.OData4SinkConnector",
+			Alias:   "OData4Sink",
+			Dialect: edm.V4,
+			Table:   declareV4(),
+		},
 		nestedAdvice: "because " + NameNestedUpdates + " is refuse, or needs batches and no ETags (operations sends " +
 			"separate updates, deep sends the content with the update, which replaces lists)",
 	}
@@ -51,7 +53,8 @@ func declareV4() *setting.Table {
 			table.DeclareRefused(key, "requests of OData v4 are in JSON")
 			continue
 		case NameOperationMode:
-			key.Documentation = strings.Replace(key.Documentation, "merge MERGE, patch PATCH", "merge and patch PATCH", 1)
+			key.Documentation = strings.Replace(key.Documentation, "merge MERGE, patch PATCH", "merge and patch PATCH",
+				1)
 		case NameModeProperty:
 			key.Documentation = strings.Replace(key.Documentation, "M is MERGE", "M is PATCH", 1)
 		case NameUpsertMethod:
@@ -65,8 +68,8 @@ func declareV4() *setting.Table {
 		table.Declare(key)
 	}
 	table.Declare(setting.Define(nameBatchFormat, wit.KindString, wit.Low, setting.Default("multipart"),
-		"Format of $batch requests: multipart, which all services read; json; or auto, which is json unless the service "+
-			"refuses the first batch, then multipart.",
+		"Format of $batch requests: multipart, which all services read; json; or auto, which is json unless the "+
+			"service refuses the first batch, then multipart.",
 		setting.Allowed("multipart", "json", FormatAuto), setting.InGroup("Batches"), setting.Display("Format of batches")))
 	return table
 }
@@ -76,41 +79,19 @@ func declareNestedUpdates(table *setting.Table) {
 		"What to do with an update whose record contains nested entities: operations updates each of them in one "+
 			"changeset with the record's own entity, so all or none are applied: nested entities need their keys, are "+
 			"not inserted, and missing ones are not deleted; deep sends them with the update, which replaces lists: "+
-			"services delete the entities that the record does not contain; refuse rejects the record. Without batches, "+
-			"and for "+NameETag+" = use, the default is refuse.",
+			"services delete the entities that the record does not contain; refuse rejects the record. Without "+
+			"batches, and for "+NameETag+" = use, the default is refuse.",
 		setting.Allowed("refuse", nestedOperations, "deep"), setting.InGroup("Entities"),
 		setting.Display("Nested updates")))
 }
 
 // FindComponent returns the class with this name or alias.
-func FindComponent(name string) (*Component, error) {
-	var classes []string
-	for _, c := range Components {
-		if name == c.Class || name == c.Alias {
-			return c, nil
-		}
-		classes = append(classes, c.Class)
-	}
-	return nil, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + name + ", expected " +
-		strings.Join(classes, " or ")}
-}
+func FindComponent(name string) (*Component, error) { return config.FindComponent(Components, name) }
 
-// ConfiguredComponent returns the class of a connector's settings, for commands, which are not passed a component. It
-// is V2 unless connector.class names another one.
+// ConfiguredComponent returns the class of a connector's settings, [V2] unless they name another one.
 func ConfiguredComponent(settings []wit.Setting) *Component {
-	for _, s := range settings {
-		if s.Name != "connector.class" {
-			continue
-		}
-		if c, err := FindComponent(s.Value); err == nil {
-			return c
-		}
-	}
-	return V2
+	return config.ConfiguredComponent(Components, settings)
 }
-
-// Values returns a reader of settings.
-func (c *Component) Values(settings []wit.Setting) setting.Values { return c.Table.Values(settings) }
 
 const (
 	formatJSON = "json"

@@ -13,10 +13,7 @@ import (
 
 // Component is a connector class of the source. Each class reads services of one dialect.
 type Component struct {
-	Class   string
-	Alias   string // short name of the class
-	Dialect *edm.Dialect
-	Table   *setting.Table // declares the settings
+	config.Component
 	// lastValid has the settings that Examine found valid last: validate and plan of a check receive the same settings,
 	// and so do both calls of open.
 	lastValid atomic.Pointer[[]wit.Setting]
@@ -24,18 +21,18 @@ type Component struct {
 
 // V2 and V4 are the classes. The name of V4 follows the package of INIT's connector for OData v4, and is not confirmed.
 var (
-	V2 = &Component{
+	V2 = &Component{Component: config.Component{
 		Class:   "org.init.ohja.kafka.connect.odatav2.source.OData2SourceConnector",
 		Alias:   "ODataSource",
 		Dialect: edm.V2,
 		Table:   declareV2(),
-	}
-	V4 = &Component{
+	}}
+	V4 = &Component{Component: config.Component{
 		Class:   "org.init.ohja.kafka.connect.odatav4.source.OData4SourceConnector",
 		Alias:   "OData4Source",
 		Dialect: edm.V4,
 		Table:   declareV4(),
-	}
+	}}
 )
 
 // Components are all classes.
@@ -72,6 +69,9 @@ func declareV4() *setting.Table {
 		case strings.HasSuffix(key.Name, nameGuard):
 			declareGuard(t)
 			continue
+		case key.Name == HeadersEnable:
+			key.Documentation = strings.Replace(key.Documentation, "changed, before or deleted",
+				"changed, deleted or, if an entity no longer meets the conditions of the changes, left", 1)
 		case strings.HasSuffix(key.Name, nameTimestamps):
 			key.Documentation = "millis converts points in time to Connect's Timestamp and drops digits after " +
 				"milliseconds; micros converts them to int64 microseconds since 1970 (" + wit.NameMicroTimestamp + ")."
@@ -102,34 +102,12 @@ func harmlessValues(v2 *setting.Table, key wit.ConfigKey) []string {
 }
 
 // FindComponent returns the class with this name or alias.
-func FindComponent(name string) (*Component, error) {
-	var classes []string
-	for _, c := range Components {
-		if name == c.Class || name == c.Alias {
-			return c, nil
-		}
-		classes = append(classes, c.Class)
-	}
-	return nil, &wit.Error{Kind: wit.ErrorConfig, Message: "unknown component " + name + ", expected " +
-		strings.Join(classes, " or ")}
-}
+func FindComponent(name string) (*Component, error) { return config.FindComponent(Components, name) }
 
-// ConfiguredComponent returns the class of a connector's settings, for commands, which are not passed a component. It
-// is V2 unless connector.class names another one.
+// ConfiguredComponent returns the class of a connector's settings, [V2] unless they name another one.
 func ConfiguredComponent(settings []wit.Setting) *Component {
-	for _, s := range settings {
-		if s.Name != "connector.class" {
-			continue
-		}
-		if c, err := FindComponent(s.Value); err == nil {
-			return c
-		}
-	}
-	return V2
+	return config.ConfiguredComponent(Components, settings)
 }
-
-// Values returns a reader of settings.
-func (c *Component) Values(settings []wit.Setting) setting.Values { return c.Table.Values(settings) }
 
 // FirstError returns the first error that Examine finds, or nil.
 func (c *Component) FirstError(settings []wit.Setting) *wit.Error {
