@@ -38,13 +38,15 @@ func measureLong(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("a set in delta mode, pages of %d rows: its first load, by the kind of next links; json4 is OData v4; CPU "+
-		"of the worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n", longPage, b.rounds)
+	fmt.Printf("a set in delta mode, pages of %d rows: its first load, by the kind of next links; json4 is OData v4; "+
+		"CPU of the worker; µs/row leaves out the CPU of a load of one page; medians of %d rounds\n",
+		longPage, b.rounds)
 	fmt.Println("pages  format  next links    s CPU   µs/row   peak MiB")
 	for i, l := range loads {
 		m := measurements[i]
 		perRow := (median(m.cpu[0]) - median(measurements[0].cpu[0])) / float64(l.rows()) * 1e6
-		fmt.Printf("%5d  %-6s  %-10s %8.2f  %7.2f  %9.0f\n", l.pages, l.set.format, l.links, median(m.cpu[0]), perRow, median(m.peak[0]))
+		fmt.Printf("%5d  %-6s  %-10s %8.2f  %7.2f  %9.0f\n", l.pages, l.set.format, l.links, median(m.cpu[0]), perRow,
+			median(m.peak[0]))
 		if b.against != "" {
 			fmt.Printf("  ratios to %s: processor time %s, MiB %s\n", b.against, ratioOf(m.cpu), ratioOf(m.peak))
 		}

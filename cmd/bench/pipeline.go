@@ -471,7 +471,8 @@ func measureMemory(ctx context.Context, b *bench) error {
 		if i == 0 {
 			continue
 		}
-		fmt.Printf("%9d rows  %-6s  %6.0f MiB  %6.1f s CPU", page.rows, page.format, usages[0].peak, usages[0].cpu.Seconds())
+		fmt.Printf("%9d rows  %-6s  %6.0f MiB  %6.1f s CPU", page.rows, page.format, usages[0].peak,
+			usages[0].cpu.Seconds())
 		if len(sides) == 2 {
 			fmt.Printf("   against %6.0f MiB  %6.1f s", usages[1].peak, usages[1].cpu.Seconds())
 		}

@@ -127,8 +127,8 @@ func newRoot(ctx context.Context, args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "culvert",
 		Short: "Move data between OData services and Apache Kafka",
-		Long: `Culvert moves data between SAP OData v2 services and Apache Kafka, in both directions. It runs Kafka Connect's
-connector files unchanged; sandboxed plugins implement the protocols of services.
+		Long: `Culvert moves data between SAP OData v2 and v4 services and Apache Kafka, in both directions. It runs Kafka
+Connect's connector files unchanged; sandboxed plugins implement the protocols of services.
 
 Results go to stdout, everything else to stderr. Exit code: 0 done, or stopped by SIGTERM or Ctrl-C; 1 a check failed,
 or a task with --once; 2 wrong use or configuration; 130 exited immediately on a second signal.

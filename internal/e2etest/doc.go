@@ -10,6 +10,7 @@
 //	guests.go          plugins that are replaced, held up, or hostile
 //	service.go         key stores, rows of the demo service
 //	badservice.go      answers that are forged on the way
+//	holdup.go          a service that blocks within a response, until it is released
 //	notifications.go   a publisher of notifications
 //	faults.go          brokers of their own, writes past what holds up answers
 //	clusters.go        an embedded broker, clients, topics; peers_real.go has Apache Kafka and other peers

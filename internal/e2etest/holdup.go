@@ -48,11 +48,13 @@ func (h *Holdup) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Inner.ServeHTTP(&blockingWriter{ResponseWriter: w, h: h}, r)
 }
 
+// blockingWriter writes a response in pieces, before each of which the service may block.
 type blockingWriter struct {
 	http.ResponseWriter
 	h *Holdup
 }
 
+// Write implements [io.Writer]. It blocks as [Holdup.Arm] specifies.
 func (w *blockingWriter) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
 		n := min(4096, len(p)-done)

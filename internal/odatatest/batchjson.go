@@ -16,6 +16,7 @@ type jsonRequest struct {
 	Body           json.RawMessage   `json:"body"`
 }
 
+// jsonResponse is the response to a [jsonRequest].
 type jsonResponse struct {
 	ID             string            `json:"id"`
 	AtomicityGroup string            `json:"atomicityGroup,omitempty"`
@@ -24,8 +25,8 @@ type jsonResponse struct {
 	Body           json.RawMessage   `json:"body,omitempty"`
 }
 
-// serveJSONBatch answers a batch in JSON. The answers are in reverse order, which the format allows. The other writes of
-// a changeset that fails are answered 204, as SAP CAP does, although they are undone.
+// serveJSONBatch answers a batch in JSON. The answers are in reverse order, which the format allows. The other writes
+// of a changeset that fails are answered 204, as SAP CAP does, although they are undone.
 func (ex *exchange) serveJSONBatch(raw []byte) *fault {
 	var batch struct {
 		Requests []jsonRequest `json:"requests"`
@@ -96,7 +97,7 @@ func (ex *exchange) serveGroup(requests []jsonRequest) ([]jsonResponse, *fault) 
 		answer := &answers[i]
 		*answer = jsonResponse{ID: recorder.id, AtomicityGroup: requests[i].AtomicityGroup, Status: recorder.status,
 			Headers: map[string]string{}, Body: recorder.body.Bytes()}
-		if recorder.status == 0 { // after the failed one
+		if recorder.status == 0 { // the operation follows the failed one
 			answer.Status = http.StatusNoContent
 		}
 		for name := range recorder.header {

@@ -13,7 +13,7 @@ const CataloguePath = "/sap/opu/odata/IWFND/CATALOGSERVICE;v=2/"
 // Catalogue4Path is SAP Gateway's catalogue of services of v4, if the switch catalogue is on.
 const Catalogue4Path = "/sap/opu/odata4/iwfnd/config/default/iwfnd/catalog/0002/"
 
-const groupsOfPage = 1000
+const groupsOfPage = 1000 // service groups on a page of the catalogue
 
 // serveCatalogue4 answers pages of service groups with one service each.
 func (ex *exchange) serveCatalogue4(path string) *fault {

@@ -173,16 +173,16 @@ func (ex *exchange) serveDelta(src source, token string) *fault {
 	rows := 0
 	for ; pos < len(list) && (limit == 0 || rows < limit); pos++ {
 		rows++
-		gone := tombstone{when: list[pos].at, reason: "deleted"}
+		entry := tombstone{when: list[pos].at, reason: "deleted"}
 		if r := t.find(list[pos].key); r != nil && filter.matches(r) {
 			e.writeEntity(shape, r)
 			continue
 		} else if r != nil {
-			gone.reason = "changed"
+			entry.reason = "changed"
 		}
 		if ex.sw.Tombstones != "off" {
-			gone.local = string(ex.appendLocal(nil, t, &row{values: list[pos].key}))
-			e.writeTombstone(&gone)
+			entry.local = string(ex.appendLocal(nil, t, &row{values: list[pos].key}))
+			e.writeTombstone(&entry)
 		}
 	}
 	var next, link string

@@ -14,7 +14,7 @@ type dialect struct {
 	versionHeader string
 	version       string // of responses with rows
 	plainVersion  string // of other responses
-	// preferencePrefixes may stand before the names of preferences in the header Prefer.
+	// preferencePrefixes may precede the names of preferences in the header Prefer.
 	preferencePrefixes []string
 	parseText          func(k kind, s string) (*value, error) // of strings in JSON bodies
 	needsExactNumbers  bool                                   // strings for numbers need IEEE754Compatible=true

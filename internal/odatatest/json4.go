@@ -12,7 +12,7 @@ type json4Encoder struct {
 	output
 	x         *exchange
 	annotates string // the start of the names of annotations
-	separator byte   // stands before the next member of an object
+	separator byte   // precedes the next member of an object
 	rows      int
 	// linksAt is the position of links that are in front of the rows. These stay in the buffer until links are known.
 	linksAt int

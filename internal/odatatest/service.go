@@ -1,6 +1,13 @@
 // Package odatatest is an OData v2 and v4 service for demonstrations and tests: a Northwind with computed rows that
 // answers like Microsoft's and SAP's services, and misbehaves like them if a switch is set. It follows the protocol and
 // knows no particular client.
+//
+// Where to look: service.go and exchange.go receive requests; dialect.go has what differs between v2 and v4. feed.go,
+// query.go, filter.go, shape.go and resource.go read, with literal.go (literal4.go). json.go, json4.go and atom.go
+// write rows, metadata.go, metadata4.go and documents4.go other documents. write.go, body.go, batch.go and batchjson.go
+// accept writes. delta.go, odp.go and notify.go report changes. northwind.go, edges.go, model.go, table.go and value.go
+// are the data; switches.go, motion.go and fault.go the misbehaviour; session.go and dispatcher.go logons; catalogue.go
+// lists services; ledger.go counts.
 package odatatest
 
 import (

@@ -77,7 +77,7 @@ func pathQuery(selected, expanded []string) *query {
 	return q
 }
 
-// tombstone stands for an entity that was deleted, or no longer meets the filter.
+// tombstone reports an entity that was deleted, or no longer meets the filter.
 type tombstone struct {
 	local  string // the address relative to the service
 	when   time.Time

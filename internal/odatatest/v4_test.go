@@ -129,8 +129,8 @@ func TestV4Changes(t *testing.T) {
 	c.expect(204, "DELETE", odatatest.SAPPath+"Customers('AAAAB')", "")
 	c.expect(204, "MERGE", odatatest.SAPPath+"Customers('AAAAA')", `{"City":"Ulm"}`)
 	rows, next := read(whole)
-	const gone = `{"@odata.context":"$metadata#Customers/$deletedEntity","id":"Customers('AAAAB')","reason":"deleted"}`
-	assert.Equal(t, `[`+gone+`,{"City":"Ulm"}]`, rows, "changes")
+	const tombstone = `{"@odata.context":"$metadata#Customers/$deletedEntity","id":"Customers('AAAAB')","reason":"deleted"}`
+	assert.Equal(t, `[`+tombstone+`,{"City":"Ulm"}]`, rows, "changes")
 	rows, _ = read(next)
 	assert.Equal(t, `[]`, rows, "changes since these")
 	require.NoError(t, c.service.Set("tombstones", "removed"))

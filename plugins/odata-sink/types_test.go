@@ -45,8 +45,9 @@ func TestLostInsertsOfEveryType(t *testing.T) {
 					return answer
 				}
 				host.run()
-				assert.True(t, host.outcome() == outcomeWritten && len(host.requests) == 2, "row %d: %s after %d requests: %v\n%s",
-					i, host.outcome(), len(host.requests), host.reasons[0], run.bodies[0])
+				assert.True(t, host.outcome() == outcomeWritten && len(host.requests) == 2,
+					"row %d: %s after %d requests: %v\n%s", i, host.outcome(), len(host.requests),
+					host.reasons[0], run.bodies[0])
 				run.bodies = nil
 			}
 		})

@@ -116,8 +116,8 @@ func TestRequestsOfV4(t *testing.T) {
 // nestedThing has nested entities.
 var nestedThing = fields("ID", int64(1), "Parts", connectdata.List{fields("Pos", int64(2))})
 
-// Updates with nested entities are separate operations unless they are sent as a whole. After the first such record, all
-// records are sent in order.
+// Updates with nested entities are separate operations unless they are sent as a whole. After the first such record,
+// all records are sent in order.
 func TestNestedUpdatesOfV4(t *testing.T) {
 	for settings, want := range map[string]string{
 		"":                                "POST /$batch (repeatable)",
@@ -329,7 +329,8 @@ func TestRefusedJSONBatches(t *testing.T) {
 // SAP CAP 8. Its rows are sent again, each in a changeset of its own.
 func TestFailedChangesets(t *testing.T) {
 	failed := numbered("2", part("409 Conflict", "Content-Type: application/json\r\n\r\n", `{"error":{"code":"1","message":"no"}}`))
-	for name, answer := range map[string]wit.Response{"CAP 9": batchAnswer(failed), "CAP 8": batchAnswer(changeset(failed))} {
+	answers := map[string]wit.Response{"CAP 9": batchAnswer(failed), "CAP 8": batchAnswer(changeset(failed))}
+	for name, answer := range answers {
 		run := openThings(t, "Things", oneOrderingKey, "sap.odata.operation.mode=patch")
 		host := run.host("Things")
 		host.value("ID", int64(1), "Text", "a")
@@ -339,8 +340,8 @@ func TestFailedChangesets(t *testing.T) {
 		require.NoError(t, err)
 		for i := range result.Results {
 			again := result.Results[i].Retry
-			assert.True(t, again != nil && again.Hint == "alone", "%s: expected row %d to be sent again alone, found %+v", name,
-				i, result.Results[i])
+			assert.True(t, again != nil && again.Hint == "alone", "%s: expected row %d to be sent again alone, found %+v",
+				name, i, result.Results[i])
 		}
 	}
 }
@@ -370,7 +371,8 @@ func TestRefusalsOfV4(t *testing.T) {
 	}
 	run := &harness{t: t, service: metadataService(things), p: newPlugin(), class: sinkconfig.V4,
 		settings: configuration(set("00", "Me")...)}
-	assert.Contains(t, odataerror.As(run.open(nil)).Message, "Me of "+gateway+" cannot be written: $metadata has a singleton")
+	assert.Contains(t, odataerror.As(run.open(nil)).Message,
+		"Me of "+gateway+" cannot be written: $metadata has a singleton")
 	for _, class := range sinkconfig.Components {
 		service := map[*sinkconfig.Component]http.Handler{sinkconfig.V2: metadataService(things),
 			sinkconfig.V4: shopService()}[class]

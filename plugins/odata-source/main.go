@@ -40,6 +40,7 @@ type plugin struct {
 	pages    pages
 }
 
+// Describe returns the connector classes and their settings.
 func (p *plugin) Describe() wit.Description {
 	description := wit.Description{Name: "odata-source", Version: version,
 		Documentation: "Reads entity sets of OData v2 and v4 services."}

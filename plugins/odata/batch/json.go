@@ -67,9 +67,9 @@ func (w *writer) jsonOperation(operation *Operation) {
 	w.text("}")
 }
 
-// ParseJSON parses the response to a batch in JSON. counts has the number of operations of each part of the request. The
-// parts of the document have the order of the request, whatever the order of the response. A part has no messages if
-// the result of an operation is missing, and one message if an operation has failed: some services answer 201 to
+// ParseJSON parses the response to a batch in JSON. counts has the number of operations of each part of the request.
+// The parts of the document have the order of the request, whatever the order of the response. A part has no messages
+// if the result of an operation is missing, and one message if an operation has failed: some services answer 201 to
 // inserts of an atomicity group that they undo. Parts at the end are missing if a service has stopped at a failed part.
 //
 // isBatch is false for other documents. problem is not empty if the ids of results are unknown or occur twice: no
@@ -128,9 +128,9 @@ type jsonReader struct {
 	text     []byte
 	shared   string    // the same memory, of which ids are substrings
 	messages []Message // the results by number
-	lines    []byte    // memory for headers, which is never written again
+	lines    []byte    // the headers of all results; what is written stays unchanged
 	isBatch  bool      // the document has results
-	problem  string    // of ids
+	problem  string    // what is wrong with the ids of results
 }
 
 const jsonDepth = 1000 // levels of nesting in a response
@@ -262,7 +262,7 @@ func (r *jsonReader) headers(start int, f *fields) (end int, ok bool) {
 		if ok = members.skip(); !ok {
 			break
 		}
-		if first := members.name[1]; first <= ' ' || first == '"' || first == '\\' { // no name of a header
+		if c := members.name[1]; c <= ' ' || c == '"' || c == '\\' { // no name of a header
 			continue
 		}
 		r.lines = append(r.appendPlain(r.lines, members.name), ": "...)

@@ -188,8 +188,8 @@ func checkAgainstLibrary(t *testing.T, body []byte, document batch.Document) {
 		for i := range part.Messages {
 			m := &part.Messages[i]
 			assert.True(t, m.Status() == 0 || byID[m.ID] == strconv.Itoa(int(m.Status())) ||
-				strings.TrimLeft(byID[m.ID], "0") == strconv.Itoa(int(m.Status())), "%s: expected status %s, found %d", m.ID,
-				byID[m.ID], m.Status())
+				strings.TrimLeft(byID[m.ID], "0") == strconv.Itoa(int(m.Status())),
+				"%s: expected status %s, found %d", m.ID, byID[m.ID], m.Status())
 		}
 	}
 }

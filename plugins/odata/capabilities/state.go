@@ -25,8 +25,8 @@ type learned struct {
 	ServiceCapabilities []Service
 	SetCapabilities     []EntitySet
 	Undeclared          []UndeclaredField
-	// HasNested means that records have nested entities to update: the settings say so, or a record had some. Records with
-	// different keys may have the same nested entity, so all records are sent in order.
+	// HasNested means that records have nested entities to update: the settings specify it, or a record had some.
+	// Records with different keys may have the same nested entity, so all records are sent in order.
 	HasNested bool
 }
 

@@ -203,7 +203,8 @@ func (s *service) entity(path string, options url.Values) response {
 }
 
 // changeAfterLoad changes the set before a poll: before the first one the first row is changed, one in the middle is
-// deleted and one is inserted, and before the third one the first row is changed again. Before the others nothing changes.
+// deleted and one is inserted, and before the third one the first row is changed again. Before the others nothing
+// changes.
 func (s *service) changeAfterLoad(poll int) {
 	if poll%2 == 0 {
 		return

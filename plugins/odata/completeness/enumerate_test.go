@@ -171,8 +171,8 @@ func TestPairsOfV4(t *testing.T) {
 	e.report()
 }
 
-// TestChangesOfV4 reads services of v4 that track changes and differ in three dimensions of v4, or in one of them and one
-// of the others: either an error ends the load, or the rows after all changes are those of the service.
+// TestChangesOfV4 reads services of v4 that track changes and differ in three dimensions of v4, or in one of them and
+// one of the others: either an error ends the load, or the rows after all changes are those of the service.
 func TestChangesOfV4(t *testing.T) {
 	t.Parallel()
 	e := newEnumeration(t)

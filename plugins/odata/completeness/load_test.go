@@ -148,7 +148,8 @@ func (r *reader) read(s *service) result {
 
 // load reads a service from the end of an earlier load on, or from the start.
 func (r *reader) load(s *service, previous []wit.OffsetEntry) result {
-	loaded := result{arrived: map[int]int{}, offset: previous, originals: slices.Clone(s.stored), state: map[string]int{}}
+	loaded := result{arrived: map[int]int{}, offset: previous, originals: slices.Clone(s.stored),
+		state: map[string]int{}}
 	if r.feed.Tracking.On {
 		loaded.err = r.track(s, &loaded)
 	} else {
@@ -324,7 +325,8 @@ func (r *reader) track(s *service, loaded *result) error {
 }
 
 // decodeTracked decodes an answer in delta mode, and the answers to the requests to which it leads.
-func (r *reader) decodeTracked(s *service, page *delta.Page, answer *response, loaded *result) (isMore bool, err error) {
+func (r *reader) decodeTracked(s *service, page *delta.Page, answer *response,
+	loaded *result) (isMore bool, err error) {
 	pending := []wit.LinkedRequest{{}}
 	for len(pending) > 0 {
 		request := pending[0].Request

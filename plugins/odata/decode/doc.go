@@ -8,8 +8,8 @@
 // else, the decoder of the format reads that one value or token, and package kernel continues. Values are written to
 // the output in the order of the text, and moved at the end of a struct whose columns have another order. [JSON4]
 // embeds [JSON], which calls it through jsonForm (jsonform.go) where the versions of OData differ: in the members
-// around rows (json4.go), in annotations and changes (json4row.go, json4context.go), and in the types of values
-// (value4.go).
+// around rows (json4.go), in annotations, changes and collections (json4row.go, json4context.go), and in the types of
+// values (value4.go).
 //
 // Invariants: a row counts only after its end was read, in JSON with what follows it; until then the output keeps its
 // length. A value that does not fit fails its row, with the error of the first such column in schema order, and the

@@ -173,7 +173,8 @@ func decodedValues(t *testing.T, model *edm.Model, set string, expand []string, 
 	for i, row := range out.Rows {
 		data := out.Data[row.Value.Start : row.Value.Start+row.Value.Size]
 		value, size, err := connectdata.Read(nodes, 0, data)
-		require.True(t, err == nil && size == len(data), "expected a value of %d bytes, found %d, %v", len(data), size, err)
+		require.True(t, err == nil && size == len(data), "expected a value of %d bytes, found %d, %v", len(data), size,
+			err)
 		addValues(values, strconv.Itoa(i), nodes, 0, value)
 	}
 	return values

@@ -202,7 +202,7 @@ func (m *Model) annotate(s *StructuredType) {
 	typeName := s.QualifiedName()
 	isFilterable := !m.facts[fact{typeName, termFilterable, "false"}]
 	isSortable := !m.facts[fact{typeName, termSortable, "false"}]
-	hasETag := m.facts[fact{typeName, termETag, ""}] // of all properties: the key stands for them
+	hasETag := m.facts[fact{typeName, termETag, ""}] // without a list: all properties, so the key is marked
 	for i := range s.Properties {
 		p := &s.Properties[i]
 		path := typeName + "/" + p.Name

@@ -1,4 +1,9 @@
 // Package edm reads a service's $metadata and derives the schemas of Kafka Connect and of rows.
+//
+// Where to look: dialect.go and writes.go have the differences between the versions of OData as data. parse.go reads a
+// document into the model (model.go), csdl4.go the elements that only v4 has, annotations4.go annotations of v4.
+// schema.go derives schemas, of a selection of properties (view.go); changes.go describes what differs between two
+// documents; subset.go packs the types that a set needs.
 package edm
 
 import (

@@ -18,7 +18,8 @@ type Writes struct {
 	// with an entity in JSON.
 	BodyVersion wit.Header
 	BodyHeaders []wit.Header
-	// What $metadata have for sets that accept no inserts, updates or deletes, and for properties that the service sets.
+	// What $metadata have for sets that accept no inserts, updates or deletes, and for properties that the service
+	// sets.
 	NoInserts string
 	NoUpdates string
 	NoDeletes string

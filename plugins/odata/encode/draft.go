@@ -16,7 +16,8 @@ func (t *Type) findActive() {
 	}
 }
 
-// appendActive writes that an inserted entity is active, if the value and the keys that replace its own do not contain it.
+// appendActive writes that an inserted entity is active, if the value and the keys that replace its own do not contain
+// it.
 func (w *Writer) appendActive(dst []byte, typ *Type, rowValue *rowvalue.Value, path string) []byte {
 	var member rowvalue.Value
 	if typ.Active == nil || w.Update || (path == "" && w.Keys != nil) ||

@@ -41,7 +41,7 @@ var gateways = map[*edm.Dialect]*gateway{
 	edm.V4: {
 		registration: "/IWFND/V4_ADMIN",
 		node:         "default_host/sap/opu/odata4",
-		nameAt:       2, // the version is behind it
+		nameAt:       2, // the version follows it
 		catalogues: []catalogue{{
 			list:      "/sap/opu/odata4/iwfnd/config/default/iwfnd/catalog/0002/ServiceGroups",
 			options:   "$expand=DefaultSystem($expand=Services)",

@@ -2,6 +2,7 @@ package query
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -14,7 +15,8 @@ type nestedOptions map[string][]string
 func (n nestedOptions) parse(settings *Settings, list, path string) error {
 	reject := func(reason string) error { return invalid(settings.Prefix+Raw, settings.Raw, reason) }
 	if strings.Count(path, "/") >= maxSteps {
-		return reject("expected fewer entities inside of each other in $expand")
+		return reject("expected at most " + strconv.Itoa(maxSteps) +
+			" navigation properties inside of each other in $expand, found more")
 	}
 	for _, item := range splitOutside(list, ',') {
 		name, options, hasOptions := strings.Cut(item, "(")

@@ -90,8 +90,8 @@ func (r *route) enterComplex(step string) error {
 		return r.invalid(propertyProblem(structure, step, func(p *edm.Property) bool { return p.Filterable }))
 	}
 	if property.Type.Collection {
-		return r.invalid(step + " of " + structure.QualifiedName() + " is a collection; expected a condition on it in " +
-			Raw + ", as $filter=" + step + "/any(…)")
+		return r.invalid(step + " of " + structure.QualifiedName() + " is a collection; expected a condition on it " +
+			"in " + Raw + ", as $filter=" + step + "/any(…)")
 	}
 	inner := r.model.Structure(property.Type.Name)
 	if property.Type.Primitive != edm.NotPrimitive || inner == nil {

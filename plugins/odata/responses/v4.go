@@ -37,8 +37,8 @@ func (b *sentBatch) refusesJSON(status uint16) bool {
 		!b.ServiceCapabilities[b.ServiceIndex].AcceptsJSON
 }
 
-// draftError returns an error if the response to an insert describes a draft, nil otherwise. The key of an active entity
-// contains that it is active; SAP CAP answers with the address of another set, Requests.drafts(…), for a draft.
+// draftError returns an error if the response to an insert describes a draft, nil otherwise. The key of an active
+// entity contains that it is active; SAP CAP answers with the address of another set, Requests.drafts(…), for a draft.
 func draftError(target *requests.Target, response *odataerror.Response) *wit.Error {
 	entityType := target.Set.Type
 	if entityType.Active == nil {
@@ -59,6 +59,7 @@ func draftError(target *requests.Target, response *odataerror.Response) *wit.Err
 	if isActive {
 		return nil
 	}
-	return &wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an entity with " + entityType.Active.Name +
-		" true, as it was sent, found false: the service has created a draft, which has to be activated or discarded there"}
+	return &wit.Error{Kind: wit.ErrorData, Message: target.Name() + ": expected an entity with " +
+		entityType.Active.Name + " true, as it was sent, found false: the service has created a draft; activate or " +
+		"discard it there"}
 }

@@ -75,15 +75,13 @@ func declareV4() *setting.Table {
 		case strings.HasSuffix(key.Name, nameTimestamps):
 			key.Documentation = "millis converts points in time to Connect's Timestamp and drops digits after " +
 				"milliseconds; micros converts them to int64 microseconds since 1970 (" + wit.NameMicroTimestamp + ")."
-		case key.Name == HeadersEnable:
-			key.Documentation = strings.Replace(key.Documentation, "before or deleted", "deleted or left, for an entity "+
-				"that no longer meets the filter", 1)
 		}
 		t.Declare(key)
 	}
 	t.Declare(setting.Define("sap.odata#{n}."+NameDrafts, wit.KindString, wit.Low, setting.Default(DraftsActive),
 		"Rows to read of a set with drafts, which has IsActiveEntity in its key: active sends the condition "+
-			"that leaves out drafts, all sends none.", setting.Allowed(DraftsActive, "all"), setting.InGroup("Entity set {n}"), setting.Display("Drafts")))
+			"that leaves out drafts, all sends none.",
+		setting.Allowed(DraftsActive, "all"), setting.InGroup("Entity set {n}"), setting.Display("Drafts")))
 	return t
 }
 

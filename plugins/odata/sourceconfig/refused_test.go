@@ -8,8 +8,8 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/config/configtest"
 )
 
-// TestSettingsOfV2InV4: the class for v4 refuses settings whose subject only v2 has, by name and with the reason. Values
-// that change nothing in v2 are accepted, so that settings can be taken over.
+// TestSettingsOfV2InV4: the class for v4 refuses settings whose subject only v2 has, by name and with the reason.
+// Values that change nothing in v2 are accepted, so that settings can be taken over.
 func TestSettingsOfV2InV4(t *testing.T) {
 	for _, test := range []struct {
 		setting string // without its prefix, and with its value

@@ -186,8 +186,8 @@ func durationTicks(text string) (int64, bool) {
 	return ticks, ok && !rounded && !strings.Contains(text, ",") && len(fraction) <= len("1234567S")
 }
 
-// Compare orders two values in Atom's form: texts by bytes, members of enumerations as sets, Guids without case, dates as
-// points in time. ok is false if one is invalid.
+// Compare orders two values in Atom's form: texts by bytes, members of enumerations as sets, Guids without case, dates
+// as points in time. ok is false if one is invalid.
 func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 	switch primitive {
 	case edm.Byte, edm.SByte, edm.Int16, edm.Int32, edm.Int64:

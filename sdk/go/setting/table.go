@@ -104,8 +104,8 @@ func (t *Table) DeclareUnsupported(key wit.ConfigKey, harmless ...string) {
 	t.SupportOnly(key.Name, harmless...)
 }
 
-// DeclareRefused declares a setting of a similar component that this one does not have. The values harmless are accepted,
-// without effect; other values are refused with the reason.
+// DeclareRefused declares a setting of a similar component that this one does not have. The values harmless are
+// accepted, without effect; other values are refused with the reason.
 func (t *Table) DeclareRefused(key wit.ConfigKey, reason string, harmless ...string) {
 	key.DefaultValue = nil
 	key.Documentation = "Not used: " + reason + "."

@@ -182,7 +182,8 @@ func (m entityModel) rowsOfRecords(t *testing.T, set, topic string, records []ma
 	for _, record := range records {
 		value := payload(t, record, "value")
 		r := m.row(t, set, value, textOfRecord)
-		require.True(t, len(r) == len(value), "%s: expected the properties of the metadata only, found %v", topic, record)
+		require.True(t, len(r) == len(value), "%s: expected the properties of the metadata only, found %v", topic,
+			record)
 		key := m.row(t, set, payload(t, record, "key"), textOfRecord)
 		id := m.key(set, r)
 		require.True(t, len(key) == len(m.keys[set]) && m.key(set, key) == id,

@@ -149,6 +149,6 @@ func (k *killedReader) check() {
 			k.expected[id] = 0
 		}
 	}
-	assert.True(k.t, missing == 0 && repeated == 0, "expected each of %d rows and changes once, found %d missing, %d repeated",
-		len(k.expected), missing, repeated)
+	assert.True(k.t, missing == 0 && repeated == 0, "expected each of %d rows and changes once, found %d missing, "+
+		"%d repeated", len(k.expected), missing, repeated)
 }

@@ -71,9 +71,8 @@ func TestRealOData4Modes(t *testing.T) {
 	}
 }
 
-// TestRealOData4Types writes values of each type to Olingo, which refuses what is not of the standard, and INF (as well as
-// fractions of decimals with a variable scale, which are left out, too), and collections
-// and numbers to CAP.
+// TestRealOData4Types writes values of each type to Olingo, and collections and numbers to CAP. Olingo accepts only the
+// forms of the standard; INF, and fractions of decimals with a variable scale, are not written to it.
 func TestRealOData4Types(t *testing.T) {
 	t.Parallel()
 	w := newWriter(t)

@@ -117,8 +117,8 @@ func TestRealOData4Sink(t *testing.T) {
 	}
 }
 
-// TestRealOData4SinkKilled kills a worker that inserts rows whose keys the service chooses: none is missing, and none is
-// inserted twice.
+// TestRealOData4SinkKilled kills a worker that inserts rows whose keys the service chooses: none is missing, and none
+// is inserted twice.
 func TestRealOData4SinkKilled(t *testing.T) {
 	t.Parallel()
 	const records = 10_000

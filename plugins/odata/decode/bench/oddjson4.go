@@ -55,6 +55,7 @@ func oddJSON4() []oddRow {
 		f.add("annotations with short names", "", `"Freight@type":"Decimal","@id":"Orders(10248)"`),
 		f.add("annotations of a vocabulary", "", `"@Core.Computed":{"a":[1,"}"]},"Paid@Core.Description":"x"`),
 		f.add("an action", "", `"#Demo.Ship":{"title":"Ship","target":"Orders(10248)/Demo.Ship"}`),
-		oddRow{"the ETag in front", "", jsonObject(append(slices.Clip(json4Base[len(json4Base)-1:]), json4Base[:len(json4Base)-1]...))},
+		oddRow{"the ETag in front", "", jsonObject(append(slices.Clip(json4Base[len(json4Base)-1:]),
+			json4Base[:len(json4Base)-1]...))},
 	)
 }

@@ -156,7 +156,8 @@ func (p peer) compare(b *testing.B, g *guest, read pageReader, shape int, name s
 			for range turns {
 				_, ns := read(b, pages, page.doc)
 				peerTimes = append(peerTimes, ns/pageRows)
-				guestTimes = append(guestTimes, perRow(func() { g.decode(b, shape, p.format, page.doc, pieceSize, nil) }))
+				guestTime := perRow(func() { g.decode(b, shape, p.format, page.doc, pieceSize, nil) })
+				guestTimes = append(guestTimes, guestTime)
 				anchorTimes = append(anchorTimes, perRow(func() { readNatively(p.format == FormatAtom, page.doc) }))
 			}
 		}
