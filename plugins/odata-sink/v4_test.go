@@ -30,7 +30,7 @@ const things = `<edmx:Edmx Version="4.0" xmlns:edmx="http://docs.oasis-open.org/
 <Property Name="Color" Type="S.Color"/><Property Name="Flags" Type="S.Flags"/><Property Name="Spot" Type="Edm.GeographyPoint"/>
 <Property Name="Tags" Type="Collection(Edm.String)"/><Property Name="Bigs" Type="Collection(Edm.Int64)"/>
 <Property Name="Days" Type="Collection(Edm.Date)"/><Property Name="Place" Type="S.Place"/>
-<Property Name="Places" Type="Collection(S.Place)"/>
+<Property Name="Places" Type="Collection(S.Place)" Nullable="false"/>
 <NavigationProperty Name="Parts" Type="Collection(S.Part)"/><NavigationProperty Name="Main" Type="S.Part"/></EntityType>
 <EntityType Name="Part"><Key><PropertyRef Name="Pos"/></Key><Property Name="Pos" Type="Edm.Int32" Nullable="false"/>
 <Property Name="Text" Type="Edm.String"/></EntityType>
@@ -69,6 +69,7 @@ func TestBodiesOfV4(t *testing.T) {
 			"Days", connectdata.List{}), `{"Tags":["a",null,"\"b\""],"Bigs":["1","9007199254740995"],"Days":[]}`},
 		{fields("Place", fields("City", "Köln", "Since", "1200-01-01"), "Places", connectdata.List{fields("City", "x"),
 			nil}), `{"Place":{"City":"Köln","Since":"1200-01-01"},"Places":[{"City":"x"},null]}`},
+		{fields("Text", nil, "Tags", nil, "Places", nil, "Parts@odata.bind", nil), `{"Text":null,"Tags":[],"Places":[]}`},
 		{fields("ID", int64(1), "Parts", connectdata.List{fields("Pos", int64(1))}, "Main", fields("Pos", int64(2))),
 			`{"ID":1,"Parts":[{"Pos":1}],"Main":{"Pos":2}}`},
 		{fields("Main@odata.bind", "Parts(1)", "Parts@odata.bind", connectdata.List{"Parts(2)", "Parts(3)"}),

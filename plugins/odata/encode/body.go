@@ -14,6 +14,7 @@ import (
 //   - A field without a property is an error unless it is null or the settings ignore it.
 //   - Properties that the metadata mark as not creatable (not updatable) are omitted: services reject them.
 //   - A null key, or a null for a property that is not nullable, is omitted: the service sets its default.
+//   - A null for a collection is an empty one, because collections are never null (OData CSDL 4.0, 6.2.1).
 //   - Nested structs of navigation properties are inserted with the entity. In an update they are an error, unless
 //     Nested is set.
 type Writer struct {
@@ -166,6 +167,8 @@ func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
 	switch { // the first case that applies counts
 	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !p.isKey:
 		return false, nil
+	case p.isNull && p.isCollection:
+		return !p.isReference, nil
 	case p.isNull:
 		return property.Nullable && !p.isKey, nil
 	case property.Type.Primitive == edm.NotPrimitive && p.typ == nil:

@@ -28,6 +28,8 @@ func (w *Writer) appendJSON(dst []byte, typ *Type, rowValue *rowvalue.Value, pat
 		}
 		dst = properties.appendLabel(dst, start)
 		switch {
+		case properties.isNull && properties.isCollection:
+			dst = append(dst, "[]"...)
 		case properties.isNull:
 			dst = append(dst, "null"...)
 		case properties.isCollection, properties.navigation != nil && properties.navigation.Many:
