@@ -12,9 +12,14 @@ import (
 	"github.com/culvert-project/culvert/wit"
 )
 
-// date returns the text of an Edm.Date. ok is false for a value with a time of day other than midnight.
+// date returns the text of an Edm.Date. ok is false for a value with a time of day other than midnight, and for a text
+// with an offset from UTC: its day there may be another one than in UTC.
 func date(value any, node *wit.SchemaNode) (text string, ok bool) {
 	millis, ticks, ok := instant(value, node)
+	var local datetime.DateTime
+	if text, isText := value.(string); isText {
+		ok = ok && local.Parse([]byte(text)) && local.Offset == 0
+	}
 	if !ok || ticks != 0 || millis%datetime.MsPerDay != 0 {
 		return "", false
 	}

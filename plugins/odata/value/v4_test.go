@@ -92,6 +92,8 @@ func TestConvertsTypesOfV4(t *testing.T) {
 		{property(edm.Date), nil, connectdata.Instant(0), "1970-01-01"},
 		{property(edm.Date), nil, "2024-01-31", "2024-01-31"},
 		{property(edm.Date), nil, "31.01.2024", ""},
+		{property(edm.Date), nil, "2024-01-31T00:00:00Z", "2024-01-31"},
+		{property(edm.Date), nil, "2024-01-31T20:00:00-04:00", ""}, // not 2024-02-01
 		{property(edm.Date), nil, true, ""},
 		{property(edm.TimeOfDay), node(wit.NameTime, ""), int32(45_000_123), "12:30:00.123"},
 		{property(edm.TimeOfDay), node("io.debezium.time.MicroTime", ""), int64(1), "00:00:00.000001"},
