@@ -101,7 +101,9 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 				for n, call := range test.calls {
 					host := run.host("ProductCopies")
 					if test.answer != nil {
-						host.answer = func(request *wit.Request) wit.Response { return test.answer(run.exchange(request)) }
+						host.answer = func(request *wit.Request) wit.Response {
+							return test.answer(run.exchange(request))
+						}
 					}
 					host.addProducts(call.first, call.count, fmt.Sprint("call ", n))
 					host.run()

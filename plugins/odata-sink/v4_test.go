@@ -296,8 +296,8 @@ func TestAnswersToJSONBatches(t *testing.T) {
 	}
 }
 
-// A batch in JSON that the service refuses is sent again as multipart, unless its status does not prove that nothing was
-// done: with 406, the service may have inserted the rows before it found no form for the response.
+// A batch in JSON that the service refuses is sent again as multipart, unless its status does not prove that nothing
+// was done: with 406, the service may have inserted the rows before it found no form for the response.
 func TestRefusedJSONBatches(t *testing.T) {
 	for _, test := range []struct {
 		status  uint16
@@ -313,7 +313,8 @@ func TestRefusedJSONBatches(t *testing.T) {
 			host.value("ID", int64(i+1), "Text", "a")
 		}
 		delivery := host.encoded(1, "Things", host.rows...)[0]
-		answered, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows, wit.Response{Status: test.status})
+		answered, err := host.p.HandleResponse(host.context, delivery.State, delivery.Rows,
+			wit.Response{Status: test.status})
 		require.NoError(t, err)
 		for i := range answered.Results {
 			assert.Equal(t, test.isAgain, answered.Results[i].Retry != nil, name, "is sent again")
@@ -326,8 +327,8 @@ func TestRefusedJSONBatches(t *testing.T) {
 	}
 }
 
-// A failed changeset has a single response, as by SAP CAP 9, or a response to the changeset with a single message, as by
-// SAP CAP 8. Its rows are sent again, each in a changeset of its own.
+// A failed changeset has a single response, as by SAP CAP 9, or a response to the changeset with a single message, as
+// by SAP CAP 8. Its rows are sent again, each in a changeset of its own.
 func TestFailedChangesets(t *testing.T) {
 	failed := numbered("2", part("409 Conflict", "Content-Type: application/json\r\n\r\n", `{"error":{"code":"1","message":"no"}}`))
 	answers := map[string]wit.Response{"CAP 9": batchAnswer(failed), "CAP 8": batchAnswer(changeset(failed))}

@@ -57,7 +57,8 @@ func TestCursor(t *testing.T) {
 						expected = append(expected, "["+o+"]")
 					}
 					assert.True(t, slices.Equal(load.rows, expected),
-						"%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows, load.targets)
+						"%v: expected rows %v, found %v with the requests %v", test.settings, expected, load.rows,
+						load.targets)
 				}
 				offset = load.poll(offset)
 				expectRows()

@@ -78,7 +78,8 @@ func TestOddChangesOfV4(t *testing.T) {
 			}
 			expectError(t, name, err, test.message)
 			row := follower.state["[1]"]
-			assert.True(t, (row == nil && test.value == "") || row["V"] == test.value, "expected %q, found %v", test.value, row)
+			assert.True(t, (row == nil && test.value == "") || row["V"] == test.value, "expected %q, found %v",
+				test.value, row)
 			change := follower.log[len(follower.log)-1].headers[sourceconfig.HeaderChange]
 			assert.Equal(t, test.change, change, "header of the last record")
 			assert.True(t, len(follower.faults) == 0, "expected no row errors, found %v", follower.faults)

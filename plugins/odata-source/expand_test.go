@@ -19,7 +19,8 @@ func TestExpandedFeedsArePaged(t *testing.T) {
 		for _, format := range []string{"json", "atom"} {
 			settings := append(set("00", "Orders"), "sap.odata.format="+format, "sap.odata#00.expand=Order_Details",
 				"sap.odata#00.select=OrderID,Order_Details/OrderID")
-			eachClass(t, links+", "+format, settings, func(t *testing.T, class *sourceconfig.Component, settings []string) {
+			name := links + ", " + format
+			eachClass(t, name, settings, func(t *testing.T, class *sourceconfig.Component, settings []string) {
 				service := odatatest.New(odatatest.Options{Rows: 40, Switches: odatatest.Switches{
 					ExpandPageSize: 1,
 					PageSize:       15,
@@ -41,8 +42,8 @@ func TestExpandedFeedsArePaged(t *testing.T) {
 					}
 				}
 				expected := service.Count("Order_Details")
-				assert.True(t, lines == expected && nestedRequests > 0, "expected %d lines, found %d with %d nested links",
-					expected, lines, nestedRequests)
+				assert.True(t, lines == expected && nestedRequests > 0,
+					"expected %d lines, found %d with %d nested links", expected, lines, nestedRequests)
 			})
 		}
 	}

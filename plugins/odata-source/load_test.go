@@ -184,7 +184,8 @@ func TestMotion(t *testing.T) {
 
 // loadChangingSet loads a set whose rows change, and counts the rows that existed before and after the load and did not
 // arrive.
-func loadChangingSet(t *testing.T, class *sourceconfig.Component, name string, switches odatatest.Switches, settings ...string) (missing int) {
+func loadChangingSet(t *testing.T, class *sourceconfig.Component, name string, switches odatatest.Switches,
+	settings ...string) (missing int) {
 	t.Helper()
 	service := odatatest.New(odatatest.Options{Switches: switches})
 	earlier := map[string]bool{}

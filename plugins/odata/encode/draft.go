@@ -46,6 +46,6 @@ func (t *Type) DraftError(config *sinkconfig.Config, rowValue *rowvalue.Value) e
 }
 
 func (t *Type) draftError() error {
-	return odataerror.DataError(t.Active.Name + ": expected true, found false: the record is of a draft, and drafts are " +
-		"not written; remove the field, or leave out such records")
+	return odataerror.DataError(t.Active.Name + ": expected true, found false: the record is of a draft, and drafts " +
+		"are not written; remove the field, or leave out such records")
 }

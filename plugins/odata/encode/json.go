@@ -102,8 +102,8 @@ func (p *propertyCursor) appendArray(dst []byte) (_ []byte, err error) {
 	return append(dst, ']'), nil
 }
 
-// contentWriter returns the writer of nested structs. The entities of a deep update are written as inserted ones, because
-// the service replaces them: it needs their keys, and properties that only inserts set.
+// contentWriter returns the writer of nested structs. The entities of a deep update are written as inserted ones,
+// because the service replaces them: it needs their keys, and properties that only inserts set.
 func (p *propertyCursor) contentWriter() *Writer {
 	if p.navigation == nil || !p.writer.Update {
 		return p.writer

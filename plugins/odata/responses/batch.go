@@ -39,9 +39,9 @@ func (b *sentBatch) results(response *odataerror.Response) ([]wit.RowResult, err
 		}
 		service.RefusesJSON = true
 		failure.Kind = wit.ErrorTransient
-		isUndone := wit.IsRejection(status) || status == 501 // 406 may follow after the operations were done
+		isRejected := wit.IsRejection(status) || status == 501 // 406 may follow after the operations were done
 		return b.forEach(func(target *requests.Target) wit.RowResult {
-			if isUndone || target.IsRepeatable(b.State) {
+			if isRejected || target.IsRepeatable(b.State) {
 				return requeue(target.Hint)
 			}
 			return reject(failure)
