@@ -73,13 +73,10 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 				{first: 60, count: 1, methods: "1 POST"},
 			},
 		},
-		{
-			name: "merges of a part of the properties",
-			calls: []upsertedProducts{
-				{first: 0, count: 30, methods: "30 MERGE, 30 POST"},
-				{first: 30, count: 30, methods: "30 MERGE, 30 POST"},
-			},
-		},
+		{name: "merges of a part of the properties", calls: []upsertedProducts{
+			{first: 0, count: 30, methods: "30 MERGE, 30 POST"},
+			{first: 30, count: 30, methods: "30 MERGE, 30 POST"},
+		}},
 		{
 			name:     "a service that does not say under which key",
 			settings: []string{"sap.odata.upsert.method=put"},
@@ -93,6 +90,9 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 			},
 		},
 	} {
+		if test.answer == nil {
+			test.answer = func(answer wit.Response) wit.Response { return answer }
+		}
 		for _, variant := range []int{0, 1} { // in v2 and in v4
 			t.Run(test.name+" "+variants[variant].name, func(t *testing.T) {
 				service := odatatest.New(odatatest.Options{})
@@ -100,11 +100,7 @@ func TestUpsertsOfNewRowsBeginWithInsert(t *testing.T) {
 					"sap.odata.changesets=one")...)...)
 				for n, call := range test.calls {
 					host := run.host("ProductCopies")
-					if test.answer != nil {
-						host.answer = func(request *wit.Request) wit.Response {
-							return test.answer(run.exchange(request))
-						}
-					}
+					host.answer = func(request *wit.Request) wit.Response { return test.answer(run.exchange(request)) }
 					host.addProducts(call.first, call.count, fmt.Sprint("call ", n))
 					host.run()
 					require.NoError(t, host.taskError)

@@ -17,8 +17,9 @@ import (
 func date(value any, node *wit.SchemaNode) (text string, ok bool) {
 	millis, ticks, ok := instant(value, node)
 	var local datetime.DateTime
-	if text, isText := value.(string); isText {
-		ok = ok && local.Parse([]byte(text)) && local.Offset == 0
+	switch written := value.(type) {
+	case string:
+		ok = ok && local.Parse([]byte(written)) && local.Offset == 0
 	}
 	if !ok || ticks != 0 || millis%datetime.MsPerDay != 0 {
 		return "", false
