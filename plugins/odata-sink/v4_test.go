@@ -90,6 +90,15 @@ func TestBodiesOfV4(t *testing.T) {
 	}
 }
 
+// An update that would leave a link as it is, although the record has none, is rejected.
+func TestUpdatesRemoveNoLink(t *testing.T) {
+	run := openThings(t, "Things", "sap.odata.operation.mode=patch")
+	record := run.schemaless(fields("ID", int64(1), "Main@odata.bind", nil))
+	result, sent := run.writeRow("Things", wit.ValueSlice{}, record)
+	require.True(t, result.Rejected != nil && len(sent) == 0, "expected a rejected record, found %+v", result)
+	assert.Contains(t, result.Rejected.Message, "Main@odata.bind: expected the address of an entity, found null")
+}
+
 // Requests have the methods and headers of OData v4.
 func TestRequestsOfV4(t *testing.T) {
 	content := []string{"Accept: application/json;odata.metadata=minimal;IEEE754Compatible=true",

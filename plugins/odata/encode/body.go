@@ -167,6 +167,9 @@ func (p *propertyCursor) isPropertyWritten() (write bool, err error) {
 	switch { // the first case that applies counts
 	case isUpdate && !property.Updatable, !isUpdate && !property.Creatable && !p.isKey:
 		return false, nil
+	case p.isNull && p.isReference && isUpdate:
+		return false, odataerror.DataError(p.path() + ": expected the address of an entity, found null: an update " +
+			"removes no link; leave out the field")
 	case p.isNull && p.isCollection:
 		return !p.isReference, nil
 	case p.isNull:

@@ -22,7 +22,7 @@ type Literal struct {
 // [edm.V2].
 func AppendLiteral(dst []byte, dialect *edm.Dialect, literal Literal) []byte {
 	form := dialect.Form(literal.Type)
-	if !form.Quoted {
+	if !form.Quoted && isBare(literal.Text) {
 		dst = append(dst, literal.Text...)
 		switch literal.Text {
 		case "NaN", "INF", "-INF":
@@ -51,6 +51,19 @@ func AppendLiteral(dst []byte, dialect *edm.Dialect, literal Literal) []byte {
 		dst = append(dst, upperHex[c>>4], upperHex[c&15])
 	}
 	return append(dst, '\'')
+}
+
+// isBare reports whether a text can stand in a URL without quotes. A record's text that is no number, GUID or date may be
+// more than a literal, and must not change the condition around it: in quotes a service rejects it.
+func isBare(text string) bool {
+	for i := range len(text) {
+		c := text[i]
+		isLetter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !isLetter && (c < '0' || c > '9') && strings.IndexByte("+-.:", c) < 0 {
+			return false
+		}
+	}
+	return text != ""
 }
 
 // ParseLiteral reads a percent-decoded literal. Integers are Int32 or, if they do not fit, Int64; numbers with a

@@ -38,6 +38,7 @@ func TestLiteralsOfV4(t *testing.T) {
 		{Literal{Type: edm.Double, Text: "NaN"}, "NaN", 0},
 		{Literal{Type: edm.Single, Text: "-INF"}, "-INF", edm.Double},
 		{Literal{Type: edm.Guid, Text: sampleGUID}, sampleGUID, 0},
+		{Literal{Type: edm.Guid, Text: "1 or true"}, "'1 or true'", edm.String}, // a service rejects it
 		{Literal{Type: edm.Date, Text: "2024-01-31"}, "2024-01-31", 0},
 		{Literal{Type: edm.TimeOfDay, Text: "12:30:00.123"}, "12:30:00.123", 0},
 		{Literal{Type: edm.DateTimeOffset, Text: "2024-01-31T12:30:00.1234567Z"}, "2024-01-31T12:30:00.1234567Z", 0},
