@@ -1,6 +1,7 @@
 package guesttest
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/culvert-project/culvert/internal/base/wasm"
@@ -18,8 +19,8 @@ func Static(description wit.Description, contract string, interfaces ...string) 
 
 // StaticModule is [Static] before assembly, so that a test can change it.
 func StaticModule(description wit.Description, contract string, interfaces ...string) Module {
-	module := Module{MemoryPages: 2}
-	memory := &memoryImage{data: make([]byte, staticEnd-staticStart)}
+	var module Module
+	memory := &memoryImage{}
 	lowered, err := canon.Lower(description)
 	if err != nil {
 		panic(err)
@@ -28,8 +29,10 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 	if err != nil {
 		panic(err)
 	}
-	module.Data = memory.data[:memory.used]
+	module.Data = memory.data
 	module.DataAt = staticStart
+	staticPages := (staticStart+len(memory.data))/pageBytes + 1
+	module.MemoryPages = staticPages + 1 // the last page is what cabi_realloc returns
 	for _, i := range append([]string{wit.InterfacePlugin}, interfaces...) {
 		for _, function := range canon.Functions(i) {
 			e := Function{Name: function.Export(), Params: function.Params(), Results: function.Results()}
@@ -43,14 +46,13 @@ func StaticModule(description wit.Description, contract string, interfaces ...st
 		}
 	}
 	module.Exports = append(module.Exports, Function{Name: "cabi_realloc", Params: []byte{I32, I32, I32, I32},
-		Results: []byte{I32}, Body: constant(staticEnd)})
+		Results: []byte{I32}, Body: constant(staticPages * pageBytes)})
 	return module
 }
 
 // Answer makes a function of an interface, by its Go name, always return value.
 func (m *Module) Answer(iface, method string, value any) {
-	memory := &memoryImage{data: make([]byte, staticEnd-staticStart), used: len(m.Data)}
-	copy(memory.data, m.Data)
+	memory := &memoryImage{data: slices.Clone(m.Data)}
 	function := canon.Function(iface, method)
 	lowered, err := function.Lower(value, nil)
 	if err != nil {
@@ -60,25 +62,21 @@ func (m *Module) Answer(iface, method string, value any) {
 	if err != nil {
 		panic(err)
 	}
-	m.Data = memory.data[:memory.used]
+	m.Data = memory.data
 	m.Exports[m.Index(function.Export())].Body = constant(int(addresses[0]))
 }
 
-// The description is between these addresses, in a memory of two pages.
-const staticStart, staticEnd = 1024, 65536
+// The description begins at staticStart. Memory has pages of pageBytes.
+const staticStart, pageBytes = 1024, 1 << 16
 
 // memoryImage is the initial memory; addresses start at staticStart.
-type memoryImage struct {
-	data []byte
-	used int
-}
+type memoryImage struct{ data []byte }
 
 func (i *memoryImage) alloc(size, align uint32) (uint32, error) {
 	a := int(align)
-	i.used = (i.used + a - 1) / a * a
-	ptr := uint32(staticStart + i.used)
-	i.used += int(size)
-	return ptr, nil
+	start := (len(i.data) + a - 1) / a * a
+	i.data = append(i.data, make([]byte, start+int(size)-len(i.data))...)
+	return uint32(staticStart + start), nil
 }
 
 // View implements [canon.Memory].

@@ -53,8 +53,8 @@ func AppendLiteral(dst []byte, dialect *edm.Dialect, literal Literal) []byte {
 	return append(dst, '\'')
 }
 
-// isBare reports whether a text can stand in a URL without quotes. A record's text that is no number, GUID or date may be
-// more than a literal, and must not change the condition around it: in quotes a service rejects it.
+// isBare reports whether a text can stand in a URL without quotes. A record's text that is no number, GUID or date may
+// be more than a literal, and must not change the condition around it: in quotes a service rejects it.
 func isBare(text string) bool {
 	for i := range len(text) {
 		c := text[i]
