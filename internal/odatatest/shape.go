@@ -21,7 +21,8 @@ type shape struct {
 type expansion struct {
 	navigation *navigation
 	shape      *shape
-	rows       *selection // without its source; its query is that of the links of inner pages
+	// rows has no source. The links of inner pages repeat its query.
+	rows *selection
 }
 
 func newShape(t *table, selected, expanded []string) (*shape, *fault) {

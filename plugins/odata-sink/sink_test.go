@@ -117,7 +117,7 @@ func openVariant(t *testing.T, variant int, service *odatatest.Service, more ...
 	return openClass(t, variants[variant].class, service, variantSettings(variant, more)...)
 }
 
-// variantSettings returns settings with those of one of [variants].
+// variantSettings returns more with the settings of the variant with this index added, and the service at its path.
 func variantSettings(variant int, more []string) []string {
 	settings := append(slices.Clone(more), variants[variant].settings...)
 	for i := range settings {

@@ -32,7 +32,7 @@ func asV4(texts []string) (converted []string, ok bool) {
 	return converted, true
 }
 
-// documentsAsV4 returns a service of v4 with metadata whose rows are those of a service of v2 in JSON.
+// documentsAsV4 returns a service of v4 with this metadata. It reads its rows from a service of v2 in JSON.
 func documentsAsV4(t *testing.T, metadata string, v2 http.Handler) http.Handler {
 	return withMetadata(metadata, func(w http.ResponseWriter, r *http.Request) {
 		response := httptest.NewRecorder()
