@@ -1,9 +1,6 @@
 package decode
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // checkSet records the set in the context of an item unless it is the set of the page: in changes of OData 4.0,
 // expanded entities are items, too, whose rows are not known.
@@ -47,5 +44,5 @@ func setOf(context string) (set string) {
 
 // lastSegment returns what follows the last slash or number sign of a context, `$entity` or `Products`.
 func lastSegment(context string) string {
-	return context[bytes.LastIndexAny([]byte(context), "/#")+1:]
+	return context[strings.LastIndexAny(context, "/#")+1:]
 }

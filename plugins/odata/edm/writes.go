@@ -10,8 +10,8 @@ type Writes struct {
 	// Bind is the end of the names under which requests have references to entities, after the name of a navigation
 	// property. Empty means that requests have none.
 	Bind string
-	// ActiveKey is the key property that is true for active entities and false for drafts. Empty means that no set has
-	// drafts.
+	// ActiveKey is the key property that is true for active entities and false for drafts, in services of SAP
+	// (com.sap.vocabularies.Common.v1.DraftRoot and DraftNode). Empty means that no set has drafts.
 	ActiveKey string
 	Merge     string // the method of updates that keep other properties
 	// BodyVersion is the header with the version of a request's body. BodyHeaders are the other headers of a request

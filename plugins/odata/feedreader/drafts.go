@@ -10,13 +10,10 @@ import (
 	"github.com/culvert-project/culvert/plugins/odata/uri"
 )
 
-// activeEntity is the key property that distinguishes the row of an entity from a draft of it, in services of SAP
-// (com.sap.vocabularies.Common.v1.DraftRoot and DraftNode).
-const activeEntity = "IsActiveEntity"
-
 // selectActive adds the condition that leaves out drafts, unless the set has none, drafts are read, or the user's own
 // conditions select rows by that property.
 func (f *Feed) selectActive(entityType *edm.StructuredType) {
+	activeEntity := f.Dialect.ActiveKey
 	hasCondition := func(c query.Condition) bool { return c.Property == activeEntity }
 	property := entityType.Property(activeEntity)
 	filter, _ := uri.Option(strings.TrimPrefix(f.QueryOptions.Raw, "?"), "$filter")
@@ -33,9 +30,9 @@ func (f *Feed) selectActive(entityType *edm.StructuredType) {
 // constantKey returns the key property that has the same value in all rows that are read, or "". Services need not be
 // able to compare and sort by it.
 func (f *Feed) constantKey() string {
-	isSelected := func(c query.Condition) bool { return c.Property == activeEntity && c.Source != "" }
+	isSelected := func(c query.Condition) bool { return c.Property == f.Dialect.ActiveKey && c.Source != "" }
 	if slices.ContainsFunc(f.QueryOptions.Conditions, isSelected) {
-		return activeEntity
+		return f.Dialect.ActiveKey
 	}
 	return ""
 }

@@ -29,13 +29,13 @@ func TestConditionsOnDrafts(t *testing.T) {
 		filter   string
 		constant string
 	}{
-		{"default", nil, active, activeEntity},
+		{"default", nil, active, "IsActiveEntity"},
 		{"all", []string{"sap.odata#00.drafts=all"}, "", ""},
 		{"a condition", configtest.Condition("00", "IsActiveEntity", "eq", "false"), "IsActiveEntity%20eq%20false", ""},
 		{"the user's own filter", []string{"sap.odata#00.query=$filter=not%20IsActiveEntity"},
 			"not%20IsActiveEntity", ""},
 		{"another filter of the user", []string{"sap.odata#00.query=$select=IsActiveEntity&$filter=ID gt 5"},
-			"(ID%20gt%205)%20and%20(" + active + ")", activeEntity},
+			"(ID%20gt%205)%20and%20(" + active + ")", "IsActiveEntity"},
 	} {
 		settings := configtest.Source(append(configtest.Set("00", "Ts"), test.settings...)...)
 		unpacked, configs := NewContext(sourceconfig.V4, settings)

@@ -30,7 +30,8 @@ func (b *sentBatch) parse(response *odataerror.Response) (document batch.Documen
 }
 
 // refusesJSON reports whether a status means that the service reads no batches in JSON, so that they are sent as
-// multipart. The service must not have answered one.
+// multipart. Apache Olingo 5 answers 400; the others are HTTP's for media types and methods that a server does not
+// support. The service must not have answered one.
 func (b *sentBatch) refusesJSON(status uint16) bool {
 	isRefusal := status == 400 || status == 406 || status == 415 || status == 501
 	return isRefusal && b.InJSON && b.BatchFormat == sinkconfig.FormatAuto &&

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"math"
 	"math/big"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -220,7 +219,7 @@ func Compare(primitive edm.Primitive, left, right string) (order int, ok bool) {
 		y, okY := parseDuration(right)
 		return x.compare(y), okX && okY
 	case edm.Enum:
-		return slices.Compare(memberNames(left), memberNames(right)), true
+		return compareMembers(left, right), true
 	case edm.Guid:
 		return strings.Compare(strings.ToLower(left), strings.ToLower(right)), true
 	case edm.Binary:

@@ -16,9 +16,8 @@ import (
 // with an offset from UTC: its day there may be another one than in UTC.
 func date(value any, node *wit.SchemaNode) (text string, ok bool) {
 	millis, ticks, ok := instant(value, node)
-	var local datetime.DateTime
-	switch written := value.(type) {
-	case string:
+	if written, isText := value.(string); isText {
+		var local datetime.DateTime
 		ok = ok && local.Parse([]byte(written)) && local.Offset == 0
 	}
 	if !ok || ticks != 0 || millis%datetime.MsPerDay != 0 {
@@ -109,27 +108,30 @@ func enumMembers(enum *edm.EnumType, text string) (members string, ok bool) {
 	if enum == nil {
 		return text, text != ""
 	}
-	names := strings.Split(text, ",")
-	if len(names) > len(enum.Members) || (len(names) > 1 && !enum.Flags) {
+	names := memberNames(text)
+	isUnknown := func(name string) bool { return !slices.Contains(enum.Members, name) }
+	if len(names) > len(enum.Members) || (len(names) > 1 && !enum.Flags) || slices.ContainsFunc(names, isUnknown) {
 		return "", false
-	}
-	for i := range names {
-		names[i] = strings.TrimSpace(names[i])
-		if !slices.Contains(enum.Members, names[i]) {
-			return "", false
-		}
 	}
 	return strings.Join(names, ","), true
 }
 
-// memberNames returns the sorted members in a text: services write flags in any order, with or without blanks.
+// memberNames returns the members in a text without the blanks around them.
 func memberNames(text string) []string {
 	names := strings.Split(text, ",")
 	for i := range names {
 		names[i] = strings.TrimSpace(names[i])
 	}
-	slices.Sort(names)
 	return names
+}
+
+// compareMembers orders texts by their sorted members: services write flags in any order.
+func compareMembers(left, right string) int {
+	members := memberNames(left)
+	others := memberNames(right)
+	slices.Sort(members)
+	slices.Sort(others)
+	return slices.Compare(members, others)
 }
 
 // enumForms describes the texts that [Literal] accepts for an enumeration.
